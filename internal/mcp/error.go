@@ -1,0 +1,98 @@
+package mcp
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Error is an answer of our own in place of the server's: an HTTP status and a JSON-RPC error. The zero Code is
+// CodeInternal. Message goes to the caller and says what to do next; Cause goes to the log only.
+type Error struct {
+	Status     int
+	Code       int
+	Message    string
+	Cause      error
+	RetryAfter time.Duration // sent in whole seconds, rounded up; none where 0
+	ID         Token         // the request's id; "null" where it is unknown
+	Header     http.Header   // further headers, such as WWW-Authenticate
+	Batch      []Token       // the ids of a batch's requests: each gets the error, in one array
+	Anonymous  bool          // leave the request's id out of the body, where two answers must not differ by a byte
+}
+
+// Error implements error, with the cause.
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("%d %s: %v", e.Status, e.Message, e.Cause)
+	}
+	return fmt.Sprintf("%d %s", e.Status, e.Message)
+}
+
+// Unwrap implements errors.Unwrap.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Write sends the error. A legacy client that gets a bare 400, 404 or 405 takes the server for one of another era,
+// so the body is always JSON-RPC (MCP 2026-07-28, transports, "backwards compatibility").
+func (e *Error) Write(w http.ResponseWriter, requestID string) {
+	h := w.Header()
+	for name, values := range e.Header {
+		h[name] = values
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+	}
+	body := e.Body(requestID)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(body) // a client that left needs no answer
+}
+
+// Body is the JSON-RPC error message, or the array of them.
+func (e *Error) Body(requestID string) []byte {
+	if e.Batch == nil {
+		return e.message(e.ID, requestID)
+	}
+	out := []byte{'['}
+	for i, id := range e.Batch {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, e.message(id, requestID)...)
+	}
+	return append(out, ']')
+}
+
+func (e *Error) message(id Token, requestID string) []byte {
+	type data struct {
+		RequestID string `json:"requestId"`
+	}
+	var msg struct {
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Error   struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+			Data    *data  `json:"data,omitempty"`
+		} `json:"error"`
+	}
+	msg.Version = "2.0"
+	if msg.ID = json.RawMessage(id); id == nil {
+		msg.ID = json.RawMessage("null")
+	}
+	if msg.Error.Code = e.Code; e.Code == 0 {
+		msg.Error.Code = CodeInternal
+	}
+	msg.Error.Message = e.Message
+	if requestID != "" && !e.Anonymous {
+		msg.Error.Data = &data{requestID}
+	}
+	out, err := json.Marshal(msg)
+	if err != nil { // only an id that is no JSON could do this, and Parse lets none through
+		return []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"internal error"}}`)
+	}
+	return out
+}

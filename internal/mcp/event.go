@@ -1,0 +1,178 @@
+package mcp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// SilenceComment is what a shim ends a listener's leg with when it, and not the server, closes it. The gateway takes it
+// out and keeps the client's side open.
+const SilenceComment = ":shim-silence\n\n"
+
+// Event is one server-sent event (WHATWG HTML, "server-sent events") with the bytes it came in.
+type Event struct {
+	Raw   []byte // every line up to and with the blank one, comments too; shorter where the stream broke off
+	Data  []byte // the data lines, joined by line feeds
+	ID    []byte // the id line's value; nil where the event has none
+	Type  []byte // the event line's value
+	Whole bool   // ended by a blank line; the rest is never dispatched by a client
+}
+
+// Blank tells whether a client sees nothing of the event: comments, retry and id lines only.
+func (e *Event) Blank() bool { return len(e.Data) == 0 && len(e.Type) == 0 }
+
+// WithData returns the event's bytes with its data replaced. All other lines stay as they came.
+func (e *Event) WithData(data []byte) []byte {
+	out := make([]byte, 0, len(e.Raw)+len(data))
+	done := false
+	for line := range bytes.Lines(e.Raw) {
+		name, _ := field(bytes.TrimRight(line, "\r\n"))
+		if string(name) != "data" {
+			out = append(out, line...)
+			continue
+		}
+		if done {
+			continue
+		}
+		for part := range bytes.SplitSeq(data, []byte{'\n'}) {
+			out = append(append(append(out, "data: "...), part...), '\n')
+		}
+		done = true
+	}
+	return out
+}
+
+// ErrEventTooLong is returned for an event longer than the reader's limit.
+var ErrEventTooLong = errors.New("event too long")
+
+// EventReader reads a stream event by event.
+type EventReader struct {
+	in    *bufio.Reader
+	limit int
+	first bool
+	cr    bool // the line before ended in CR: a line feed that follows belongs to it
+	crlf  bool // lines of this stream end in CRLF
+}
+
+// NewEventReader reads from in; an event may have limit bytes at most.
+func NewEventReader(in io.Reader, limit int) *EventReader {
+	return &EventReader{in: bufio.NewReaderSize(in, 4096), limit: limit, first: true}
+}
+
+// Next returns the next event. At the end of the stream it returns io.EOF, with the bytes of an unfinished event if
+// there are any. Any other error is the reader's, or ErrEventTooLong.
+func (r *EventReader) Next() (Event, error) {
+	var e Event
+	hasData := false
+	for {
+		line, err := r.line(&e)
+		if err != nil {
+			return e, err
+		}
+		if r.first {
+			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+			r.first = false
+		}
+		if len(line) == 0 {
+			e.Whole = true
+			return e, nil
+		}
+		switch name, value := field(line); string(name) {
+		case "data":
+			if hasData {
+				e.Data = append(e.Data, '\n')
+			}
+			e.Data, hasData = append(e.Data, value...), true
+		case "id":
+			if bytes.IndexByte(value, 0) < 0 {
+				e.ID = append([]byte{}, value...)
+			}
+		case "event":
+			e.Type = append([]byte(nil), value...)
+		}
+	}
+}
+
+// line reads one line, appends its bytes to e.Raw and returns it without its end.
+func (r *EventReader) line(e *Event) ([]byte, error) {
+	start := len(e.Raw)
+	for {
+		if _, err := r.in.Peek(1); err != nil {
+			return nil, err
+		}
+		ready, _ := r.in.Peek(r.in.Buffered())
+		if r.cr && len(e.Raw) == start && ready[0] == '\n' {
+			// The second half of a CRLF whose CR ended the line already: part of the bytes, no line of its own.
+			e.Raw, start = append(e.Raw, '\n'), start+1
+			_, _ = r.in.Discard(1)
+			r.cr = false
+			continue
+		}
+		end := bytes.IndexAny(ready, "\r\n")
+		if end >= 0 {
+			ready = ready[:end+1]
+		}
+		if len(e.Raw)+len(ready) > r.limit {
+			return nil, ErrEventTooLong
+		}
+		e.Raw = append(e.Raw, ready...)
+		_, _ = r.in.Discard(len(ready))
+		if end < 0 {
+			continue
+		}
+		line := len(e.Raw) - 1
+		return e.Raw[start:line], r.rest(e, e.Raw[line])
+	}
+}
+
+// rest takes the line feed of a CRLF. Where it has not arrived yet it is waited for only in a stream that was seen to
+// use CRLF: in one of bare CRs that would hold an event back until the next.
+func (r *EventReader) rest(e *Event, last byte) error {
+	if r.cr = last == '\r'; !r.cr || r.in.Buffered() == 0 && !r.crlf {
+		return nil
+	}
+	if next, err := r.in.Peek(1); err != nil || next[0] != '\n' {
+		return nil // the stream ended in a CR, or its lines do: the next read tells
+	}
+	e.Raw = append(e.Raw, '\n')
+	r.cr, r.crlf = false, true
+	_, err := r.in.Discard(1)
+	return err
+}
+
+// field splits a line into name and value. A comment has no name.
+func field(line []byte) (name, value []byte) {
+	name, value, _ = bytes.Cut(line, []byte{':'})
+	return name, bytes.TrimPrefix(value, []byte{' '})
+}
+
+// Boundary follows the bytes of a stream and knows whether it stands between two events: the only place where a
+// comment can be put in without changing an event's bytes.
+type Boundary struct {
+	inside bool // in an event, at the begin of a line
+	inLine bool
+	cr     bool
+}
+
+// Write implements io.Writer; it never fails.
+func (b *Boundary) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case c == '\n' && b.cr:
+			b.cr = false
+			continue
+		case c == '\n' || c == '\r':
+			b.inside = b.inLine
+			b.inLine = false
+		default:
+			b.inLine = true
+		}
+		b.cr = c == '\r'
+	}
+	return len(p), nil
+}
+
+// Between tells whether the stream stands between two events.
+func (b *Boundary) Between() bool { return !b.inside && !b.inLine && !b.cr }

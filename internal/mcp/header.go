@@ -1,0 +1,164 @@
+package mcp
+
+import (
+	"encoding/base64"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// Names of MCP's HTTP headers, in Go's canonical form.
+const (
+	HeaderVersion = "Mcp-Protocol-Version"
+	HeaderSession = "Mcp-Session-Id"
+	HeaderMethod  = "Mcp-Method"
+	HeaderName    = "Mcp-Name"
+)
+
+// ModernVersion is the first revision without sessions.
+const ModernVersion = "2026-07-28"
+
+// Era tells the revisions with sessions from those without.
+type Era uint8
+
+// The eras.
+const (
+	Legacy Era = iota
+	Modern
+)
+
+// String implements fmt.Stringer.
+func (e Era) String() string {
+	if e == Modern {
+		return "modern"
+	}
+	return "legacy"
+}
+
+// EraOf reads the era from MCP-Protocol-Version. Revisions are dates, so later ones compare greater. A request without
+// the header, or with one that is no date, is legacy: that is how 2025-03-26 and initialize look.
+func EraOf(h http.Header) Era {
+	v := h.Get(HeaderVersion)
+	if len(v) != len(ModernVersion) || v < ModernVersion {
+		return Legacy
+	}
+	for i, c := range []byte(v) {
+		if digit := c >= '0' && c <= '9'; digit == (i == 4 || i == 7) || !digit && c != '-' {
+			return Legacy
+		}
+	}
+	return Modern
+}
+
+// forwarded are the request headers that travel on; all that begin with Mcp- do too. Everything else is ours or
+// removed: Knative routes by some headers, and proxies and servers believe others.
+var forwarded = map[string]bool{
+	"Content-Type": true, "Accept": true, "Last-Event-Id": true, "Traceparent": true, "Tracestate": true,
+}
+
+// returned are the response headers that travel back. Content-Length is left to the HTTP library.
+var returned = map[string]bool{
+	"Content-Type": true, "Cache-Control": true, "X-Accel-Buffering": true, "Retry-After": true, "Allow": true,
+	HeaderSession: true,
+}
+
+// ForwardRequestHeaders copies the headers of a request that a server may see. Authorization is not among them.
+func ForwardRequestHeaders(to, from http.Header) {
+	for name, values := range from {
+		if forwarded[name] || strings.HasPrefix(name, "Mcp-") {
+			to[name] = values
+		}
+	}
+}
+
+// ForwardResponseHeaders copies the headers of an answer that a client may see.
+func ForwardResponseHeaders(to, from http.Header) {
+	for name, values := range from {
+		if returned[name] {
+			to[name] = values
+		}
+	}
+}
+
+// single are the headers that something is decided on: with two of them, another reader could take the other one.
+var single = []string{"Authorization", "Content-Type", "Host", "Origin", HeaderVersion, HeaderSession, HeaderMethod, HeaderName, "Last-Event-Id"}
+
+// CheckHeaders refuses a request whose headers are ambiguous or whose body is not plain JSON.
+func CheckHeaders(r *http.Request) *Error {
+	for _, name := range single {
+		if len(r.Header[name]) > 1 {
+			return invalid("more than one %s header", name)
+		}
+	}
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		return &Error{Status: http.StatusUnsupportedMediaType, Code: CodeInvalidRequest,
+			Message: "Send the body without Content-Encoding: it is decided on as it is"}
+	}
+	if t, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" ||
+		params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return &Error{Status: http.StatusUnsupportedMediaType, Code: CodeInvalidRequest, Message: "Send Content-Type: application/json"}
+	}
+	return nil
+}
+
+// CheckMatch refuses a modern request whose headers are missing or differ from its body: MCP 2026-07-28, transports,
+// "standard request headers". Fields missing from the body are the server's to complain about.
+func CheckMatch(h http.Header, b Body) *Error {
+	if EraOf(h) == Legacy {
+		return nil
+	}
+	if b.Batch {
+		return invalid("revision %s has no batches", h.Get(HeaderVersion))
+	}
+	m := b.Messages[0]
+	if m.Kind == Response {
+		return invalid("revision %s has no responses from the client", h.Get(HeaderVersion))
+	}
+	if v, ok := m.Params.MetaVersion.Text(); m.Params.MetaVersion != nil && (!ok || v != h.Get(HeaderVersion)) {
+		return m.mismatch("MCP-Protocol-Version", "_meta")
+	}
+	if h.Get(HeaderMethod) != m.Method {
+		return m.mismatch("Mcp-Method", "method")
+	}
+	if !m.mirrored() {
+		return nil
+	}
+	if want, ok := m.Target().Name.Text(); ok {
+		if got, ok := decodeHeader(h.Get(HeaderName)); !ok || got != want {
+			return m.mismatch("Mcp-Name", "name")
+		}
+	}
+	return nil
+}
+
+func (m *Message) mismatch(header, field string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: CodeHeaderMismatch, ID: m.ID,
+		Message: fmt.Sprintf("The header %s must be present and equal to the body's %s", header, field)}
+}
+
+// mirrored tells whether Mcp-Name must be sent for the method.
+func (m *Message) mirrored() bool {
+	switch m.Method {
+	case "tools/call", "prompts/get", "resources/read", "tasks/get", "tasks/update", "tasks/cancel":
+		return true
+	}
+	return false
+}
+
+// decodeHeader reads a header value that may be written =?base64?…?= (MCP 2026-07-28, transports, "value encoding").
+func decodeHeader(v string) (string, bool) {
+	inner, ok := strings.CutPrefix(v, "=?base64?")
+	if !ok {
+		return textproto.TrimString(v), true
+	}
+	if inner, ok = strings.CutSuffix(inner, "?="); !ok {
+		return v, true
+	}
+	b, err := base64.StdEncoding.DecodeString(inner)
+	return string(b), err == nil
+}
