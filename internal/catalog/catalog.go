@@ -1,0 +1,180 @@
+// Package catalog reads the two documents an operator writes: the platform (where and how the gateway is offered)
+// and the catalog (which servers, filters and policies exist).
+//
+// Reading is strict: every problem is reported at once, with file and line; unknown fields and fields that are not
+// built yet are refused. The package starts nothing and resolves no secret.
+package catalog
+
+import "mcpgateway/internal/policy"
+
+// Catalog is the single source of what exists.
+type Catalog struct {
+	APIVersion string          `yaml:"apiVersion"`
+	Servers    []Server        `yaml:"servers"`
+	Filters    []Filter        `yaml:"filters"`
+	Policies   []policy.Policy `yaml:"policies"`
+}
+
+// Server returns the entry with that id. It stands in the catalog itself and must not be changed.
+func (c *Catalog) Server(id string) (*Server, bool) {
+	for i := range c.Servers {
+		if c.Servers[i].ID == id {
+			return &c.Servers[i], true
+		}
+	}
+	return nil, false
+}
+
+// Server is one MCP server that people can connect to as /mcp-connect/{ID}.
+type Server struct {
+	ID          string    `yaml:"id"` // DNS label (RFC 1123)
+	Title       string    `yaml:"title"`
+	Description string    `yaml:"description"`
+	Runtime     Runtime   `yaml:"runtime"`
+	Stdio       *Stdio    `yaml:"stdio"`
+	Env         []EnvVar  `yaml:"env"`
+	Instances   Instances `yaml:"instances"`
+	Scale       Scale     `yaml:"scale"`
+	Sessions    string    `yaml:"sessions"`  // survive | strict | none; strict where empty
+	Listen      string    `yaml:"listen"`    // off | poll | hold; poll where empty
+	Discovery   string    `yaml:"discovery"` // live | cached; live where empty
+	Startup     Startup   `yaml:"startup"`
+	Resources   Resources `yaml:"resources"`
+	Egress      []Egress  `yaml:"egress"`
+	Token       *Token    `yaml:"token"`
+	Filters     []string  `yaml:"filters"`
+	Audit       Audit     `yaml:"audit"`
+}
+
+// Runtime says how the server's program is had. Exactly one field is set.
+type Runtime struct {
+	NPX       *Package   `yaml:"npx"`
+	UVX       *Package   `yaml:"uvx"`
+	Container *Container `yaml:"container"`
+	Remote    *Remote    `yaml:"remote"`
+	Command   *Command   `yaml:"command"`
+}
+
+// Package is a program from the npm registry (npx) or PyPI (uvx) that speaks MCP over stdio.
+type Package struct {
+	Package string   `yaml:"package"` // name@version (npx), name==version (uvx): pinned
+	Args    []string `yaml:"args"`
+}
+
+// Container is an image whose server speaks streamable HTTP on Port at Path.
+type Container struct {
+	Image           string   `yaml:"image"`
+	Port            int      `yaml:"port"`
+	Path            string   `yaml:"path"` // "/mcp" where empty
+	Args            []string `yaml:"args"`
+	ImagePullSecret string   `yaml:"imagePullSecret"`
+}
+
+// Remote is a server that runs elsewhere.
+type Remote struct {
+	URL string `yaml:"url"`
+}
+
+// Command is a program on this machine, for local use only. With HTTP it speaks streamable HTTP, without it stdio.
+type Command struct {
+	Exec string   `yaml:"exec"` // a path, relative ones to the catalog file; or a name in PATH
+	Args []string `yaml:"args"` // "{port}" in an argument is replaced by the port to listen on
+	HTTP *HTTP    `yaml:"http"`
+}
+
+// HTTP is how a local command serves streamable HTTP: on 127.0.0.1, at the port in "{port}" and the variable PORT.
+type HTTP struct {
+	Path string `yaml:"path"` // "/mcp" where empty
+}
+
+// Stdio says how callers share the processes of a stdio server.
+type Stdio struct {
+	Child string `yaml:"child"` // session | shared; session where empty
+	Max   int    `yaml:"max"`   // processes at once where each session has its own, default 8
+}
+
+// EnvVar is a variable of the server's environment: a value, or a key of the entry's own secret store.
+type EnvVar struct {
+	Name   string     `yaml:"name"`
+	Value  string     `yaml:"value"`
+	Secret *SecretKey `yaml:"secret"`
+}
+
+// SecretKey names a value in the entry's own store: Secret mcp-<id>-server, or secrets/<id>-server/<key> locally.
+type SecretKey struct {
+	Key string `yaml:"key"`
+}
+
+// Scale says when the server sleeps and how far it grows.
+type Scale struct {
+	Idle        Duration `yaml:"idle"`        // without a call in flight, default 60s
+	Max         int      `yaml:"max"`         // copies of an instance, default 1
+	Concurrency int      `yaml:"concurrency"` // calls at once in a copy, default 100
+}
+
+// Startup bounds how long a wake may take.
+type Startup struct {
+	Timeout Duration `yaml:"timeout"` // default 60s
+}
+
+// Resources are the limits of the server's container, in Kubernetes quantities. Deployers of containers enforce them;
+// the process deployer does not.
+type Resources struct {
+	CPU    string `yaml:"cpu"`
+	Memory string `yaml:"memory"`
+}
+
+// Egress is a destination the server may reach.
+type Egress struct {
+	CIDR  string `yaml:"cidr"`
+	Ports []int  `yaml:"ports"`
+}
+
+// Token says what becomes of the caller's token before the server is called.
+type Token struct {
+	Exchange        *Exchange `yaml:"exchange"`
+	InsecureForward bool      `yaml:"insecureForward"`
+}
+
+// Exchange is an RFC 8693 token exchange.
+type Exchange struct {
+	Grant    string   `yaml:"grant"` // token-exchange
+	URL      string   `yaml:"url"`
+	Audience string   `yaml:"audience"`
+	Resource string   `yaml:"resource"`
+	Scopes   []string `yaml:"scopes"`
+	Client   struct {
+		ID     string     `yaml:"id"`
+		Secret *SecretKey `yaml:"secret"`
+	} `yaml:"client"`
+}
+
+// Filter is a check that the shim runs on messages.
+type Filter struct {
+	Name    string     `yaml:"name"`
+	Webhook *Webhook   `yaml:"webhook"`
+	MCP     *MCPFilter `yaml:"mcp"`
+	Server  string     `yaml:"server"`
+	On      []string   `yaml:"on"`
+	Mutate  bool       `yaml:"mutate"`
+	Timeout Duration   `yaml:"timeout"` // default 2s
+	OnError string     `yaml:"onError"` // reject | accept; reject where empty
+}
+
+// Webhook is an HTTP endpoint that is turned into a filter server.
+type Webhook struct {
+	URL    string     `yaml:"url"`
+	Secret *SecretKey `yaml:"secret"`
+}
+
+// MCPFilter is a tool of an MCP server that speaks the filter contract.
+type MCPFilter struct {
+	URL  string `yaml:"url"`
+	Tool string `yaml:"tool"`
+}
+
+// Audit says what of an exchange is kept.
+type Audit struct {
+	Bodies   string `yaml:"bodies"` // none | metadata | full; metadata where empty
+	Required bool   `yaml:"required"`
+}

@@ -1,0 +1,32 @@
+package catalog
+
+import "mcpgateway/internal/identity"
+
+// Platform is where and how the gateway is offered.
+type Platform struct {
+	APIVersion string            `yaml:"apiVersion"`
+	PublicURL  string            `yaml:"publicURL"` // origin under which clients reach the gateway, without trailing slash
+	Hosts      []string          `yaml:"hosts"`     // Host header values accepted besides PublicURL's
+	Origins    []string          `yaml:"origins"`   // Origin header values accepted besides PublicURL's
+	Issuers    []identity.Issuer `yaml:"issuers"`
+	Limits     Limits            `yaml:"limits"`
+	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
+	Deployer   Deployer          `yaml:"deployer"` // where the deployer is and what it needs
+}
+
+// Limits bound what one identity may ask for. Zero values are replaced by defaults.
+type Limits struct {
+	CallsPerSecond int      `yaml:"callsPerSecond"` // default 50
+	Burst          int      `yaml:"burst"`          // default 100
+	Streams        int      `yaml:"streams"`        // listeners open at once, default 32
+	InFlight       int      `yaml:"inFlight"`       // calls under way at once, default 64
+	WakesPerMinute int      `yaml:"wakesPerMinute"` // default 30
+	CallTimeout    Duration `yaml:"callTimeout"`    // longest call, default 15m
+}
+
+// Deployer is the local deployer: it listens on a Unix socket and runs servers as processes.
+type Deployer struct {
+	Socket  string `yaml:"socket"`  // Unix socket path, default <state>/deployer.sock
+	State   string `yaml:"state"`   // folder for sockets, rules and logs, default .run beside the platform file
+	Secrets string `yaml:"secrets"` // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
+}

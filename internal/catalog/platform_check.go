@@ -1,0 +1,166 @@
+package catalog
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/identity"
+)
+
+// maxSocket is the longest path of a Unix socket, in bytes, that all systems take (104 on macOS, with the final zero).
+const maxSocket = 103
+
+const maxIssuers = 100
+
+// checkPlatform fills in defaults and checks what was given. dir is where relative paths begin.
+func checkPlatform(d *document, p *Platform, dir string) {
+	d.version(&p.APIVersion, p)
+	if d.required(&p.PublicURL, p, "publicURL") {
+		checkPublicURL(d, p)
+	}
+	for i := range p.Hosts {
+		if err := checkHost(p.Hosts[i]); err != nil {
+			d.bad(&p.Hosts[i], "hosts: this one %v", err)
+		}
+	}
+	for i := range p.Origins {
+		if err := checkOrigin(p.Origins[i]); err != nil {
+			d.bad(&p.Origins[i], "origins: this one %v", err)
+		}
+	}
+	checkIssuers(d, p)
+	checkLimits(d, &p.Limits)
+	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
+	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
+	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
+	d.filePath(&p.Deployer.Socket, "deployer.socket", dir, filepath.Join(p.Deployer.State, "deployer.sock"))
+	if len(p.Deployer.Socket) > maxSocket {
+		d.bad(&p.Deployer.Socket, "deployer.socket: the path is longer than %d bytes: set deployer.state or deployer.socket to a shorter one", maxSocket)
+	}
+}
+
+func (d *document) version(field *string, in any) {
+	if d.required(field, in, "apiVersion") && *field != "v1" {
+		d.bad(field, "apiVersion must be v1")
+	}
+}
+
+func checkPublicURL(d *document, p *Platform) {
+	err := checkURL(p.PublicURL)
+	if err == nil {
+		err = checkOrigin(p.PublicURL)
+	}
+	if err != nil {
+		d.bad(&p.PublicURL, "publicURL %v", err)
+	}
+}
+
+// filePath makes a path absolute; an absent one becomes standard.
+func (d *document) filePath(field *string, name, dir, standard string) {
+	if !d.has(field) {
+		*field = standard
+	}
+	switch {
+	case *field == "":
+		d.bad(field, "%s is empty", name)
+	case strings.ContainsRune(*field, 0), len(*field) > 4096:
+		d.bad(field, "%s is no path", name)
+	case !filepath.IsAbs(*field):
+		*field = filepath.Join(dir, *field)
+	}
+}
+
+func checkLimits(d *document, l *Limits) {
+	number(d, &l.CallsPerSecond, "limits.callsPerSecond", 1, 50, 1e6)
+	number(d, &l.Burst, "limits.burst", 1, 100, 1e6)
+	number(d, &l.Streams, "limits.streams", 1, 32, 1e5)
+	number(d, &l.InFlight, "limits.inFlight", 1, 64, 1e5)
+	number(d, &l.WakesPerMinute, "limits.wakesPerMinute", 1, 30, 1e5)
+	number(d, &l.CallTimeout, "limits.callTimeout", Duration(time.Second), Duration(15*time.Minute), Duration(24*time.Hour))
+}
+
+func checkIssuers(d *document, p *Platform) {
+	if len(p.Issuers) == 0 {
+		at := any(p)
+		if d.has(&p.Issuers) {
+			at = &p.Issuers
+		}
+		d.bad(at, "issuers: at least one is needed, or nobody can sign in")
+		return
+	}
+	if len(p.Issuers) > maxIssuers {
+		d.bad(&p.Issuers, "issuers: at most %d are possible", maxIssuers)
+	}
+	names, urls, standard := map[string]bool{}, map[string]bool{}, 0
+	for i := range p.Issuers {
+		is := &p.Issuers[i]
+		checkIssuer(d, is)
+		if is.Name != "" && names[is.Name] {
+			d.bad(&is.Name, "issuers: the name %.60q is given twice", is.Name)
+		}
+		if is.URL != "" && urls[is.URL] {
+			d.bad(&is.URL, "issuers: this url is given twice")
+		}
+		names[is.Name], urls[is.URL] = true, true
+		if is.Default {
+			standard++
+		}
+		if is.Default && standard > 1 {
+			d.bad(&is.Default, "issuers: only one may be the default")
+		}
+	}
+	if standard == 0 {
+		d.bad(&p.Issuers, "issuers: one must be marked default: true, for names in policies that name no issuer")
+	}
+}
+
+func checkIssuer(d *document, is *identity.Issuer) {
+	if is.Name != "" || !is.Default {
+		d.label(&is.Name, is, "issuers.name (which all but the default issuer need)")
+	}
+	if d.required(&is.URL, is, "issuers.url") {
+		if err := checkURL(is.URL); err != nil {
+			d.bad(&is.URL, "issuers.url %v", err)
+		}
+	}
+	checkAudiences(d, is)
+	if !d.has(&is.GroupsClaim) {
+		is.GroupsClaim = "groups"
+	}
+	if is.GroupsClaim == "" {
+		d.bad(&is.GroupsClaim, "issuers.groupsClaim is empty")
+	}
+	d.text(&is.GroupsClaim, "issuers.groupsClaim", 256)
+	d.choice(&is.TokenType, "issuers.tokenType", "at+jwt", "JWT")
+}
+
+// checkAudiences refuses each audience that all servers share, unless the issuer is marked: any one of them is enough
+// for a token to be accepted, so one is enough for a token taken by one server to open the others.
+func checkAudiences(d *document, is *identity.Issuer) {
+	if len(is.Audiences) == 0 {
+		at := any(is)
+		if d.has(&is.Audiences) {
+			at = &is.Audiences
+		}
+		d.bad(at, `issuers.audiences is missing: write ["{resource}"]`)
+	}
+	given := map[string]bool{}
+	for i := range is.Audiences {
+		a := &is.Audiences[i]
+		rest := strings.ReplaceAll(*a, "{resource}", "")
+		switch {
+		case *a == "":
+			d.bad(a, "issuers.audiences: an audience is empty")
+		case strings.ContainsAny(rest, "{}"):
+			d.bad(a, "issuers.audiences: %.60q: the only placeholder is {resource}", *a)
+		case rest == *a && !is.InsecureSharedAudience:
+			d.bad(a, "issuers.audiences: %.60q is the same for all servers, so a token taken by one would open the others: use {resource}, or accept that with insecureSharedAudience: true", *a)
+		}
+		d.text(a, "issuers.audiences", 2048)
+		if given[*a] {
+			d.bad(a, "issuers.audiences: %.60q is given twice", *a)
+		}
+		given[*a] = true
+	}
+}

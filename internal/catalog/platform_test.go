@@ -1,0 +1,193 @@
+package catalog
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcpgateway/internal/identity"
+)
+
+const goodPlatform = `apiVersion: v1
+publicURL: https://mcp.example.com
+issuers:
+  - {url: "https://login.example.com/", audiences: ["{resource}"], default: true}
+`
+
+func TestLoadPlatform(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"p.yaml": goodPlatform, "full.yaml": `apiVersion: v1
+publicURL: http://localhost:8080
+hosts: ["gateway:8080", "[::1]:8080", "10.0.0.1"]
+origins: ["https://app.example.com", "http://127.0.0.1:6274", "chrome-extension://abcdef"]
+issuers:
+  - {name: corp, url: "http://127.0.0.1:9000", audiences: ["{resource}", "api://{resource}"], default: true}
+  - {name: partner, url: "https://p.test", audiences: [shared], insecureSharedAudience: true, groupsClaim: "https://p.test/roles", tokenType: JWT}
+limits: {callsPerSecond: 1, burst: 2, streams: 3, inFlight: 4, wakesPerMinute: 5, callTimeout: 6m}
+catalog: /srv/catalog
+deployer: {state: state, secrets: ../s}
+`})
+	defaults := Limits{CallsPerSecond: 50, Burst: 100, Streams: 32, InFlight: 64, WakesPerMinute: 30, CallTimeout: Duration(15 * time.Minute)}
+	tests := []struct {
+		file string
+		want *Platform
+	}{
+		{"p.yaml", &Platform{
+			APIVersion: "v1", PublicURL: "https://mcp.example.com",
+			Issuers: []identity.Issuer{{URL: "https://login.example.com/", Audiences: []string{"{resource}"}, GroupsClaim: "groups", Default: true, TokenType: "at+jwt"}},
+			Limits:  defaults, Catalog: dir + "/catalog.yaml",
+			Deployer: Deployer{Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets"},
+		}},
+		{"full.yaml", &Platform{
+			APIVersion: "v1", PublicURL: "http://localhost:8080",
+			Hosts:   []string{"gateway:8080", "[::1]:8080", "10.0.0.1"},
+			Origins: []string{"https://app.example.com", "http://127.0.0.1:6274", "chrome-extension://abcdef"},
+			Issuers: []identity.Issuer{
+				{Name: "corp", URL: "http://127.0.0.1:9000", Audiences: []string{"{resource}", "api://{resource}"}, GroupsClaim: "groups", Default: true, TokenType: "at+jwt"},
+				{Name: "partner", URL: "https://p.test", Audiences: []string{"shared"}, InsecureSharedAudience: true, GroupsClaim: "https://p.test/roles", TokenType: "JWT"},
+			},
+			Limits:  Limits{1, 2, 3, 4, 5, Duration(6 * time.Minute)},
+			Catalog: "/srv/catalog",
+			Deployer: Deployer{Socket: dir + "/state/deployer.sock", State: dir + "/state",
+				Secrets: strings.TrimSuffix(dir, "/001") + "/s"},
+		}},
+	}
+	for _, tt := range tests {
+		got, err := LoadPlatform(dir + "/" + tt.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: %s", tt.file, diff)
+		}
+	}
+	if p, err := LoadPlatform(dir + "/missing.yaml"); p != nil || err == nil {
+		t.Errorf("missing file: %v, %v", p, err)
+	}
+	t.Chdir(dir)
+	if p, err := LoadPlatform("p.yaml"); err != nil || p.Catalog != dir+"/catalog.yaml" {
+		t.Errorf("by a relative path: %+v, %v", p, err)
+	}
+}
+
+func TestPlatformChecks(t *testing.T) {
+	const url = "publicURL: https://mcp.example.com"
+	const issuer = `  - {url: "https://login.example.com/", audiences: ["{resource}"], default: true}`
+	long := strings.Repeat("x", maxSocket)
+	tests := []struct {
+		name     string
+		old, new string // what is changed in goodPlatform
+		want     []string
+	}{
+		{"good", "", "", nil},
+		{"no URL", url, "hosts: []", []string{"1: publicURL is missing"}},
+		{"bad URL", "https://mcp.example.com", "https://u:hunter2@mcp.example.com", []string{"2: publicURL must hold no user"}},
+		{"URL with a path", "example.com", "example.com/", []string{"2: publicURL must be scheme://host"}},
+		{"hosts and origins", url, url + "\nhosts: [a, hunter2.*]\norigins:\n- https://u:hunter2@x.test\n- 'null'",
+			[]string{"3: hosts: this one holds no valid host", "5: origins: this one must be", "6: origins: this one must be"}},
+		{"no issuers", "issuers:\n" + issuer, "", []string{"1: issuers: at least one is needed"}},
+		{"empty issuers", "issuers:\n" + issuer, "issuers: []", []string{"3: issuers: at least one is needed"}},
+		{"no default", ", default: true", ", name: x", []string{"3: issuers: one must be marked default"}},
+		{"two defaults", issuer, issuer + "\n" + strings.ReplaceAll(issuer, "login", "other"), []string{"5: issuers: only one may be the default"}},
+		{"no name", issuer, issuer + "\n  - {url: 'https://x.test', audiences: ['{resource}']}", []string{"5: issuers.name (which all but the default issuer need) is missing"}},
+		{"twins", issuer, strings.Replace(issuer+"\n"+issuer, "true}\n  - {", "true, name: a}\n  - {name: a, ", 1),
+			[]string{`5: issuers: the name "a" is given twice`, "5: issuers: this url is given twice", "5: issuers: only one"}},
+		{"name with a colon", "default: true", `default: true, name: "a:b"`, []string{`4: issuers.name (which all but the default issuer need) "a:b" is no DNS label`}},
+		{"issuer URL", "https://login", "http://login", []string{"4: issuers.url must begin with https"}},
+		{"issuer query", "com/", "com/?a", []string{"4: issuers.url must hold no query"}},
+		{"no issuer URL", `url: "https://login.example.com/", `, "", []string{"4: issuers.url is missing"}},
+		{"no audiences", `audiences: ["{resource}"], `, "", []string{"4: issuers.audiences is missing"}},
+		{"empty audiences", `["{resource}"]`, "[]", []string{"4: issuers.audiences is missing"}},
+		{"shared audience", `["{resource}"]`, `["{resource}", mcp]`, []string{`4: issuers.audiences: "mcp" is the same for all servers`}},
+		{"other audiences", `["{resource}"]`, `["", "{server}", "{resource}{", "{resource}{"]`,
+			[]string{"4: issuers.audiences: an audience is empty", `4: issuers.audiences: "{server}": the only placeholder`, `4: issuers.audiences: "{resource}{": the only`,
+				`4: issuers.audiences: "{resource}{": the only`, `4: issuers.audiences: "{resource}{" is given twice`}},
+		{"token type", "default", "tokenType: id, groupsClaim: '', default", []string{"4: issuers.groupsClaim is empty", "4: issuers.tokenType must be at+jwt, JWT"}},
+		{"keys", "default", "keys: {}, default", []string{`4: unknown field "issuers.keys"`}},
+		{"limits", url, url + "\nlimits: {burst: 0, callTimeout: 25h}", []string{"3: limits.burst must be between 1 and 1000000", "3: limits.callTimeout must be between 1s and 24h0m0s"}},
+		{"audit", url, url + "\naudit: {}", []string{"3: audit is not built yet: "}},
+		{"paths", url, url + "\ncatalog: ''\ndeployer: {socket: /" + long + ", state: \"\\0\"}",
+			[]string{"3: catalog is empty", "4: deployer.state is no path", "4: deployer.socket: the path is longer than 103 bytes"}},
+		{"long state", url, url + "\ndeployer: {state: /" + long + "}", []string{"0: deployer.socket: the path is longer"}},
+		{"many issuers", issuer, issuer + strings.Repeat("\n  - {}", maxIssuers), append([]string{"3: issuers: at most 100"}, manyBareIssuers()...)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDocument("/etc/p.yaml", []byte(strings.Replace(goodPlatform, tt.old, tt.new, 1)))
+			parsePlatform(d)
+			got := lines(collect(d))
+			checkLines(t, got, tt.want...)
+			if strings.Contains(strings.Join(got, ""), "hunter2") {
+				t.Errorf("%q repeats what may be a secret", got)
+			}
+		})
+	}
+}
+
+func manyBareIssuers() []string {
+	var want []string
+	for i := range maxIssuers {
+		for _, field := range []string{"name", "url", "audiences"} {
+			want = append(want, strconv.Itoa(5+i)+": issuers."+field)
+		}
+	}
+	return want
+}
+
+func TestOrigins(t *testing.T) {
+	tests := []struct {
+		raw                 string
+		public, origin, url bool // fit for publicURL, for origins, for an issuer
+	}{
+		{"https://a.example", true, true, true},
+		{"https://a.example:8443", true, true, true},
+		{"http://localhost:8080", true, true, true},
+		{"http://app.localhost", true, true, true},
+		{"http://127.0.0.1", true, true, true},
+		{"http://[::1]:80800", false, false, false},
+		{"http://[::1]:8080", true, true, true},
+		{"https://a.example/", false, false, true},
+		{"https://a.example/x", false, false, true},
+		{"https://a.example?x", false, false, false},
+		{"https://a.example?", false, false, false},
+		{"https://a.example#", false, false, false},
+		{"https://u:p@a.example", false, false, false},
+		{"https://@a.example", false, false, false},
+		{"https://A.example", false, false, true},
+		{"HTTPS://a.example", false, false, true},
+		{"https://a.example:443", false, false, true},
+		{"https://a.example:", false, false, false},
+		{"https://a.example:0", false, false, false},
+		{"https://a..example", false, false, false},
+		{"https://*.example", false, false, false},
+		{"https://a b", false, false, false},
+		{"https://[::1", false, false, false},
+		{"https://[127.0.0.1]", false, false, false},
+		{"https://[::1]x", false, false, false},
+		{"https://", false, false, false},
+		{"http://a.example", false, false, false},
+		{"http://127.0.0.1.a.example", false, false, false},
+		{"http://localhost:80", false, false, true},
+		{"ftp://a.example", false, true, false},
+		{"chrome-extension://abc", false, true, false},
+		{"null", false, false, false},
+		{"*", false, false, false},
+		{"", false, false, false},
+		{"a.example", false, false, false},
+		{"https:a.example", false, false, false},
+		{"https://" + strings.Repeat("a.", 130) + "example", false, false, false},
+	}
+	for _, tt := range tests {
+		if got := checkURL(tt.raw) == nil && checkOrigin(tt.raw) == nil; got != tt.public {
+			t.Errorf("%q for publicURL: %v", tt.raw, got)
+		}
+		if got := checkOrigin(tt.raw) == nil; got != tt.origin {
+			t.Errorf("%q for origins: %v", tt.raw, got)
+		}
+		if got := checkURL(tt.raw) == nil; got != tt.url {
+			t.Errorf("%q as a URL: %v", tt.raw, got)
+		}
+	}
+}

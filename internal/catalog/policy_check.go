@@ -1,0 +1,118 @@
+package catalog
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/policy"
+)
+
+// checkPolicy checks a policy against the servers of the catalog and the issuers of the platform.
+func checkPolicy(d *document, p *policy.Policy, all *names) {
+	d.label(&p.Name, p, "policies.name")
+	if (p.Allow == nil) == (p.Deny == nil) {
+		d.bad(p, "policies: exactly one of allow and deny is needed")
+	}
+	checkSubjects(d, p.Allow, "allow", all)
+	checkSubjects(d, p.Deny, "deny", all)
+	if len(p.Servers) == 0 && !d.has(&p.Servers) {
+		d.bad(p, "policies.servers is missing")
+	}
+	checkGlobs(d, &p.Servers, "policies.servers")
+	for i, id := range p.Servers {
+		if _, ok := all.servers[id]; !ok && !strings.Contains(id, "*") {
+			d.bad(&p.Servers[i], "policies.servers: there is no server %.60q", id)
+		} else if !serverGlob.MatchString(id) {
+			d.bad(&p.Servers[i], "policies.servers: no server can be called %.60q", id)
+		}
+	}
+	checkGlobs(d, &p.Tools, "policies.tools")
+	checkGlobs(d, &p.Prompts, "policies.prompts")
+	checkGlobs(d, &p.Resources, "policies.resources")
+	checkGlobs(d, &p.Methods, "policies.methods")
+	for i, m := range p.Methods {
+		if p.Allow != nil && policy.InTable(m) {
+			d.bad(&p.Methods[i], "policies.methods: %s is allowed by tools, prompts and resources; naming it here allows nothing", m)
+		}
+	}
+	d.text(&p.When, "policies.when", 4096)
+}
+
+var serverGlob = regexp.MustCompile(`^[a-z0-9*-]*$`)
+
+func checkSubjects(d *document, s *policy.Subjects, name string, all *names) {
+	if s == nil {
+		return
+	}
+	named := len(s.Users) + len(s.Groups)
+	switch {
+	case !s.Anyone && named == 0:
+		d.bad(s, "policies.%s names nobody: write users, groups or anyone: true", name)
+	case s.Anyone && named > 0:
+		d.bad(s, "policies.%s: anyone includes everybody; leave out users and groups, or anyone", name)
+	}
+	for _, list := range []struct {
+		of    string
+		names []string
+	}{{"users", s.Users}, {"groups", s.Groups}} {
+		for i := range list.names {
+			subject := &list.names[i]
+			d.text(subject, "policies."+name+"."+list.of, 512)
+			if n := len(all.platform.Issuers); n == 0 || n > maxIssuers {
+				continue
+			}
+			if err := policy.CheckSubject(*subject, all.platform.Issuers); err != nil {
+				d.bad(subject, "policies.%s.%s: %v", name, list.of, err)
+			}
+		}
+	}
+}
+
+// checkGlobs refuses an empty list as well: no tools at all is not what a policy without the line means.
+func checkGlobs(d *document, globs *[]string, name string) {
+	notEmpty(d, globs, name)
+	for i := range *globs {
+		if err := policy.CheckGlob((*globs)[i]); err != nil {
+			d.bad(&(*globs)[i], "%s: %v", name, err)
+		}
+	}
+}
+
+// selector is method[?name=…][&direction=…].
+var selector = regexp.MustCompile(`^[A-Za-z0-9_/$.*-]{1,128}([?&](name=[^&?]+|direction=(request|response)))*$`)
+
+func checkFilter(d *document, f *Filter, all *names) {
+	d.label(&f.Name, f, "filters.name")
+	given := 0
+	for _, set := range []bool{f.Webhook != nil, f.MCP != nil, f.Server != ""} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 {
+		d.bad(f, "filters: exactly one of webhook, mcp and server is needed")
+	}
+	if f.Webhook != nil {
+		d.webURL(&f.Webhook.URL, f.Webhook, "filters.webhook.url")
+		checkSecret(d, f.Webhook.Secret, "filters.webhook.secret")
+	}
+	if f.MCP != nil {
+		d.webURL(&f.MCP.URL, f.MCP, "filters.mcp.url")
+		d.required(&f.MCP.Tool, f.MCP, "filters.mcp.tool")
+		d.text(&f.MCP.Tool, "filters.mcp.tool", 256)
+	}
+	if _, ok := all.servers[f.Server]; f.Server != "" && !ok {
+		d.bad(&f.Server, "filters.server: there is no server %.60q", f.Server)
+	}
+	if len(f.On) == 0 {
+		d.bad(f, `filters.on is missing: write ["tools/call"], for one`)
+	}
+	for i := range f.On {
+		if !selector.MatchString(f.On[i]) {
+			d.bad(&f.On[i], "filters.on: %.60q is no selector such as tools/call?name=create_*&direction=request", f.On[i])
+		}
+	}
+	number(d, &f.Timeout, "filters.timeout", Duration(10*time.Millisecond), Duration(2*time.Second), Duration(time.Minute))
+	d.choice(&f.OnError, "filters.onError", "reject", "accept")
+}

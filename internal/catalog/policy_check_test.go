@@ -1,0 +1,66 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPolicyChecks(t *testing.T) {
+	tests := []struct {
+		name, policy string
+		want         []string
+	}{
+		{"good", `{name: p, allow: {groups: ["corp:a:b"]}, servers: [a, "x-*"], resources: ["file:///*"], methods: [tasks/get, "*"]}`, nil},
+		{"bare", `{}`, []string{"5: policies.name is missing", "5: policies: exactly one of allow and deny", "5: policies.servers is missing"}},
+		{"both", `{name: p, allow: {anyone: true}, deny: {users: [x]}, servers: [a]}`, []string{"5: policies: exactly one of allow and deny"}},
+		{"null deny", `{name: p, allow: {anyone: true}, deny: , servers: [a]}`, []string{"5: policies.deny is empty"}},
+		{"name", `{name: "P 1", allow: {anyone: true}, servers: [a]}`, []string{`5: policies.name "P 1" is no DNS label`}},
+		{"nobody", `{name: p, allow: {}, servers: [a]}`, []string{"5: policies.allow names nobody"}},
+		{"not anyone", `{name: p, deny: {anyone: false, users: []}, servers: [a]}`, []string{"5: policies.deny names nobody"}},
+		{"anyone and some", `{name: p, allow: {anyone: true, users: [x]}, servers: [a]}`, []string{"5: policies.allow: anyone includes everybody"}},
+		{"issuers", `{name: p, allow: {users: ["nobody:x", "partner:x"], groups: ["a:b", ""]}, servers: [a]}`,
+			[]string{`5: policies.allow.users: "nobody:x": no issuer is called "nobody"`, `5: policies.allow.groups: "a:b": no issuer`, `5: policies.allow.groups: "" is no user or group`}},
+		{"servers", `{name: p, allow: {anyone: true}, servers: [a, b, "A*", "*.x"]}`,
+			[]string{`5: policies.servers: there is no server "b"`, `5: policies.servers: no server can be called "A*"`, `5: policies.servers: no server can be called "*.x"`}},
+		{"no servers", `{name: p, allow: {anyone: true}, servers: []}`, []string{"5: policies.servers is an empty list"}},
+		{"empty lists", `{name: p, allow: {anyone: true}, servers: [a], tools: [], prompts: [], resources: [], methods: []}`,
+			[]string{"5: policies.tools is an empty list", "5: policies.prompts is", "5: policies.resources is", "5: policies.methods is"}},
+		{"globs", `{name: p, allow: {anyone: true}, servers: [a], tools: [""], prompts: ["\x01"]}`,
+			[]string{"5: policies.tools: an empty pattern", "5: policies.prompts: the pattern"}},
+		{"methods of the table", `{name: p, allow: {anyone: true}, servers: [a], methods: [tools/call]}`,
+			[]string{"5: policies.methods: tools/call is allowed by tools"}},
+		{"denied methods of the table", `{name: p, deny: {anyone: true}, servers: [a], methods: [tools/call]}`, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			checkLines(t, problemsOf(oneServer+"policies: ["+tt.policy+"]\n", catalogUnbuilt), tt.want...)
+		})
+	}
+}
+
+func TestFilterChecks(t *testing.T) {
+	tests := []struct {
+		name, filter string
+		want         []string
+	}{
+		{"webhook", `{name: f, webhook: {url: "https://x.test/h", secret: {key: k}}, on: ["tools/call?name=create_*", "tools/call&direction=response", "*"], mutate: true, timeout: 1s, onError: accept}`, nil},
+		{"mcp", `{name: f, mcp: {url: "https://x.test/h", tool: t}, on: ["*"]}`, nil},
+		{"server", `{name: f, server: a, on: ["*"]}`, nil},
+		{"bare", `{}`, []string{"5: filters.name is missing", "5: filters: exactly one of webhook, mcp and server", "5: filters.on is missing"}},
+		{"two", `{name: f, server: a, mcp: {}, on: ["*"]}`,
+			[]string{"5: filters: exactly one", "5: filters.mcp.url is missing", "5: filters.mcp.tool is missing"}},
+		{"bad", `{name: f, server: b, on: ["", "a?x=1", "a?direction=up"], timeout: 1h, onError: x}`, []string{
+			`5: filters.server: there is no server "b"`, "5: filters.on", "5: filters.on", "5: filters.on",
+			"5: filters.timeout must be between 10ms and 1m0s", "5: filters.onError must be reject, accept"}},
+		{"credentials in a URL", `{name: f, webhook: {url: "https://u:hunter2@x.test"}, on: ["*"]}`, []string{"5: filters.webhook.url must hold no user or password"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := problemsOf(oneServer+"filters: ["+tt.filter+"]\n", nil)
+			checkLines(t, got, tt.want...)
+			if strings.Contains(strings.Join(got, ""), "hunter2") {
+				t.Errorf("%q repeats what may be a secret", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package catalog
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	maxArgs = 1000
+	maxText = 64 << 10 // bytes of an argument or of a variable's value
+)
+
+// checkServer fills in an entry's defaults and checks what was given.
+func checkServer(d *document, s *Server, all *names) {
+	d.label(&s.ID, s, "id")
+	d.text(&s.Title, "title", 200)
+	d.text(&s.Description, "description", 4000)
+	checkRuntime(d, s)
+	checkEnv(d, s)
+	if s.Instances.PerUser {
+		number(d, &s.Instances.Max, "instances.max", 1, 100, 100_000)
+		number(d, &s.Instances.IdleDelete, "instances.idleDelete", Duration(time.Hour), 0, Duration(3650*24*time.Hour))
+	}
+	number(d, &s.Scale.Idle, "scale.idle", Duration(100*time.Millisecond), Duration(time.Minute), Duration(24*time.Hour))
+	number(d, &s.Scale.Max, "scale.max", 1, 1, 1000)
+	number(d, &s.Scale.Concurrency, "scale.concurrency", 1, 100, 10_000)
+	number(d, &s.Startup.Timeout, "startup.timeout", Duration(100*time.Millisecond), Duration(time.Minute), Duration(15*time.Minute))
+	d.choice(&s.Sessions, "sessions", "strict", "survive", "none")
+	d.choice(&s.Listen, "listen", "poll", "off", "hold")
+	d.choice(&s.Discovery, "discovery", "live", "cached")
+	d.choice(&s.Audit.Bodies, "audit.bodies", "metadata", "none", "full")
+	if s.Scale.Max > 1 && s.Sessions != "none" {
+		d.bad(&s.Scale.Max, "scale.max above 1 needs sessions: none, since a session lives in one copy only")
+	}
+	checkResources(d, &s.Resources)
+	checkEgress(d, s)
+	checkToken(d, s)
+	given := map[string]bool{}
+	for i, name := range s.Filters {
+		if _, ok := all.filters[name]; !ok {
+			d.bad(&s.Filters[i], "filters: there is no filter %.60q", name)
+		}
+		if given[name] {
+			d.bad(&s.Filters[i], "filters: %.60q is named twice", name)
+		}
+		given[name] = true
+	}
+}
+
+var (
+	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
+	secretKey = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,252}$`) // no leading dot: it names a file locally
+)
+
+// checkEnv never repeats a value, nor what is no name: it may be a secret in the wrong place.
+func checkEnv(d *document, s *Server) {
+	given := map[string]bool{}
+	for i := range s.Env {
+		e := &s.Env[i]
+		switch {
+		case !d.required(&e.Name, e, "env.name"):
+		case !envName.MatchString(e.Name):
+			d.bad(&e.Name, "env.name must hold letters, digits and _ only, and no digit first")
+		case e.Name == "PORT" && s.Runtime.Command != nil:
+			d.bad(&e.Name, "env: PORT is set by the gateway, to the port to listen on")
+		case given[e.Name]:
+			d.bad(&e.Name, "env: %.60q is given twice", e.Name)
+		}
+		given[e.Name] = true
+		if d.has(&e.Value) == (e.Secret != nil) {
+			d.bad(e, "env: exactly one of value and secret is needed")
+		}
+		checkArgument(d, &e.Value, "env.value")
+		checkSecret(d, e.Secret, "env.secret")
+	}
+}
+
+func checkSecret(d *document, s *SecretKey, name string) {
+	if s != nil && d.required(&s.Key, s, name+".key") && !secretKey.MatchString(s.Key) {
+		d.bad(&s.Key, "%s.key is no key: write letters, digits, -, _ and .", name)
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{(shim|listen|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
+
+// checkArgument checks text that becomes an argument or a variable of the server's process. Of the placeholders that
+// deployers fill in, an operator may use only {port}: the others would tell the server where the shim's things are.
+func checkArgument(d *document, field *string, name string) {
+	switch {
+	case len(*field) > maxText:
+		d.bad(field, "%s is longer than %d KiB", name, maxText>>10)
+	case strings.ContainsRune(*field, 0):
+		d.bad(field, "%s holds a zero byte", name)
+	case placeholder.MatchString(*field):
+		d.bad(field, "%s: the only placeholder is {port}", name)
+	}
+}
+
+var (
+	cpuQuantity    = regexp.MustCompile(`^([1-9][0-9]{0,5}m?|[0-9]{1,3}\.[0-9]{1,3})$`)
+	memoryQuantity = regexp.MustCompile(`^[1-9][0-9]{0,11}(Ki|Mi|Gi|Ti|k|M|G|T)?$`)
+)
+
+func checkResources(d *document, r *Resources) {
+	if d.has(&r.CPU) && (!cpuQuantity.MatchString(r.CPU) || strings.Trim(r.CPU, "0.") == "") {
+		d.bad(&r.CPU, "resources.cpu must be a quantity such as 500m or 2")
+	}
+	if d.has(&r.Memory) && !memoryQuantity.MatchString(r.Memory) {
+		d.bad(&r.Memory, "resources.memory must be a quantity such as 256Mi or 1Gi")
+	}
+}
+
+func checkEgress(d *document, s *Server) {
+	for i := range s.Egress {
+		e := &s.Egress[i]
+		if d.required(&e.CIDR, e, "egress.cidr") {
+			if p, err := netip.ParsePrefix(e.CIDR); err != nil || p != p.Masked() {
+				d.bad(&e.CIDR, "egress.cidr %.60q is no network such as 140.82.112.0/20", e.CIDR)
+			}
+		}
+		if len(e.Ports) == 0 {
+			d.bad(e, "egress.ports is missing")
+		}
+		for j := range e.Ports {
+			number(d, &e.Ports[j], "egress.ports", 1, 0, 65535)
+		}
+	}
+}
+
+func checkToken(d *document, s *Server) {
+	t := s.Token
+	if t == nil {
+		return
+	}
+	if (t.Exchange != nil) == t.InsecureForward {
+		d.bad(t, "token needs exactly one of exchange and insecureForward")
+	}
+	if t.InsecureForward && s.Runtime.Remote != nil {
+		d.bad(&t.InsecureForward, "token.insecureForward is not possible with runtime.remote: whoever runs that server could use the caller's token at every server here that takes it")
+	}
+	if x := t.Exchange; x != nil {
+		d.choice(&x.Grant, "token.exchange.grant", "token-exchange")
+		d.webURL(&x.URL, x, "token.exchange.url")
+		d.text(&x.Audience, "token.exchange.audience", 2048)
+		d.text(&x.Resource, "token.exchange.resource", 2048)
+		for i := range x.Scopes {
+			d.text(&x.Scopes[i], "token.exchange.scopes", 256)
+		}
+		d.text(&x.Client.ID, "token.exchange.client.id", 2048)
+		checkSecret(d, x.Client.Secret, "token.exchange.client.secret")
+	}
+}
+
+func (d *document) webURL(field *string, in any, name string) {
+	if d.required(field, in, name) {
+		if err := checkURL(*field); err != nil {
+			d.bad(field, "%s %v", name, err)
+		}
+	}
+}
