@@ -1,0 +1,119 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The paths of the deployer's socket.
+const (
+	PathEnsure = "/ensure"
+	PathFind   = "/find"
+	PathStatus = "/status"
+)
+
+// Found answers PathFind.
+type Found struct {
+	Found    bool     `json:"found"`
+	Instance Instance `json:"instance"`
+}
+
+// Failure is the body of every answer that is not 200.
+type Failure struct {
+	Code         Code   `json:"code"`
+	Message      string `json:"message"`
+	RetryAfterMS int64  `json:"retryAfterMs,omitempty"`
+}
+
+// maxAnswer bounds what is read of an answer, in bytes. The deployer is ours, but a bound costs nothing.
+const maxAnswer = 4 << 20
+
+// Client asks the deployer beside it, over HTTP on a Unix socket. It holds no state and may be used concurrently.
+type Client struct{ http *http.Client }
+
+// NewClient returns a client for the deployer at socketPath. Nothing is dialled before the first question.
+func NewClient(socketPath string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socketPath)
+	}
+	return &Client{http: &http.Client{Transport: &http.Transport{
+		DialContext: dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
+	}}}
+}
+
+// Ensure returns the instance of key, started if need be. It waits until the instance takes calls, as long as the
+// entry's startup time at most. Errors are *StartError, or ctx's.
+func (c *Client) Ensure(ctx context.Context, key Key) (Instance, error) {
+	var got Instance
+	return got, c.ask(ctx, http.MethodPost, PathEnsure, key, &got)
+}
+
+// Find returns the instance of key if one takes calls. It never starts anything. Errors are *StartError, or ctx's.
+func (c *Client) Find(ctx context.Context, key Key) (Instance, bool, error) {
+	var got Found
+	err := c.ask(ctx, http.MethodPost, PathFind, key, &got)
+	return got.Instance, got.Found, err
+}
+
+// Status lists what is up. Errors are *StartError, or ctx's.
+func (c *Client) Status(ctx context.Context) ([]Status, error) {
+	var got []Status
+	return got, c.ask(ctx, http.MethodGet, PathStatus, nil, &got)
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, question, answer any) error {
+	var body bytes.Buffer
+	if question != nil {
+		if err := json.NewEncoder(&body).Encode(question); err != nil {
+			return unreachable(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://deployer"+path, &body)
+	if err != nil {
+		return unreachable(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(req)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return failure(res.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+func failure(status int, text []byte) error {
+	var f Failure
+	if err := json.Unmarshal(text, &f); err != nil || f.Code == "" {
+		return unreachable(fmt.Errorf("status %d", status))
+	}
+	return &StartError{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond,
+		Cause: errors.New("the deployer's log says why")}
+}
+
+func unreachable(err error) error {
+	return &StartError{Code: CodeUnavailable, Message: "The server cannot be started now.", RetryAfter: time.Second,
+		Cause: fmt.Errorf("ask the deployer: %w", err)}
+}

@@ -1,0 +1,195 @@
+package deploytest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
+)
+
+func newHashReplaces(b *bench) {
+	s := b.entry("a")
+	p := b.plan(s, nil)
+	before := b.ensure(p)
+	call := b.sleep(before, p.Key(), 1500*time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // until the call is under way
+	s.Env = []catalog.EnvVar{{Name: "REVISION", Value: "2"}}
+	p = b.plan(s, nil)
+	after := b.ensure(p)
+	if after.ID == before.ID || !after.Cold {
+		b.Errorf("%+v after %+v", after, before)
+	}
+	if d := b.describe(after, p.Key()); !slices.Contains(d.Environment, "REVISION=2") {
+		b.Errorf("the server has %v", d.Environment)
+	}
+	if found, ok := b.found(p.Key()); !ok || found.ID != after.ID {
+		b.Errorf("found %+v, want %s", found, after.ID)
+	}
+	if err := <-call; err != nil {
+		b.Errorf("the old instance cut a call: %v", err)
+	}
+	b.eventually("the old instance is gone", func() bool {
+		list := b.list()
+		return len(list) == 1 && list[0].ID == after.ID
+	})
+}
+
+func retireLetsFinish(b *bench) {
+	p := b.plan(b.entry("a"), nil)
+	instance := b.ensure(p)
+	if err := b.Deployer.Retire(b.ctx, p.Key(), p.Hash); err != nil {
+		b.Fatal(err)
+	}
+	if found, ok := b.found(p.Key()); !ok || found.ID != instance.ID {
+		b.Fatalf("its own hash did not keep it: found %+v", found)
+	}
+	call := b.sleep(instance, p.Key(), time.Second)
+	time.Sleep(300 * time.Millisecond)
+	if err := b.Deployer.Retire(b.ctx, p.Key(), "another"); err != nil {
+		b.Fatal(err)
+	}
+	if found, ok := b.found(p.Key()); ok {
+		b.Errorf("%+v takes calls", found)
+	}
+	if err := <-call; err != nil {
+		b.Errorf("a call was cut: %v", err)
+	}
+	b.nothingLeft()
+}
+
+func newDeployerAdopts(b *bench) {
+	p := b.plan(b.entry("a"), nil)
+	before := b.ensure(p)
+	pid := b.describe(before, p.Key()).PID
+	b.Deployer = b.Again()
+	if found, ok := b.found(p.Key()); !ok || found.ID != before.ID {
+		b.Errorf("found %+v, want %s", found, before.ID)
+	}
+	if after := b.ensure(p); after.ID != before.ID || after.Cold {
+		b.Errorf("%+v after %+v", after, before)
+	}
+	if d := b.describe(before, p.Key()); d.PID != pid {
+		b.Error("the server was started again")
+	}
+	b.Kill(before, "server")
+	b.eventually("a crash after adoption is noticed", func() bool { return len(b.list()) == 0 })
+	if after := b.ensure(p); after.ID == before.ID || !after.Cold {
+		b.Errorf("%+v after the crash of %+v", after, before)
+	}
+}
+
+func removeLeavesNothing(b *bench) {
+	p, other := b.plan(b.entry("a"), nil), b.plan(b.entry("b", "-stubborn"), nil)
+	first, second := b.ensure(p), b.ensure(other)
+	if err := b.Deployer.Remove(b.ctx, p.Key()); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := b.call(first, p.Key(), ToolDescribe, nil, nil); err == nil {
+		b.Error("what was removed answers")
+	}
+	if list := b.list(); len(list) != 1 || list[0].ID != second.ID {
+		b.Errorf("left is %+v, want %s", list, second.ID)
+	}
+	b.describe(second, other.Key())
+	if err := b.Deployer.Remove(b.ctx, other.Key()); err != nil {
+		b.Fatal(err)
+	}
+	if list := b.list(); len(list) != 0 {
+		b.Errorf("left is %+v", list)
+	}
+	if err := b.Deployer.Remove(b.ctx, p.Key()); err != nil {
+		b.Errorf("removing nothing: %v", err)
+	}
+	if again := b.ensure(p); !again.Cold {
+		b.Errorf("%+v after its removal", again)
+	}
+}
+
+// secretsStay uses values that appear nowhere else, and looks at everything that a unit was given.
+func secretsStay(b *bench) {
+	const serverValue, shimValue = "sesame-of-the-server", "sesame-of-the-shim-in-32-bytes!!"
+	b.PutSecret("mcp-a-server", "token", serverValue)
+	b.PutSecret("mcp-a-shim", "seal", shimValue)
+	s := b.entry("a")
+	s.Env = []catalog.EnvVar{{Name: "TOKEN", Secret: &catalog.SecretKey{Key: "token"}}, {Name: "LEVEL", Value: "info"}}
+	p := b.plan(s, nil)
+	instance := b.ensure(p)
+	d := b.describe(instance, p.Key())
+	if !slices.Contains(d.Environment, "TOKEN="+serverValue) || !slices.Contains(d.Environment, "LEVEL=info") {
+		b.Errorf("the server lacks its variables: %v", d.Environment)
+	}
+	for _, v := range d.Environment {
+		if strings.HasPrefix(v, "SHIM_") {
+			b.Errorf("the server has the shim's %s", v)
+		}
+	}
+	if text := strings.Join(slices.Concat(d.Environment, d.Arguments), " "); strings.Contains(text, shimValue) {
+		b.Error("the server has the shim's secret")
+	}
+	if strings.Contains(strings.Join(d.Arguments, " "), serverValue) {
+		b.Error("a secret stands among arguments")
+	}
+	if strings.Contains(b.Log(), "sesame") {
+		b.Error("a secret stands in the log")
+	}
+	environ := b.Environ(instance, "shim")
+	if environ == nil {
+		b.Skip("the shim's environment cannot be seen here")
+	}
+	if text := strings.Join(environ, " "); strings.Contains(text, "sesame") || !strings.Contains(text, "SHIM_SERVER=a") {
+		b.Errorf("the shim's environment is %v", environ)
+	}
+}
+
+func rulesChange(b *bench) {
+	p := b.plan(b.entry("a"), nil)
+	instance := b.ensure(p)
+	pid := b.describe(instance, p.Key()).PID
+	status := func(want int) func() bool {
+		return func() bool {
+			got, err := b.call(instance, p.Key(), ToolDescribe, nil, nil)
+			return err == nil && got == want
+		}
+	}
+	b.setRules("a", b.Forbid("a", 2))
+	b.eventually("the stricter rules are in force", status(403))
+	b.setRules("a", b.Allow("a", 3))
+	b.eventually("the rules after them are", status(200))
+	if d := b.describe(instance, p.Key()); d.PID != pid {
+		b.Error("the server was started again")
+	}
+	if again := b.ensure(p); again.ID != instance.ID || again.Cold {
+		b.Errorf("%+v after %+v", again, instance)
+	}
+}
+
+func instanceForEachUser(b *bench) {
+	s := b.entry("a")
+	s.Instances = catalog.Instances{PerUser: true, Max: 2}
+	alice, bob, carol := b.plan(s, user("alice")), b.plan(s, user("bob")), b.plan(s, user("carol"))
+	first, second := b.ensure(alice), b.ensure(bob)
+	if first.ID == second.ID || b.describe(first, alice.Key()).PID == b.describe(second, bob.Key()).PID {
+		b.Errorf("two users share %+v and %+v", first, second)
+	}
+	if found, ok := b.found(alice.Key()); !ok || found.ID != first.ID {
+		b.Errorf("alice has %+v, want %s", found, first.ID)
+	}
+	if got := b.refused(carol); got.Code != deploy.CodeLimit || got.RetryAfter <= 0 {
+		b.Errorf("the third got %+v", got)
+	}
+	b.ensure(b.plan(b.entry("b"), nil)) // another server's limit is its own
+	if err := b.Deployer.Remove(b.ctx, bob.Key()); err != nil {
+		b.Fatal(err)
+	}
+	b.ensure(carol)
+	if found, ok := b.found(alice.Key()); !ok || found.ID != first.ID {
+		b.Errorf("alice has %+v, want %s", found, first.ID)
+	}
+	change := s
+	change.Env = []catalog.EnvVar{{Name: "REVISION", Value: "2"}}
+	if again := b.ensure(b.plan(change, user("alice"))); again.ID == first.ID || !again.Cold {
+		b.Errorf("a full house kept alice's new revision out: %+v", again)
+	}
+}

@@ -1,0 +1,35 @@
+package deploy
+
+// Key names what is ensured: a server, and where each user has an instance of their own, whose.
+type Key struct {
+	Server string `json:"server"`
+	Owner  *Owner `json:"owner,omitempty"`
+}
+
+// KeyID is a Key that can be compared and can index a map.
+type KeyID struct{ Server, Issuer, Subject string }
+
+// ID returns the comparable form. No two different keys have the same, since no owner has an empty issuer and subject.
+func (k Key) ID() KeyID {
+	if k.Owner == nil {
+		return KeyID{Server: k.Server}
+	}
+	return KeyID{Server: k.Server, Issuer: k.Owner.Issuer, Subject: k.Owner.Subject}
+}
+
+// Instance is a running group that takes calls.
+type Instance struct {
+	// ID changes with every start. It names no server and no user.
+	ID string `json:"id"`
+	// URL is where the shim listens: unix:///path/shim.sock, or http://host:port.
+	URL string `json:"url"`
+	// Cold says that the caller waited for a start.
+	Cold bool `json:"cold"`
+}
+
+// Status is an instance as an operator sees it.
+type Status struct {
+	Key  Key    `json:"key"`
+	ID   string `json:"id"`
+	Hash string `json:"hash"` // of the plan it was started by
+}

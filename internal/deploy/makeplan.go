@@ -1,0 +1,292 @@
+package deploy
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/catalog"
+)
+
+// Options is what a plan needs besides the entry.
+type Options struct {
+	RulesKey ed25519.PublicKey // verifies the rules
+	Owner    *Owner            // for entries with an instance per user, and only for them
+}
+
+// The names in plans that deployers and the shim meet again.
+const (
+	unitShim     = "shim"
+	unitServer   = "server"
+	socketServer = "server" // between the shim and the bridge
+	mountRules   = "rules"
+	keySeal      = "seal"
+)
+
+// The shim's own needs. Its port is free in the pod: a server that wants the same one moves the shim.
+const (
+	shimPort      = 8080
+	shimPortOther = 8081
+)
+
+var shimLimits = Resources{CPU: "1", Memory: "128Mi"}
+
+// MakePlan says what must run for entry s. It is pure: the same arguments give the same plan and hash. Of filters, those
+// that s names are used. An error means that the entry is not one that the catalog's loader passes, or that the owner
+// does not fit it.
+func MakePlan(s catalog.Server, filters []catalog.Filter, o Options) (Plan, error) {
+	p, err := makePlan(s, filters, o)
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan %s: %w", s.ID, err)
+	}
+	return p, nil
+}
+
+func makePlan(s catalog.Server, filters []catalog.Filter, o Options) (Plan, error) {
+	if err := checkEntry(s, o); err != nil {
+		return Plan{}, err
+	}
+	p := Plan{
+		Server: s.ID, Owner: o.Owner, Startup: time.Duration(s.Startup.Timeout),
+		Scale: Scale{Idle: time.Duration(s.Scale.Idle), Max: s.Scale.Max, Concurrency: s.Scale.Concurrency},
+	}
+	if s.Instances.PerUser {
+		p.Instances = s.Instances.Max
+	}
+	server, upstream, err := makeServer(s)
+	if err != nil {
+		return Plan{}, err
+	}
+	converters, err := makeConverters(s, filters)
+	if err != nil {
+		return Plan{}, err
+	}
+	p.Units = []Unit{makeShim(s, o, server, upstream, converters)}
+	if server != nil {
+		p.Units = append(p.Units, *server)
+	}
+	p.Units = append(p.Units, converters...)
+	p.Hash, err = p.hash()
+	return p, err
+}
+
+func checkEntry(s catalog.Server, o Options) error {
+	switch {
+	case s.ID == "":
+		return errors.New("the entry has no id")
+	case len(o.RulesKey) != ed25519.PublicKeySize:
+		return errors.New("the rules' key is not an Ed25519 public key")
+	case s.Startup.Timeout <= 0 || s.Scale.Idle <= 0:
+		return errors.New("startup.timeout and scale.idle must be positive")
+	case s.Instances.PerUser && (o.Owner == nil || o.Owner.Issuer == "" || o.Owner.Subject == ""):
+		return errors.New("every user has an own instance: an owner is needed")
+	case !s.Instances.PerUser && o.Owner != nil:
+		return errors.New("the instance is shared: it has no owner")
+	}
+	if o.Owner != nil {
+		// Issuers choose subjects freely, and expanding one would make it another's.
+		if err := checkText(o.Owner.Issuer + " " + o.Owner.Subject); err != nil {
+			return err
+		}
+	}
+	return checkShimKey(exchangeKey(s))
+}
+
+// makeShim makes the unit that receives the traffic. Where idle time ends the group is the deployer's to say: in a
+// cluster the autoscaler knows, with processes the shim is told (see Scale).
+func makeShim(s catalog.Server, o Options, server *Unit, upstream string, converters []Unit) Unit {
+	u := Unit{
+		Name: unitShim, Role: RoleShim, Image: ImageShim, Command: []string{shimProgram, "proxy"},
+		Env: []EnvVar{
+			{"SHIM_SERVER", s.ID},
+			{"SHIM_LISTEN", listen},
+			{"SHIM_UPSTREAM", upstream},
+			{"SHIM_RULES", "{mount:" + mountRules + "}"},
+			{"SHIM_RULES_KEY", base64.StdEncoding.EncodeToString(o.RulesKey)},
+			{"SHIM_STARTUP", time.Duration(s.Startup.Timeout).String()},
+		},
+		Secrets: []Secret{{Store: shimStore(s), Key: keySeal, File: "SHIM_SEAL_KEY_FILE", Generate: true}},
+		Port:    shimPort,
+		Mounts:  []Mount{{Name: mountRules, File: "rules"}},
+		Limits:  shimLimits,
+		Probe:   Probe{Path: "/readyz"},
+	}
+	if server != nil {
+		u.Sockets = append(u.Sockets, server.Sockets...)
+		if server.Port == shimPort {
+			u.Port = shimPortOther
+		}
+	}
+	if o.Owner != nil {
+		u.Env = append(u.Env, EnvVar{"SHIM_OWNER_ISSUER", o.Owner.Issuer}, EnvVar{"SHIM_OWNER_SUBJECT", o.Owner.Subject})
+	}
+	if key := exchangeKey(s); key != nil {
+		u.Secrets = append(u.Secrets, Secret{Store: shimStore(s), Key: key.Key, File: "SHIM_EXCHANGE_SECRET_FILE"})
+	}
+	var sockets []string
+	for _, c := range converters {
+		u.Sockets = append(u.Sockets, c.Sockets...)
+		sockets = append(sockets, strings.TrimPrefix(c.Name, filterPrefix)+"={socket:"+c.Name+"}")
+	}
+	if sockets != nil {
+		u.Env = append(u.Env, EnvVar{"SHIM_FILTERS", strings.Join(sockets, ",")})
+	}
+	return u
+}
+
+// makeServer makes the unit of the MCP server, none where it runs elsewhere, and says where the shim finds it.
+func makeServer(s catalog.Server) (*Unit, string, error) {
+	u := &Unit{Name: unitServer, Role: RoleServer, Limits: Resources{CPU: s.Resources.CPU, Memory: s.Resources.Memory}}
+	path, r := "", s.Runtime
+	switch {
+	case r.NPX != nil:
+		u.Image = ImageNode
+		bridge(u, s.Stdio, append([]string{"npx", "--yes", "--", r.NPX.Package}, r.NPX.Args...))
+	case r.UVX != nil:
+		u.Image = ImagePython
+		bridge(u, s.Stdio, append([]string{"uvx", "--from", r.UVX.Package, program(r.UVX.Package)}, r.UVX.Args...))
+	case r.Command != nil && r.Command.HTTP == nil:
+		bridge(u, s.Stdio, append([]string{r.Command.Exec}, r.Command.Args...))
+	case r.Command != nil:
+		u.Port, u.Command = PortAny, append([]string{r.Command.Exec}, r.Command.Args...)
+		u.Env, path = []EnvVar{{"PORT", ownPort}}, r.Command.HTTP.Path
+	case r.Container != nil:
+		u.Image, u.ImagePullSecret, u.Args = r.Container.Image, r.Container.ImagePullSecret, r.Container.Args
+		u.Port, path = r.Container.Port, r.Container.Path
+	case r.Remote != nil:
+		if len(s.Env) > 0 {
+			return nil, "", errors.New("a remote server's environment is not ours to set")
+		}
+		return nil, r.Remote.URL, checkText(r.Remote.URL)
+	default:
+		return nil, "", errors.New("the entry has no runtime")
+	}
+	upstream := "unix:{socket:" + socketServer + "}"
+	if u.Port != 0 {
+		upstream = "http://127.0.0.1:{port:" + unitServer + "}" + cmp.Or(path, "/mcp")
+	}
+	err := errors.Join(checkText(path), checkWords(u), addEnv(u, s.Env, "mcp-"+s.ID+"-server"))
+	return u, upstream, err
+}
+
+// bridge makes u the bridge that turns a stdio program into an HTTP server on a socket between it and the shim.
+func bridge(u *Unit, stdio *catalog.Stdio, program []string) {
+	u.Command = append([]string{shimProgram, "bridge", "--"}, program...)
+	u.Sockets = []string{socketServer}
+	u.Env = []EnvVar{{"SHIM_LISTEN", "unix:{socket:" + socketServer + "}"}}
+	if stdio != nil {
+		u.Env = append(u.Env, EnvVar{"SHIM_CHILD", stdio.Child}, EnvVar{"SHIM_CHILD_MAX", strconv.Itoa(stdio.Max)})
+	}
+}
+
+// checkWords refuses placeholders in the operator's part of a command, but for {port} where there is one to choose.
+func checkWords(u *Unit) error {
+	words := slices.Concat(u.Command, u.Args)
+	if len(u.Command) > 0 && u.Command[0] == shimProgram {
+		words = words[1:]
+	}
+	for _, word := range words {
+		if err := checkText(word, choosable(u)...); err != nil {
+			return fmt.Errorf("runtime: %w", err)
+		}
+	}
+	return nil
+}
+
+// addEnv adds the entry's variables to its server.
+func addEnv(u *Unit, env []catalog.EnvVar, store string) error {
+	for _, v := range env {
+		if strings.HasPrefix(v.Name, "SHIM_") || v.Name == "PORT" && u.Port == PortAny {
+			return fmt.Errorf("env %s: PORT and names that begin with SHIM_ are set by the gateway", v.Name)
+		}
+		if v.Secret != nil {
+			u.Secrets = append(u.Secrets, Secret{Store: store, Key: v.Secret.Key, Env: v.Name})
+			continue
+		}
+		if err := checkText(v.Value, choosable(u)...); err != nil {
+			return fmt.Errorf("env %s: %w", v.Name, err)
+		}
+		u.Env = append(u.Env, EnvVar{v.Name, v.Value})
+	}
+	return nil
+}
+
+func choosable(u *Unit) []string {
+	if u.Port == PortAny {
+		return []string{ownPort}
+	}
+	return nil
+}
+
+const filterPrefix = "filter-"
+
+var filterLimits = Resources{CPU: "500m", Memory: "64Mi"}
+
+// makeConverters makes a unit for each webhook filter of s. Other kinds of filters run elsewhere and need none.
+func makeConverters(s catalog.Server, filters []catalog.Filter) ([]Unit, error) {
+	var units []Unit
+	for _, name := range s.Filters {
+		f, ok := find(filters, name)
+		if !ok {
+			return nil, fmt.Errorf("filter %s is not in the catalog", name)
+		}
+		if f.Webhook == nil {
+			continue
+		}
+		if err := errors.Join(checkText(f.Webhook.URL), checkShimKey(f.Webhook.Secret)); err != nil {
+			return nil, fmt.Errorf("filter %s: %w", name, err)
+		}
+		unit := filterPrefix + name
+		u := Unit{
+			Name: unit, Role: RoleFilter, Image: ImageShim, Command: []string{shimProgram, "webhook"},
+			Env:     []EnvVar{{"SHIM_LISTEN", "unix:{socket:" + unit + "}"}, {"SHIM_WEBHOOK_URL", f.Webhook.URL}},
+			Sockets: []string{unit},
+			Limits:  filterLimits,
+		}
+		if f.Webhook.Secret != nil {
+			u.Secrets = []Secret{{Store: shimStore(s), Key: f.Webhook.Secret.Key, File: "SHIM_WEBHOOK_SECRET_FILE"}}
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+func find(filters []catalog.Filter, name string) (catalog.Filter, bool) {
+	for _, f := range filters {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return catalog.Filter{}, false
+}
+
+func exchangeKey(s catalog.Server) *catalog.SecretKey {
+	if s.Token == nil || s.Token.Exchange == nil {
+		return nil
+	}
+	return s.Token.Exchange.Client.Secret
+}
+
+// checkShimKey keeps operators' names off the key that seals session ids: a filter must never be given it.
+func checkShimKey(key *catalog.SecretKey) error {
+	if key != nil && key.Key == keySeal {
+		return fmt.Errorf("the key %q of the shim's store is the gateway's own", keySeal)
+	}
+	return nil
+}
+
+func shimStore(s catalog.Server) string { return "mcp-" + s.ID + "-shim" }
+
+// program is the command that a PyPI package installs: of the same name, by uvx's convention.
+func program(requirement string) string {
+	if i := strings.IndexAny(requirement, "[=<>~!;@ "); i >= 0 {
+		return requirement[:i]
+	}
+	return requirement
+}

@@ -1,0 +1,33 @@
+package deploy
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/policy"
+	"mcpgateway/internal/rules"
+)
+
+func TestMakeRules(t *testing.T) {
+	named := func(name string, servers ...string) policy.Policy {
+		return policy.Policy{Name: name, Allow: &policy.Subjects{Anyone: true}, Servers: servers}
+	}
+	issuers := []identity.Issuer{{Name: "main", URL: "https://login.example.com", Keys: []byte(`{"keys":[]}`)}}
+	c := &catalog.Catalog{Policies: []policy.Policy{
+		named("own", "github"), named("others", "gitlab", "git"), named("all", "*"), named("some", "x", "git*"),
+		named("far", "z*"), named("longer", "github-two"),
+	}}
+	p := &catalog.Platform{PublicURL: "https://mcp.example.com", Hosts: []string{"mcp.internal:8443", "mcp.example.com"}}
+	got := MakeRules(catalog.Server{ID: "github"}, c, p, issuers, 7)
+	want := rules.Rules{
+		Version: 7, Server: "github", Issuers: issuers,
+		Resources: []string{"https://mcp.example.com/mcp-connect/github", "https://mcp.internal:8443/mcp-connect/github"},
+		Policies:  []policy.Policy{c.Policies[0], c.Policies[2], c.Policies[3], c.Policies[4]},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("other rules (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,149 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"mcpgateway/internal/deploy"
+)
+
+// blueprint fills in a plan for one group: its sockets, ports and secrets.
+type blueprint struct {
+	config  Config
+	plan    deploy.Plan
+	group   group
+	ports   map[string]string // by unit
+	sockets map[string]string // by volume
+}
+
+func newBlueprint(c Config, p deploy.Plan, g group) blueprint {
+	b := blueprint{config: c, plan: p, group: g, ports: map[string]string{}, sockets: map[string]string{}}
+	for _, u := range p.Units {
+		if u.Port == deploy.PortAny && len(b.ports) < len(g.Ports) {
+			b.ports[u.Name] = strconv.Itoa(g.Ports[len(b.ports)])
+		}
+		for _, volume := range u.Sockets {
+			if _, ok := b.sockets[volume]; !ok {
+				// By number, since a path with the volume's name might not fit an address.
+				b.sockets[volume] = g.file("v" + strconv.Itoa(len(b.sockets)) + ".sock")
+			}
+		}
+	}
+	return b
+}
+
+// portsNeeded counts the ports that must be chosen for a plan.
+func portsNeeded(p deploy.Plan) int {
+	n := 0
+	for _, u := range p.Units {
+		if u.Port == deploy.PortAny {
+			n++
+		}
+	}
+	return n
+}
+
+// spec resolves everything. Units start in the plan's reverse order: servers take longest, and the shim waits for them.
+func (b blueprint) spec() (spec, error) {
+	s := spec{ID: b.group.id(), Dir: b.group.dir, Logs: b.config.logs(b.plan.Server), Drain: b.config.Drain}
+	for _, u := range slices.Backward(b.plan.Units) {
+		resolved, err := b.unit(u)
+		if err != nil {
+			return spec{}, fmt.Errorf("unit %s: %w", u.Name, err)
+		}
+		s.Units = append(s.Units, resolved)
+	}
+	return s, nil
+}
+
+func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
+	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim}
+	for _, v := range baseEnvironment() {
+		s.addEnv(v)
+	}
+	switch u.Image {
+	case "", deploy.ImageShim, deploy.ImageNode, deploy.ImagePython:
+	default:
+		return s, fmt.Errorf("image %s: only programs run as processes, not images", u.Image)
+	}
+	if len(u.Command) == 0 {
+		return s, errors.New("no command")
+	}
+	places := b.places(u)
+	for _, word := range u.Command {
+		expanded, err := places.Expand(word)
+		if err != nil {
+			return s, err
+		}
+		s.Args = append(s.Args, expanded)
+	}
+	for _, v := range u.Env {
+		expanded, err := places.Expand(v.Value)
+		if err != nil {
+			return s, fmt.Errorf("variable %s: %w", v.Name, err)
+		}
+		s.addEnv(v.Name + "=" + expanded)
+	}
+	if s.Shim {
+		// Nothing outside the group sees its calls, so the shim is the one to tell when it is idle.
+		s.addEnv("SHIM_IDLE=" + b.plan.Scale.Idle.String())
+		s.addEnv("SHIM_DRAIN=" + b.config.Drain.String())
+	}
+	for _, path := range places.Mounts {
+		if _, err := os.Stat(path); err != nil {
+			return s, fmt.Errorf("mounted file: %w", err)
+		}
+	}
+	var err error
+	if s.Path, err = exec.LookPath(s.Args[0]); err != nil {
+		return s, err
+	}
+	return s, b.addSecrets(&s, u.Secrets)
+}
+
+func (b blueprint) places(u deploy.Unit) deploy.Places {
+	p := deploy.Places{Shim: b.config.Shim, Ports: b.ports, Port: b.ports[u.Name], Sockets: map[string]string{}, Mounts: map[string]string{}}
+	switch {
+	case u.Role == deploy.RoleShim:
+		p.Listen = "unix:" + b.group.file(socketShim)
+	case p.Port != "":
+		p.Listen = "127.0.0.1:" + p.Port
+	}
+	for _, volume := range u.Sockets {
+		p.Sockets[volume] = b.sockets[volume]
+	}
+	for _, m := range u.Mounts {
+		p.Mounts[m.Name] = b.config.mount(m.Name, b.plan.Server)
+	}
+	return p
+}
+
+func (b blueprint) addSecrets(s *unitSpec, refs []deploy.Secret) error {
+	for _, ref := range refs {
+		value, err := secretFolder(b.config.Secrets).value(ref)
+		if err != nil {
+			return err
+		}
+		if ref.Env != "" {
+			s.addEnv(ref.Env + "=" + string(value))
+		}
+		if ref.File != "" {
+			s.Files = append(s.Files, fileSpec{Variable: ref.File, Value: value})
+		}
+	}
+	return nil
+}
+
+// baseEnvironment is all that a unit gets of ours: what programs cannot do without.
+func baseEnvironment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
+}
+
+func (c Config) logs(server string) string        { return filepath.Join(c.State, "logs", server) }
+func (c Config) mount(name, server string) string { return filepath.Join(c.State, name, server) }
+func (c Config) instances() string                { return filepath.Join(c.State, "i") }

@@ -1,0 +1,192 @@
+// Package process runs servers as groups of processes on this machine, which has nothing to install and is what
+// `mcpgateway run` uses.
+//
+// Every instance has a supervisor process of its own, which outlives the deployer, and a folder in the state folder; what
+// runs is read from there, so that a deployer that is started anew finds everything. Processes of one user are no
+// isolation boundary: they can read each other's memory and files, and the limits of plans are not enforced. The
+// package runs no images.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"mcpgateway/internal/deploy"
+)
+
+// Config is what a Deployer needs. All fields but Backoff are required.
+type Config struct {
+	// State is the folder for all that the deployer keeps, made if need be, private, and used by one deployer at a time.
+	// Its absolute path must be short: sockets are in it.
+	State string
+	// Secrets is the folder with the values: <id>-server/<key> and <id>-shim/<key>, a file each, chmod 600.
+	Secrets string
+	// Shim is the path of the shim's program.
+	Shim string
+	// Supervisor is the command that calls Supervise, program first.
+	Supervisor []string
+	// Drain is how long the shim of an instance that is replaced may finish the calls under way.
+	Drain time.Duration
+	// Backoff is the pause after the second failure in a row, one second where 0; it doubles up to a minute.
+	Backoff time.Duration
+	Logger  *slog.Logger
+}
+
+// Deployer runs plans as groups of processes. It may be used concurrently.
+type Deployer struct {
+	config  Config
+	lock    *os.File
+	ports   *ports
+	backoff *backoff
+	done    context.Context // ends with Close: nothing is started any more
+	close   context.CancelFunc
+	watched sync.WaitGroup // groups whose end is waited for
+
+	mu      sync.Mutex
+	flights map[deploy.KeyID]*flight
+	starts  sync.Mutex // held from counting instances until the new one counts
+}
+
+// New takes over a state folder: groups that run are found as they are, what is left of others is removed.
+func New(c Config) (*Deployer, error) {
+	if c.State == "" || c.Secrets == "" || c.Shim == "" || len(c.Supervisor) == 0 || c.Drain <= 0 || c.Logger == nil {
+		return nil, errors.New("process deployer: state, secrets, shim, supervisor, drain and logger are required")
+	}
+	var err error
+	if c.State, err = filepath.Abs(c.State); err != nil {
+		return nil, fmt.Errorf("process deployer: %w", err)
+	}
+	longest := filepath.Join(c.instances(), string(make([]byte, idLength)), socketShim)
+	if over := len(longest) - maxSocketPath; over > 0 {
+		return nil, fmt.Errorf("process deployer: the state folder's path is %d bytes too long for Unix sockets: %s", over, c.State)
+	}
+	if c.Backoff <= 0 {
+		c.Backoff = time.Second
+	}
+	lock, err := lockState(c)
+	if err != nil {
+		return nil, fmt.Errorf("process deployer: %w", err)
+	}
+	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: newBackoff(c.Backoff), flights: map[deploy.KeyID]*flight{}}
+	d.done, d.close = context.WithCancel(context.Background())
+	if err := d.takeOver(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("process deployer: %w", err)
+	}
+	return d, nil
+}
+
+// lockState makes the state folder private and ours.
+func lockState(c Config) (*os.File, error) {
+	if err := os.MkdirAll(c.instances(), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(c.State, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(c.State, fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("the state folder %s is another deployer's: %w", c.State, err)
+	}
+	return lock, nil
+}
+
+// takeOver removes what is dead and remembers the ports of what is alive.
+func (d *Deployer) takeOver() error {
+	hidden, err := filepath.Glob(filepath.Join(d.config.instances(), ".*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range hidden {
+		os.RemoveAll(dir) // of a deployer that was killed before the start
+	}
+	list, err := d.living(nil)
+	for _, g := range list {
+		d.ports.keep(g.Ports, g.id())
+	}
+	return err
+}
+
+// living returns the groups that are alive, of one key or of all, and removes what is left of others.
+func (d *Deployer) living(key *deploy.Key) ([]group, error) {
+	list, err := groups(d.config.instances(), key)
+	return slices.DeleteFunc(list, func(g group) bool {
+		alive := g.alive()
+		if !alive {
+			d.collect(g)
+		}
+		return !alive
+	}), err
+}
+
+// Close lets go of the state folder. What runs goes on running.
+func (d *Deployer) Close() error {
+	d.close()
+	return d.lock.Close()
+}
+
+// Find returns the instance of key if one takes calls. It starts nothing.
+func (d *Deployer) Find(_ context.Context, key deploy.Key) (deploy.Instance, bool, error) {
+	list, err := d.living(&key)
+	if err != nil {
+		return deploy.Instance{}, false, err
+	}
+	for _, g := range list {
+		if g.serves() {
+			return deploy.Instance{ID: g.id(), URL: g.url()}, true, nil
+		}
+	}
+	return deploy.Instance{}, false, nil
+}
+
+// List returns what runs, instances that start or finish included.
+func (d *Deployer) List(context.Context) ([]deploy.Status, error) {
+	list, err := d.living(nil)
+	if err != nil {
+		return nil, err
+	}
+	statuses := []deploy.Status{}
+	for _, g := range list {
+		statuses = append(statuses, g.status())
+	}
+	return statuses, nil
+}
+
+var serverName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123 label
+
+// SetRules puts signed rules in force for all instances of server: the file that they mount is replaced at once. An
+// instance can only start once its server has rules.
+func (d *Deployer) SetRules(_ context.Context, server string, signed []byte) error {
+	if !serverName.MatchString(server) {
+		return fmt.Errorf("set rules: %q is not a server's name", server)
+	}
+	path := d.config.mount("rules", server)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("set rules: %w", err)
+	}
+	if err := replaceFile(path, signed); err != nil {
+		return fmt.Errorf("set rules: %w", err)
+	}
+	return nil
+}
+
+// Rules returns what SetRules put in force last; fs.ErrNotExist where it never did.
+func (d *Deployer) Rules(server string) ([]byte, error) {
+	if !serverName.MatchString(server) {
+		return nil, fmt.Errorf("read rules: %q is not a server's name", server)
+	}
+	return os.ReadFile(d.config.mount("rules", server))
+}

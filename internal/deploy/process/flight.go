@@ -1,0 +1,195 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/deploy"
+)
+
+// flight is one start that any number of callers wait for. It goes on when they leave: the next one will be glad.
+type flight struct {
+	hash     string
+	landed   chan struct{}
+	instance deploy.Instance
+	err      error
+}
+
+// Ensure returns the instance that p describes, and starts it if need be; an instance of the same key but of another
+// hash takes no more calls and ends when it has finished those it has. Errors are *deploy.StartError, or ctx's.
+func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
+	for {
+		f := d.board(p)
+		select {
+		case <-ctx.Done():
+			return deploy.Instance{}, ctx.Err()
+		case <-f.landed:
+		}
+		if f.hash != p.Hash && f.err == nil {
+			continue // it was another revision's
+		}
+		if f.err != nil {
+			return deploy.Instance{}, f.err
+		}
+		return f.instance, nil
+	}
+}
+
+// board returns the flight of p's key, which it starts if there is none.
+func (d *Deployer) board(p deploy.Plan) *flight {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := p.Key().ID()
+	if f := d.flights[id]; f != nil {
+		return f
+	}
+	f := &flight{hash: p.Hash, landed: make(chan struct{})}
+	d.flights[id] = f
+	go func() {
+		f.instance, f.err = d.ensure(p)
+		d.mu.Lock()
+		delete(d.flights, id)
+		d.mu.Unlock()
+		close(f.landed)
+	}()
+	return f
+}
+
+func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
+	if d.done.Err() != nil {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+	}
+	key := p.Key()
+	list, err := d.living(&key)
+	if err != nil {
+		return deploy.Instance{}, d.refuse(key, refusal{message: generalSentence, cause: err})
+	}
+	for _, g := range list {
+		switch {
+		case g.Hash != p.Hash:
+			d.retire(g)
+		case !g.wasReady(): // started by a deployer before us
+			return d.await(g, p, nil)
+		case g.serves():
+			return deploy.Instance{ID: g.id(), URL: g.url()}, nil
+		}
+	}
+	return d.start(p)
+}
+
+// start starts a new group. When it fails while somebody else has a port that was chosen for it, another one is tried,
+// once: the port was free when it was chosen.
+func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
+	if pause := d.backoff.pause(p.Key(), time.Now()); pause > 0 {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{retry: pause,
+			message: "The server keeps stopping. It will be tried again after a pause.", cause: errors.New("too many failures in a row")})
+	}
+	for try := 0; ; try++ {
+		g, ended, err := d.launch(p)
+		if err != nil {
+			return deploy.Instance{}, err
+		}
+		instance, err := d.await(g, p, ended)
+		if err == nil || try > 0 || deploy.AsStartError(err).Code != deploy.CodeUnavailable || !inUse(g.Ports) {
+			return instance, err
+		}
+		d.config.Logger.Warn("a port was taken meanwhile, trying another", "server", p.Server, "instance", g.id())
+	}
+}
+
+// await waits until the group is ready. It asks often at first: a program in Go is ready in some milliseconds.
+// Ended is closed when the supervisor has gone; where it is nil, somebody else started it, and its lock tells.
+func (d *Deployer) await(g group, p deploy.Plan, ended <-chan struct{}) (deploy.Instance, error) {
+	timeout := time.NewTimer(time.Until(g.Started.Add(p.Startup)))
+	defer timeout.Stop()
+	shim := shimClient(g)
+	defer shim.CloseIdleConnections()
+	pause := 2 * time.Millisecond
+	var answering time.Time // since when something answers that may not be ours
+	for {
+		if !ready(shim, g) {
+			answering = time.Time{}
+		} else if answering.IsZero() {
+			answering = time.Now()
+		}
+		if !answering.IsZero() && (g.listens() || time.Since(answering) > strangerPatience) {
+			if err := replaceFile(g.file(fileReady), nil); err != nil {
+				return deploy.Instance{}, d.failStart(g, err)
+			}
+			return deploy.Instance{ID: g.id(), URL: g.url(), Cold: true}, nil
+		}
+		select {
+		case <-ended:
+			return deploy.Instance{}, d.failStart(g, errors.New("it ended before it was ready"))
+		case <-d.done.Done():
+			return deploy.Instance{}, d.refuse(g.Key, refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+		case <-timeout.C:
+			return deploy.Instance{}, d.failTimeout(g, p)
+		case <-time.After(pause):
+		}
+		if ended == nil && !g.alive() {
+			d.collect(g)
+			return deploy.Instance{}, d.failStart(g, errors.New("it ended before it was ready"))
+		}
+		pause = min(pause+pause/16, 50*time.Millisecond)
+	}
+}
+
+// strangerPatience is how long a server must have answered whose listener none of its group's processes holds. That
+// may be a proxy which it had started, as with "docker run -p"; or another program that was faster to take the port. Then
+// the server is about to end, and callers must not be sent to the other one meanwhile.
+const strangerPatience = 2 * time.Second
+
+func shimClient(g group) *http.Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", g.file(socketShim))
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: 2 * time.Second}
+}
+
+// ready asks the shim, which answers for the server behind it too.
+func ready(shim *http.Client, g group) bool {
+	res, err := shim.Get("http://shim/readyz")
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// failStart is for a group that ended on its own: collect has counted and logged why.
+func (d *Deployer) failStart(g group, cause error) error {
+	retry := max(d.backoff.pause(g.Key, time.Now()), d.config.Backoff)
+	return d.refuse(g.Key, refusal{message: "The server stopped while it was starting.", cause: cause, retry: retry})
+}
+
+func (d *Deployer) failTimeout(g group, p deploy.Plan) error {
+	d.backoff.fail(g.Key, g.Started, time.Now())
+	d.kill(g)
+	return d.refuse(g.Key, refusal{code: deploy.CodeTimeout, message: "The server did not start in time.",
+		cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.pause(g.Key, time.Now()), d.config.Backoff)})
+}
+
+const generalSentence = "The server cannot be started now."
+
+// refusal is why Ensure gives no instance. The zero code is CodeUnavailable.
+type refusal struct {
+	code    deploy.Code
+	message string
+	cause   error
+	retry   time.Duration
+}
+
+// refuse logs the cause, once for all who wait, and makes the error that they get.
+func (d *Deployer) refuse(key deploy.Key, r refusal) error {
+	e := &deploy.StartError{Code: r.code, Message: r.message, RetryAfter: r.retry, Cause: r.cause}
+	if e.Code == "" {
+		e.Code = deploy.CodeUnavailable
+	}
+	d.config.Logger.Error("not started", "server", key.Server, "owner", key.Owner, "code", e.Code, "error", r.cause)
+	return e
+}

@@ -1,0 +1,260 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// How long things may take when a group ends.
+const (
+	stopGrace   = 5 * time.Second        // between SIGTERM and SIGKILL
+	outputGrace = 500 * time.Millisecond // for the last lines, should a process outside our reach hold a pipe open
+)
+
+// lockDescriptor is where a supervisor inherits the lock of its group's folder.
+const lockDescriptor = 3
+
+// markerVariable is in the environment of every process of a group, with the group's name.
+const markerVariable = "MCPGATEWAY_INSTANCE"
+
+// supervisor keeps the processes of one group together: all run, or none does. It is a process of its own so that the
+// group outlives the deployer, and so that somebody is left who knows it when the deployer is killed.
+type supervisor struct {
+	spec    spec
+	units   []*unit
+	exits   chan exit      // of units; closed when not a single child is left
+	signals chan os.Signal // SIGTERM: finish what is under way; SIGINT: now
+	hurried bool           // SIGINT has come
+	last    lastLines
+}
+
+type exit struct {
+	unit   *unit
+	status syscall.WaitStatus
+}
+
+// Supervise is the whole program of a supervisor. It reads its spec from standard input, inherits the folder's lock as
+// descriptor 3, and returns the status to exit with when the group is gone. It must be called from the main goroutine.
+func Supervise() int {
+	// The units ask the kernel for a signal when their parent dies, and their parent is a thread (golang/go#27505):
+	// this one must start them and must not end before the process does.
+	runtime.LockOSThread()
+	keepDescriptors()
+	s := &supervisor{exits: make(chan exit, 16), signals: make(chan os.Signal, 4)}
+	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT)
+	// Caught and not ignored: units would inherit that. Who reads our log may have gone before us.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	var err error
+	if s.spec, err = readSpec(os.Stdin); err == nil {
+		os.Stdin.Close()
+		err = s.run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "supervise:", err)
+		return 1
+	}
+	return 0
+}
+
+// keepDescriptors has no unit inherit what we did: the lock, which would keep the group alive for ever, and whatever the
+// deployer itself was given.
+func keepDescriptors() {
+	syscall.CloseOnExec(lockDescriptor)
+	entries, _ := os.ReadDir("/dev/fd")
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && n > 2 {
+			syscall.CloseOnExec(n)
+		}
+	}
+}
+
+// run starts the units, waits until one ends or somebody wants them to, and stops the rest.
+func (s *supervisor) run() error {
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
+	// Before the first unit, so that whoever wants the group to end can say so.
+	if err := s.writeRecord(); err != nil {
+		return err
+	}
+	why := s.start()
+	go s.reap()
+	if why == nil {
+		why = s.wait()
+	}
+	s.stop()
+	if why == nil {
+		return os.RemoveAll(s.spec.Dir)
+	}
+	why.Lines, why.At = s.last.all(), time.Now()
+	s.removeSockets()
+	return writeJSON(filepath.Join(s.spec.Dir, fileEnding), why)
+}
+
+// start starts the units. An ending means that one could not be started.
+func (s *supervisor) start() *ending {
+	if err := os.MkdirAll(s.spec.Logs, 0o700); err != nil {
+		return &ending{Reason: reasonCrashed, Status: err.Error()}
+	}
+	for _, spec := range s.spec.Units {
+		u, err := startUnit(spec, s.spec.ID, s.spec.Logs, &s.last)
+		if err != nil {
+			return &ending{Reason: reasonCrashed, Unit: spec.Name, Status: err.Error()}
+		}
+		s.units = append(s.units, u)
+	}
+	if err := s.writeRecord(); err != nil {
+		return &ending{Reason: reasonCrashed, Status: err.Error()}
+	}
+	return nil
+}
+
+func (s *supervisor) writeRecord() error {
+	r := supervisorRecord{PID: os.Getpid(), Boot: bootID(), Groups: map[string]int{}}
+	for _, u := range s.units {
+		r.Groups[u.spec.Name] = u.pid
+	}
+	return writeJSON(filepath.Join(s.spec.Dir, fileSupervisor), r)
+}
+
+// reap waits for every child, orphans that were given to us included, until there is none.
+func (s *supervisor) reap() {
+	defer close(s.exits)
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		for _, u := range s.units {
+			if u.pid == pid {
+				s.exits <- exit{u, status}
+			}
+		}
+	}
+}
+
+// wait returns why the group must end; nil where that is as it should be.
+func (s *supervisor) wait() *ending {
+	var drained <-chan time.Time // set when the shim was asked to finish
+	for {
+		select {
+		case e := <-s.exits:
+			// The shim says by status 0 that it is idle. Once it was asked to end, any end will do.
+			if drained != nil || e.unit.spec.Shim && e.status.ExitStatus() == 0 {
+				return nil
+			}
+			return &ending{Reason: reasonCrashed, Unit: e.unit.spec.Name, Status: describe(e.status)}
+		case sig := <-s.signals:
+			if s.hurried = sig == syscall.SIGINT; s.hurried {
+				return &ending{Reason: reasonStopped}
+			}
+			if drained == nil {
+				drained = time.After(s.spec.Drain)
+				s.signalShim()
+			}
+		case <-drained:
+			return nil
+		}
+	}
+}
+
+// signalShim asks the shim to finish.
+func (s *supervisor) signalShim() {
+	for _, u := range s.units {
+		if u.spec.Shim {
+			_ = syscall.Kill(-u.pid, syscall.SIGTERM)
+		}
+	}
+}
+
+// stop ends what still runs: politely, then not, then whatever hid from us in a process group of its own. After
+// that it waits for the last lines.
+func (s *supervisor) stop() {
+	s.signalAll(syscall.SIGTERM)
+	for deadline := time.Now().Add(stopGrace); s.groupsRun() && !s.hurried && time.Now().Before(deadline); {
+		s.waitExits(10 * time.Millisecond)
+	}
+	s.signalAll(syscall.SIGKILL)
+	for range 200 {
+		if s.waitExits(5 * time.Millisecond) {
+			break
+		}
+		for _, pid := range descendants(os.Getpid()) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	s.waitOutput()
+}
+
+func (s *supervisor) signalAll(sig syscall.Signal) {
+	for _, u := range s.units {
+		_ = syscall.Kill(-u.pid, sig)
+	}
+}
+
+// groupsRun reports whether a unit, or a process that it started, is left.
+func (s *supervisor) groupsRun() bool {
+	for _, u := range s.units {
+		if syscall.Kill(-u.pid, 0) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// waitExits waits for d, and reports whether every child was gone before.
+func (s *supervisor) waitExits(d time.Duration) bool {
+	deadline := time.After(d)
+	for {
+		select {
+		case _, more := <-s.exits:
+			if !more {
+				return true
+			}
+		case sig := <-s.signals:
+			s.hurried = s.hurried || sig == syscall.SIGINT
+		case <-deadline:
+			return false
+		}
+	}
+}
+
+// waitOutput waits until what the units wrote was read.
+func (s *supervisor) waitOutput() {
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		for _, u := range s.units {
+			u.copied.Wait()
+		}
+	}()
+	select {
+	case <-copied:
+	case <-time.After(outputGrace):
+	}
+}
+
+func (s *supervisor) removeSockets() {
+	sockets, _ := filepath.Glob(filepath.Join(s.spec.Dir, "*.sock")) // the pattern is well formed
+	for _, path := range sockets {
+		os.Remove(path)
+	}
+}
+
+func describe(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "signal: " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
+}
