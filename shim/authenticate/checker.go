@@ -1,0 +1,61 @@
+// Package authenticate is the shim's first stage: it verifies the caller's token again, because nothing in front of the
+// shim is trusted, and turns away everyone but the owner of a per-user instance.
+package authenticate
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/call"
+)
+
+// Checker says whom the instance serves. Its zero value is a shared instance.
+type Checker struct {
+	OwnerIssuer  string
+	OwnerSubject string
+}
+
+// Check finds out who calls and removes the credential from the request, so that no later stage can pass it on.
+func (c Checker) Check(x *call.Exchange) error {
+	resource := x.Rules.Rules.Resources[0]
+	token, ok := identity.Bearer(x.Request.Header)
+	x.Request.Header.Del("Authorization")
+	if !ok {
+		return unauthenticated(resource, nil)
+	}
+	who, err := x.Rules.Verifier.Verify(x.Request.Context(), token, x.Rules.Rules.Resources)
+	if errors.Is(err, identity.ErrUnavailable) {
+		return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: 5 * time.Second,
+			Message: "The identity provider cannot be reached, so tokens cannot be checked; try again", Cause: err}
+	}
+	if err != nil {
+		return unauthenticated(resource, err)
+	}
+	x.Who = who
+	if c.OwnerIssuer != "" && (who.Issuer != c.OwnerIssuer || who.Subject != c.OwnerSubject) {
+		return NotAdmitted(errors.New("the instance belongs to somebody else"))
+	}
+	if server := x.Rules.Rules.Server; !x.Rules.Policies.Admits(who, server) {
+		return NotAdmitted(errors.New("no policy admits the caller"))
+	}
+	return nil
+}
+
+// NotAdmitted is the one answer to everyone who may not use a server, whether it exists or not.
+func NotAdmitted(cause error) error {
+	return &mcp.Error{Status: http.StatusForbidden, Code: mcp.CodeRefused, Anonymous: true, Cause: cause,
+		Message: "You may not use this server, or it does not exist; ask whoever runs this gateway"}
+}
+
+func unauthenticated(resource string, err error) error {
+	e := &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Cause: err,
+		Message: "Sign in: send an access token for this server as Authorization: Bearer",
+		Header:  http.Header{"Www-Authenticate": {identity.Challenge(identity.MetadataURL(resource), err)}}}
+	if err != nil {
+		e.Message = "The access token was refused: " + err.Error() + "; sign in again"
+	}
+	return e
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"mcpgateway/internal/audit"
+	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/authorize"
+	"mcpgateway/shim/call"
+	"mcpgateway/shim/forward"
+	"mcpgateway/shim/ruleset"
+	"mcpgateway/shim/session"
+	"mcpgateway/shim/wake"
+)
+
+// chain is the path of every exchange through the shim.
+type chain struct {
+	rules        *ruleset.Holder
+	authenticate authenticate.Checker
+	sealer       *session.Sealer
+	forward      *forward.Forwarder
+	calls        *wake.Counter
+	audit        *audit.Log
+	log          *slog.Logger
+}
+
+// ServeHTTP lets an exchange through the stages. Audit stands around all of them, so that refusals are recorded too.
+func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := call.Begin(w, r, c.rules.Current(), c.audit)
+	defer c.recover(x)
+	if err := c.run(x); err != nil {
+		c.refuse(x, err)
+	}
+}
+
+// run is the order of the stages, and why it is this one.
+func (c *chain) run(x *call.Exchange) error {
+	for _, stage := range []func(*call.Exchange) error{
+		c.address,            // is it for this server? A stray request gets no further
+		c.authenticate.Check, // who calls, and may they be here: before a byte of the body is read
+		c.read,               // the body, once and strictly: all later stages decide on the same reading
+		c.match,              // headers say what the body says: whoever routed by them was not lied to
+		c.session,            // the session is the caller's own
+		authorize.Check,      // every message is allowed
+		c.send,               // to the server, and the answer back
+	} {
+		if err := stage(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chain) address(x *call.Exchange) error {
+	if x.Request.URL.Path != "/mcp-connect/"+x.Rules.Rules.Server {
+		return authenticate.NotAdmitted(errors.New("the request is for another server"))
+	}
+	switch x.Request.Method {
+	case http.MethodPost, http.MethodGet, http.MethodDelete:
+	default:
+		return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest,
+			Message: "Use POST, GET or DELETE", Header: http.Header{"Allow": {"POST, GET, DELETE"}}}
+	}
+	if err := mcp.CheckHeaders(x.Request); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c *chain) read(x *call.Exchange) error {
+	if x.Request.Method != http.MethodPost {
+		return nil
+	}
+	var err error
+	if x.Body, err = mcp.ReadBody(x.Request); err != nil {
+		return err
+	}
+	x.MCP, err = mcp.Parse(x.Body)
+	return err
+}
+
+func (c *chain) match(x *call.Exchange) error {
+	if x.Request.Method == http.MethodPost {
+		if err := mcp.CheckMatch(x.Request.Header, x.MCP); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// session opens the caller's session id. The modern era has none: what is sent is ignored (MCP 2026-07-28, transports).
+func (c *chain) session(x *call.Exchange) error {
+	sealed := x.Request.Header.Get(mcp.HeaderSession)
+	if sealed == "" || x.Era == mcp.Modern {
+		return nil
+	}
+	var err error
+	if x.Session, err = c.sealer.Open(sealed, x.Who.Issuer, x.Who.Subject); err != nil {
+		e := &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused, Cause: err,
+			Message: "Session not found: it ended or was never yours; initialize again"}
+		if len(x.MCP.Messages) == 1 {
+			e.ID = x.MCP.Messages[0].ID
+		}
+		return e
+	}
+	return nil
+}
+
+func (c *chain) send(x *call.Exchange) error {
+	if x.Work() {
+		defer c.calls.Begin()()
+	}
+	return c.forward.Forward(x)
+}
+
+// refuse answers in the server's place.
+func (c *chain) refuse(x *call.Exchange, err error) {
+	var e *mcp.Error
+	if !errors.As(err, &e) {
+		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
+	}
+	outcome := audit.Refused
+	if e.Status >= 500 || e.Status == 499 {
+		outcome = audit.Failed
+		c.log.Warn("exchange failed", "request", x.RequestID(), "error", err)
+	}
+	x.Record(outcome, e.Status, err)
+	clear(x.Writer.Header())
+	e.Write(x.Writer, x.RequestID())
+}
+
+// recover turns a bug into a 500 where nothing was sent yet. http.ErrAbortHandler is no bug: it cuts an answer off.
+func (c *chain) recover(x *call.Exchange) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	c.log.Error("panic", "request", x.RequestID(), "panic", p, "stack", string(debug.Stack()))
+	if x.Begun() {
+		x.Record(audit.Failed, http.StatusInternalServerError, errors.New("internal error"))
+		panic(http.ErrAbortHandler)
+	}
+	c.refuse(x, errors.New("internal error"))
+}
+
+// readyz says whether the server behind can be asked.
+func (c *chain) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	if err := c.forward.Ready(ctx); err != nil {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ready\n")
+}

@@ -1,0 +1,177 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"mcpgateway/internal/audit"
+	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/call"
+)
+
+// Limits of what is held in memory to decide on it.
+const (
+	maxEvent = 32 << 20 // bytes of one server-sent event
+	maxList  = 32 << 20 // bytes of an answer that may hold lists
+)
+
+// answer streams one response. A client that leaves is not an error of the server: the rest is read and thrown away,
+// because closing the connection would tell a legacy server nothing and a modern one is told by the context.
+type answer struct {
+	exchange *call.Exchange
+	response *http.Response
+	out      *http.ResponseController
+	keep     func(list, name string) bool // filters lists; nil where there can be none
+	heard    func()                       // called for every event that says something
+	gone     bool                         // the client left
+}
+
+// body sends an answer that is no stream of events.
+func (a *answer) body() error {
+	if a.keep != nil {
+		return a.filtered()
+	}
+	length := a.response.ContentLength
+	if length > 0 {
+		a.exchange.Writer.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	var sent int64
+	for {
+		n, err := io.ReadAtLeast(a.response.Body, *buf, 1)
+		sent += int64(n)
+		if err == io.EOF || length >= 0 && sent >= length {
+			a.record(nil)
+		}
+		if err != nil && err != io.EOF {
+			return a.broke(err)
+		}
+		a.write((*buf)[:n])
+		if err == io.EOF {
+			return nil
+		}
+		if length < 0 {
+			a.flush()
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// filtered sends an answer whose lists are filtered: it is read whole first.
+func (a *answer) filtered() error {
+	in, err := io.ReadAll(io.LimitReader(a.response.Body, maxList+1))
+	if err != nil {
+		return a.broke(err)
+	}
+	if len(in) > maxList {
+		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
+	}
+	if a.response.StatusCode == http.StatusOK && len(in) > 0 {
+		if in, err = mcp.FilterLists(in, a.keep); err != nil {
+			return a.broke(fmt.Errorf("filter lists: %w", err))
+		}
+	}
+	a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
+	a.record(nil)
+	a.write(in)
+	return nil
+}
+
+// events sends a stream event by event.
+func (a *answer) events(ctx context.Context) error {
+	a.begin()
+	a.flush()
+	events := mcp.NewEventReader(a.response.Body, maxEvent)
+	for {
+		e, err := events.Next()
+		if cause := context.Cause(ctx); err != nil && (cause == errSilent || cause == errDraining) {
+			a.record(nil)
+			a.write([]byte(mcp.SilenceComment))
+			return nil
+		}
+		if err == io.EOF {
+			a.record(nil)
+			a.write(e.Raw)
+			return nil
+		}
+		if err != nil {
+			return a.broke(err)
+		}
+		a.event(e)
+	}
+}
+
+func (a *answer) event(e mcp.Event) {
+	if !e.Blank() && a.heard != nil {
+		a.heard()
+	}
+	if a.keep != nil && len(e.Data) > 0 {
+		kept, err := mcp.FilterLists(e.Data, a.keep)
+		if err != nil {
+			// It cannot be decided on, so it does not go on; the caller's request ends by the stream's end.
+			a.record(fmt.Errorf("filter lists: %w", err))
+			return
+		}
+		if string(kept) != string(e.Data) {
+			e.Raw = e.WithData(kept)
+		}
+	}
+	if !a.exchange.Listener() && len(e.Data) > 0 && mcp.IsAnswer(e.Data) {
+		a.record(nil)
+	}
+	a.write(e.Raw)
+	a.flush()
+}
+
+// begin sends the status and headers.
+func (a *answer) begin() {
+	if !a.exchange.Begun() {
+		a.exchange.Writer.WriteHeader(a.response.StatusCode)
+	}
+}
+
+func (a *answer) write(p []byte) {
+	a.begin()
+	if a.gone || len(p) == 0 {
+		return
+	}
+	if _, err := a.exchange.Writer.Write(p); err != nil {
+		a.gone = true
+	}
+}
+
+func (a *answer) flush() {
+	if !a.gone && a.out.Flush() != nil {
+		a.gone = true
+	}
+}
+
+func (a *answer) record(err error) {
+	o := audit.Forwarded
+	if err != nil {
+		o = audit.Failed
+	}
+	a.exchange.Record(o, a.response.StatusCode, err)
+}
+
+// broke ends an answer that stopped half-way. With headers out, all that is left is to cut the connection.
+func (a *answer) broke(err error) error {
+	if !a.exchange.Begun() {
+		return broken(err)
+	}
+	if a.exchange.Request.Context().Err() != nil {
+		err = errors.New("the client left")
+	}
+	if a.exchange.Listener() {
+		err = nil // listeners end by being left
+	}
+	a.record(err)
+	panic(http.ErrAbortHandler)
+}

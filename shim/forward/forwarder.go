@@ -1,0 +1,181 @@
+// Package forward is the shim's last stage: it sends the exchange to the MCP server and streams the answer back, as
+// the bytes it came in but for sealed session ids and filtered lists.
+//
+// It speaks HTTP only, decides nothing, and sends no request twice.
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/peer"
+	"mcpgateway/shim/authorize"
+	"mcpgateway/shim/call"
+	"mcpgateway/shim/session"
+)
+
+// Config is what a Forwarder needs.
+type Config struct {
+	Upstream    *url.URL        // the server's endpoint
+	Sealer      *session.Sealer // for its session ids
+	CallTimeout time.Duration   // longest exchange; listeners too
+	Silence     time.Duration   // after which a listener's leg is ended
+	Draining    context.Context // ends listeners' legs when the shim stops
+}
+
+// Forwarder sends exchanges to one server.
+type Forwarder struct {
+	Config
+	transport *peer.Client
+}
+
+// New makes a Forwarder.
+func New(c Config) (*Forwarder, error) {
+	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
+		return nil, errors.New("forward: every field is required")
+	}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return &Forwarder{Config: c, transport: &peer.Client{Dial: func(ctx context.Context) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", c.Upstream.Host)
+	}}}, nil
+}
+
+// Ready tells whether the server accepts connections.
+func (f *Forwarder) Ready(ctx context.Context) error {
+	conn, err := f.transport.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("reach server: %w", err)
+	}
+	return conn.Close()
+}
+
+// Forward sends the exchange and the answer. An error is returned only where nothing of an answer was sent; one that
+// breaks off later aborts the connection, so that the caller never takes it for whole.
+func (f *Forwarder) Forward(x *call.Exchange) error {
+	ctx, cancel := f.lifetime(x)
+	defer cancel(nil)
+	if f.Draining.Err() != nil && x.Listener() {
+		cancel(errDraining)
+	}
+	r, err := f.request(ctx, x)
+	if err != nil {
+		return err
+	}
+	resp, err := f.transport.RoundTrip(r)
+	if err != nil {
+		return unreachable(x, err)
+	}
+	defer resp.Body.Close()
+	if err := f.head(x, resp); err != nil {
+		return err
+	}
+	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer)}
+	if authorize.Filtered(x) {
+		a.keep = authorize.Filter(x.Rules, x.Who)
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
+		if x.Listener() {
+			stop := f.silence(a, cancel)
+			defer stop()
+		}
+		return a.events(ctx)
+	}
+	return a.body()
+}
+
+var (
+	errDraining = errors.New("the shim stops")
+	errSilent   = errors.New("the listener was silent")
+)
+
+// lifetime is how long the server may work on the exchange. In the modern era a caller that leaves cancels its
+// request; in the legacy era that is expressly no cancellation (MCP 2025-11-25, transports, "sending messages").
+func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelCauseFunc) {
+	ctx := x.Request.Context()
+	if x.Era == mcp.Legacy && !x.Listener() {
+		ctx = context.WithoutCancel(ctx)
+	}
+	timed, stop := context.WithTimeout(ctx, f.CallTimeout)
+	ctx, cancel := context.WithCancelCause(timed)
+	unhook := func() bool { return true }
+	if x.Listener() {
+		unhook = context.AfterFunc(f.Draining, func() { cancel(errDraining) })
+	}
+	return ctx, func(cause error) { cancel(cause); unhook(); stop() }
+}
+
+// request is built anew: nothing of the inbound request goes on but what is listed.
+func (f *Forwarder) request(ctx context.Context, x *call.Exchange) (*http.Request, error) {
+	var body io.Reader
+	if x.Request.Method == http.MethodPost {
+		body = bytes.NewReader(x.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, x.Request.Method, f.Upstream.String(), body)
+	if err != nil {
+		return nil, broken(err)
+	}
+	mcp.ForwardRequestHeaders(r.Header, x.Request.Header)
+	r.Header["User-Agent"] = nil
+	delete(r.Header, mcp.HeaderSession)
+	if x.Session != "" {
+		r.Header.Set(mcp.HeaderSession, x.Session)
+	}
+	return r, nil
+}
+
+// head checks the answer's status and sends its headers on.
+func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
+	switch s := resp.StatusCode; {
+	case s >= 300 && s < 400, s == http.StatusUnauthorized, s == http.StatusProxyAuthRequired:
+		// Its sign-in is not the caller's: passed on, it would send the caller to a stranger.
+		return broken(fmt.Errorf("the server answered %s", resp.Status))
+	case resp.Header.Get("Content-Encoding") != "":
+		return broken(errors.New("the server answered with a content encoding"))
+	}
+	h := x.Writer.Header()
+	mcp.ForwardResponseHeaders(h, resp.Header)
+	delete(h, mcp.HeaderSession)
+	if id := resp.Header.Get(mcp.HeaderSession); id != "" && x.Era == mcp.Legacy {
+		sealed, err := f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
+		if err != nil {
+			return broken(err)
+		}
+		x.Session = id
+		h[mcp.HeaderSession] = []string{sealed}
+	}
+	return nil
+}
+
+// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake.
+func (f *Forwarder) silence(a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
+	timer := time.AfterFunc(f.Silence, func() { cancel(errSilent) })
+	a.heard = func() { timer.Reset(f.Silence) }
+	return timer.Stop
+}
+
+func broken(err error) error {
+	return &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
+		Message: "The MCP server sent no proper answer; whoever runs this gateway finds the cause in its log"}
+}
+
+// unreachable is the error of an exchange that got no answer.
+func unreachable(x *call.Exchange, err error) error {
+	switch {
+	case x.Request.Context().Err() != nil && x.Era == mcp.Modern:
+		return &mcp.Error{Status: 499, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &mcp.Error{Status: http.StatusGatewayTimeout, Code: mcp.CodeUnavailable, Cause: err,
+			Message: "The MCP server did not answer in time"}
+	}
+	return &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
+		Message: "The MCP server ended the connection without an answer; the call may have run"}
+}

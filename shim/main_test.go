@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// life is a shim that serves on a Unix socket until it leaves by itself or is told to.
+type life struct {
+	*rig
+	socket string
+	client *http.Client
+	stop   context.CancelFunc
+	left   chan error
+}
+
+func startShim(t *testing.T, idle time.Duration, server http.HandlerFunc) *life {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "shim") // short: socket paths have 104 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l := &life{rig: newRig(t, server), socket: filepath.Join(dir, "s"), left: make(chan error, 1)}
+	upstream := httptest.NewServer(server)
+	t.Cleanup(upstream.Close)
+	u, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	t.Cleanup(stop)
+	go func() {
+		l.left <- proxy(ctx, config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile, RulesKey: l.key.Public().(ed25519.PublicKey),
+			SealKey: make([]byte, 32), Idle: idle, CallTimeout: time.Minute, Silence: time.Minute, Drain: 5 * time.Second}, l.records, slog.New(slog.DiscardHandler))
+	}()
+	l.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.socket)
+	}}}
+	for range 1000 {
+		if resp, err := l.client.Get("http://shim/readyz"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == 200 {
+				return l
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("never ready")
+	return nil
+}
+
+func (l *life) call(t *testing.T, method string) (*http.Response, error) {
+	t.Helper()
+	req := l.request(t, method, l.engineer(t), callTool("x"))
+	req.URL.Host = "shim"
+	return l.client.Do(req)
+}
+
+func (l *life) expectLeft(t *testing.T, within time.Duration) {
+	t.Helper()
+	select {
+	case err := <-l.left:
+		if err != nil {
+			t.Errorf("left with %v", err)
+		}
+	case <-time.After(within):
+		t.Error("never left")
+	}
+	if _, err := os.Stat(l.socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// Neither a listener nor probes keep a shim, a call does.
+func TestIdle(t *testing.T) {
+	hold := make(chan struct{})
+	l := startShim(t, 300*time.Millisecond, func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			<-req.Context().Done()
+			return
+		}
+		<-hold
+		answerJSON(`{}`)(w, req)
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.call(t, "POST")
+		done <- err
+	}()
+	listener, err := l.call(t, "GET")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Body.Close()
+	probing, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() {
+		for probing.Err() == nil {
+			if resp, err := l.client.Get("http://shim/readyz"); err == nil {
+				_ = resp.Body.Close()
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	select {
+	case <-l.left:
+		t.Fatal("left during a call")
+	case <-time.After(time.Second):
+	}
+	close(hold)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	l.expectLeft(t, 5*time.Second)
+	if b, err := io.ReadAll(listener.Body); err != nil || !strings.Contains(string(b), "shim-silence") {
+		t.Errorf("the listener got %q, %v", b, err)
+	}
+}
+
+// What comes while the shim leaves is either served or finds no address: nobody is left without knowing.
+func TestLeavingLosesNoCall(t *testing.T) {
+	l := startShim(t, 0, answerJSON(`{}`))
+	l.client.Transport.(*http.Transport).DisableKeepAlives = true // the gateway's idle connections never outlive the shim
+	results := make(chan error, 100_000)
+	calling, stop := context.WithCancel(context.Background())
+	for range 8 {
+		go func() {
+			for calling.Err() == nil {
+				resp, err := l.call(t, "POST")
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+					_ = resp.Body.Close()
+				}
+				var op *net.OpError
+				if errors.As(err, &op) && op.Op == "dial" {
+					return // it is gone, and nothing was sent
+				}
+				results <- err
+			}
+		}()
+	}
+	time.Sleep(100 * time.Millisecond)
+	l.stop()
+	l.expectLeft(t, 5*time.Second)
+	stop()
+	n := len(results)
+	for range n {
+		if err := <-results; err != nil {
+			t.Errorf("a call was lost: %v", err)
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d calls", n)
+	}
+}
+
+func TestAddressTaken(t *testing.T) {
+	l := startShim(t, 0, answerJSON(`{}`))
+	u, _ := url.Parse("http://127.0.0.1:1/")
+	err := proxy(context.Background(), config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile,
+		RulesKey: l.key.Public().(ed25519.PublicKey), SealKey: make([]byte, 32), CallTimeout: 1, Silence: 1, Drain: 1}, io.Discard, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadConfig(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, make([]byte, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := map[string]string{"SHIM_SERVER": "github", "SHIM_LISTEN": "unix:/x", "SHIM_UPSTREAM": "http://127.0.0.1:1/mcp", "SHIM_RULES": "/r",
+		"SHIM_RULES_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "SHIM_SEAL_KEY_FILE": key, "SHIM_IDLE": "60s"}
+	read := func(change ...string) (config, error) {
+		return readConfig(func(name string) string {
+			for i := 0; i < len(change); i += 2 {
+				if change[i] == name {
+					return change[i+1]
+				}
+			}
+			return good[name]
+		})
+	}
+	c, err := read()
+	if err != nil || c.Idle != time.Minute || c.Silence != 15*time.Second || c.Upstream.Path != "/mcp" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"},
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
+		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
+			t.Errorf("%v: %v", change, err)
+		}
+	}
+	_, err = readConfig(func(string) string { return "" })
+	for _, name := range []string{"SHIM_SERVER", "SHIM_LISTEN", "SHIM_UPSTREAM", "SHIM_RULES", "SHIM_RULES_KEY", "SHIM_SEAL_KEY_FILE"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported", name)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+// Package wake knows whether anybody uses the server: it counts calls under way and says when there were none for long
+// enough. Listeners, pings and probes are no calls, or nothing would ever sleep.
+package wake
+
+import (
+	"sync"
+	"time"
+)
+
+// Counter counts calls under way.
+type Counter struct {
+	idle   time.Duration
+	onIdle func()
+
+	mu    sync.Mutex
+	calls int
+	last  time.Time // when the last call ended, or the counter began
+	timer *time.Timer
+}
+
+// NewCounter calls onIdle, once and in a goroutine of its own, when there was no call for idle; the time begins now.
+// With idle 0 it never does: then somebody else watches (Knative).
+func NewCounter(idle time.Duration, onIdle func()) *Counter {
+	c := &Counter{idle: idle, onIdle: onIdle, last: time.Now()}
+	if idle > 0 {
+		c.mu.Lock() // the timer may be over before it is known here
+		defer c.mu.Unlock()
+		c.timer = time.AfterFunc(idle, c.check)
+	}
+	return c
+}
+
+// Begin counts a call until the function that it returns is called.
+func (c *Counter) Begin() (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls++
+	return sync.OnceFunc(c.end)
+}
+
+func (c *Counter) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls--
+	c.last = time.Now()
+}
+
+// check runs when the counter can have been idle for long enough, and looks whether it was. Calls move no timer: that
+// would wake a thread for each of them.
+func (c *Counter) check() {
+	c.mu.Lock()
+	left := c.idle
+	if c.calls == 0 {
+		left -= time.Since(c.last)
+	}
+	if left > 0 {
+		c.timer.Reset(left)
+	}
+	c.mu.Unlock()
+	if left <= 0 {
+		c.onIdle()
+	}
+}

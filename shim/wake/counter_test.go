@@ -1,0 +1,64 @@
+package wake
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestCounter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var idle atomic.Int32
+		c := NewCounter(time.Minute, func() { idle.Add(1) })
+		begin := func() func() { return c.Begin() }
+		expect := func(want int32, when string) {
+			t.Helper()
+			synctest.Wait()
+			if got := idle.Load(); got != want {
+				t.Fatalf("%s: idle %d times, want %d", when, got, want)
+			}
+		}
+		time.Sleep(59 * time.Second)
+		one := begin()
+		two := begin()
+		time.Sleep(time.Hour)
+		expect(0, "during two calls")
+		one()
+		one()
+		time.Sleep(time.Hour)
+		expect(0, "during one call, the other ended twice")
+		two()
+		time.Sleep(59 * time.Second)
+		expect(0, "just before")
+		begin()()
+		time.Sleep(59 * time.Second)
+		expect(0, "after a short call")
+		time.Sleep(2 * time.Second)
+		expect(1, "in the end")
+		begin()()
+		time.Sleep(time.Hour)
+		expect(1, "after a call that came too late")
+	})
+}
+
+func TestCounterNeverUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var idle atomic.Int32
+		NewCounter(time.Minute, func() { idle.Add(1) })
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		if idle.Load() != 1 {
+			t.Error("a server that nobody called never sleeps")
+		}
+	})
+}
+
+func TestCounterWithoutIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCounter(0, func() { t.Error("idle") })
+		c.Begin()()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+	})
+}
