@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"mcpgateway/internal/deploy"
+)
+
+// runner runs plans. That is a process deployer; tests have another.
+type runner interface {
+	Ensure(context.Context, deploy.Plan) (deploy.Instance, error)
+	Find(context.Context, deploy.Key) (deploy.Instance, bool, error)
+	List(context.Context) ([]deploy.Status, error)
+	Retire(ctx context.Context, key deploy.Key, keep string) error
+	Remove(context.Context, deploy.Key) error
+	SetRules(ctx context.Context, server string, signed []byte) error
+	Rules(server string) ([]byte, error)
+}
+
+// deployer turns names into plans, by the files that it read last.
+type deployer struct {
+	runner runner
+	key    ed25519.PrivateKey // signs rules
+	path   string             // of the platform file
+	log    *slog.Logger
+	files  atomic.Pointer[files]
+}
+
+// maxQuestion bounds a question, in bytes: a server's name, an issuer's URL and a subject.
+const maxQuestion = 8 << 10
+
+// handler answers the gateway.
+func (d *deployer) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+deploy.PathEnsure, d.ensure)
+	mux.HandleFunc("POST "+deploy.PathFind, d.find)
+	mux.HandleFunc("GET "+deploy.PathStatus, d.status)
+	return mux
+}
+
+func (d *deployer) ensure(w http.ResponseWriter, r *http.Request) {
+	key, ok := d.question(w, r)
+	if !ok {
+		return
+	}
+	plan, err := d.plan(key)
+	if err != nil {
+		d.fail(w, err)
+		return
+	}
+	instance, err := d.runner.Ensure(r.Context(), plan)
+	if err != nil {
+		d.fail(w, err)
+		return
+	}
+	d.answer(w, http.StatusOK, instance)
+}
+
+func (d *deployer) find(w http.ResponseWriter, r *http.Request) {
+	key, ok := d.question(w, r)
+	if !ok {
+		return
+	}
+	instance, found, err := d.runner.Find(r.Context(), key)
+	if err != nil {
+		d.fail(w, err)
+		return
+	}
+	d.answer(w, http.StatusOK, deploy.Found{Found: found, Instance: instance})
+}
+
+func (d *deployer) status(w http.ResponseWriter, r *http.Request) {
+	list, err := d.runner.List(r.Context())
+	if err != nil {
+		d.fail(w, err)
+		return
+	}
+	d.answer(w, http.StatusOK, list)
+}
+
+// question reads a key, and answers itself where there is none.
+func (d *deployer) question(w http.ResponseWriter, r *http.Request) (deploy.Key, bool) {
+	var key deploy.Key
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&key)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("more than one value")
+		}
+	}
+	if err == nil && (key.Server == "" || key.Owner != nil && (key.Owner.Issuer == "" || key.Owner.Subject == "")) {
+		err = errors.New("no server is named, or half an owner")
+	}
+	if err != nil {
+		d.log.Warn("not a question", "error", err)
+		d.answer(w, http.StatusBadRequest, deploy.Failure{Code: deploy.CodeUnavailable, Message: "The deployer was asked something it does not understand."})
+		return key, false
+	}
+	return key, true
+}
+
+// plan is what the catalog says that a key means. The error is a *deploy.StartError.
+func (d *deployer) plan(key deploy.Key) (deploy.Plan, error) {
+	f := d.files.Load()
+	server, ok := f.catalog.Server(key.Server)
+	if !ok || server.Instances.PerUser != (key.Owner != nil) {
+		return deploy.Plan{}, &deploy.StartError{Code: deploy.CodeUnknown, Message: "The catalog has no such server."}
+	}
+	plan, err := deploy.MakePlan(*server, f.catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner})
+	if err != nil {
+		d.log.Error("no plan", "server", key.Server, "error", err)
+		return plan, &deploy.StartError{Code: deploy.CodeUnavailable, Message: "The server cannot be started as it is configured.",
+			RetryAfter: interval, Cause: err}
+	}
+	return plan, nil
+}
+
+func (d *deployer) public() ed25519.PublicKey { return d.key.Public().(ed25519.PublicKey) }
+
+// statuses are what codes are in HTTP.
+var statuses = map[deploy.Code]int{
+	deploy.CodeUnavailable: http.StatusServiceUnavailable,
+	deploy.CodeTimeout:     http.StatusGatewayTimeout,
+	deploy.CodeLimit:       http.StatusTooManyRequests,
+	deploy.CodeUnknown:     http.StatusNotFound,
+}
+
+// fail answers with the public sentence of an error. The runner has logged the cause of those that have one.
+func (d *deployer) fail(w http.ResponseWriter, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // whoever asked has gone
+	}
+	known, ok := errors.AsType[*deploy.StartError](err)
+	if !ok {
+		d.log.Error("question not answered", "error", err)
+		known = deploy.AsStartError(err)
+	}
+	d.answer(w, statuses[known.Code], deploy.Failure{Code: known.Code, Message: known.Message, RetryAfterMS: known.RetryAfter.Milliseconds()})
+}
+
+func (d *deployer) answer(w http.ResponseWriter, status int, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		status, text = http.StatusInternalServerError, nil
+		d.log.Error("answer not written", "error", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // whoever asked has gone
+}

@@ -1,0 +1,155 @@
+// Command deployer makes the servers of the catalog run, as processes of this machine, and puts their rules in force.
+//
+// It faces nobody: the gateway beside it asks over a private socket, by name only, and what a name means stands in the
+// catalog that the deployer reads itself. It serves no MCP and sees no token.
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy/process"
+)
+
+const help = `usage: deployer
+
+Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
+  PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets
+  SHIM       the shim's program (the file "shim" beside this one)
+Logs go to stderr as JSON lines. SIGHUP reads the files again, which happens every half minute too. SIGTERM stops all
+servers; when the deployer is killed instead, they go on, and the next deployer finds them.
+`
+
+// supervise is the argument with which the deployer starts itself, once for each instance.
+const supervise = "supervise"
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == supervise {
+		os.Exit(process.Supervise())
+	}
+	if len(os.Args) > 1 {
+		fmt.Fprint(os.Stderr, help)
+		if os.Args[1] != "--help" && os.Args[1] != "-h" {
+			os.Exit(2)
+		}
+		return
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	slog.SetDefault(log)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// Who reads the log may be killed, and then we must not end at the next line, but stop the servers. The signal is
+	// caught and not ignored, since servers would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := run(signals, log); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run wires the deployer and serves until a signal stops it.
+func run(signals <-chan os.Signal, log *slog.Logger) error {
+	files, err := loadFiles(os.Getenv("PLATFORM"), log)
+	if err != nil {
+		return err
+	}
+	platform := files.platform
+	runner, err := newRunner(platform, log)
+	if err != nil {
+		return err
+	}
+	defer runner.Close()
+	seed, err := process.RandomFile(filepath.Join(platform.Deployer.State, "rules.key"), ed25519.SeedSize)
+	if err != nil {
+		return fmt.Errorf("read the key that signs rules: %w", err)
+	}
+	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(seed), log: log, path: os.Getenv("PLATFORM")}
+	d.files.Store(files)
+	// Before anybody can ask: no instance starts without rules. Issuers that do not answer at once come later.
+	d.reconcile(context.Background(), firstPatience)
+	listener, err := listen(platform.Deployer.Socket)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "socket", platform.Deployer.Socket, "servers", len(files.catalog.Servers))
+	return serve(d, runner, listener, signals)
+}
+
+func newRunner(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own program: %w", err)
+	}
+	shim := os.Getenv("SHIM")
+	if shim == "" {
+		shim = filepath.Join(filepath.Dir(self), "shim")
+	}
+	if _, err := os.Stat(shim); err != nil {
+		return nil, fmt.Errorf("find the shim: %w; SHIM names another file", err)
+	}
+	return process.New(process.Config{
+		State: p.Deployer.State, Secrets: p.Deployer.Secrets, Shim: shim, Supervisor: []string{self, supervise},
+		Drain: time.Duration(p.Limits.CallTimeout), Logger: log,
+	})
+}
+
+// serve answers and reconciles until it is told to stop, and then stops every server. Who tells it twice does not want
+// to wait for calls under way.
+func serve(d *deployer, runner *process.Deployer, l net.Listener, signals <-chan os.Signal) error {
+	server := &http.Server{Handler: d.handler(), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	again := make(chan struct{}, 1)
+	go d.keepReconciling(ctx, again)
+	for {
+		select {
+		case err := <-served:
+			return fmt.Errorf("serve: %w", err)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				select {
+				case again <- struct{}{}:
+				default: // one is waiting already
+				}
+				continue
+			}
+			cancel()
+			return errors.Join(stopAll(runner, signals), server.Close())
+		}
+	}
+}
+
+func stopAll(runner *process.Deployer, signals <-chan os.Signal) error {
+	ctx, hurry := context.WithCancel(context.Background())
+	defer hurry()
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				if sig != syscall.SIGHUP {
+					hurry()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if err := runner.StopAll(ctx); err != nil {
+		return fmt.Errorf("stop servers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/rules"
+)
+
+const testCatalog = `apiVersion: v1
+servers:
+  - {id: one, runtime: {command: {exec: /bin/cat, http: {path: /mcp}}}, env: [{name: LEVEL, value: info}]}
+  - {id: two, runtime: {command: {exec: /bin/cat, http: {path: /mcp}}}}
+policies:
+  - {name: all, allow: {anyone: true}, servers: [one]}
+`
+
+// desk is a deployer with files of its own, an issuer, and a runner that runs nothing.
+type desk struct {
+	t *testing.T
+	*deployer
+	runner *fakeRunner
+	dir    string
+	issuer *httptest.Server
+	log    strings.Builder
+}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, dir: t.TempDir(), issuer: newIssuer(t)}
+	d.write("platform.yaml", fmt.Sprintf("apiVersion: v1\npublicURL: http://127.0.0.1:8080\nissuers: [{url: %q, audiences: [\"{resource}\"], default: true}]\n", d.issuer.URL))
+	d.write("catalog.yaml", testCatalog)
+	d.deployer, d.runner = newDeployer(&d.log)
+	d.path = filepath.Join(d.dir, "platform.yaml")
+	d.load()
+	return d
+}
+
+// newIssuer is an issuer that publishes one key.
+func newIssuer(t *testing.T) *httptest.Server {
+	var s *httptest.Server
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/.well-known/") {
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, s.URL, s.URL+"/keys")
+			return
+		}
+		fmt.Fprint(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","use":"sig","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (d *desk) write(name, text string) {
+	d.t.Helper()
+	if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// load reads the files as a deployer that starts does.
+func (d *desk) load() {
+	d.t.Helper()
+	f, err := loadFiles(d.path, d.deployer.log)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.files.Store(f)
+}
+
+// inForce are the rules of a server.
+func (d *desk) inForce(server string) rules.Rules {
+	d.t.Helper()
+	r, err := rules.Open(d.public(), d.runner.rules[server])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+// reconciled reconciles, and returns what the runner was asked and whether all keys are known.
+func (d *desk) reconciled() ([]string, bool) {
+	d.runner.asked = nil
+	known := d.reconcile(context.Background(), 2*time.Second)
+	return d.runner.asked, known
+}
+
+func (d *desk) expect(want ...string) {
+	d.t.Helper()
+	got, _ := d.reconciled()
+	if diff := cmp.Diff(want, got); diff != "" {
+		d.t.Errorf("the runner was asked (-want +got):\n%s\n%s", diff, &d.log)
+	}
+}
+
+func TestRulesAreWrittenWhenTheyChange(t *testing.T) {
+	d := newDesk(t)
+	began := time.Now().UnixMilli()
+	d.expect("rules one", "rules two")
+	d.expect()
+	one, two := d.inForce("one"), d.inForce("two")
+	if one.Server != "one" || len(one.Policies) != 1 || len(two.Policies) != 0 || one.Version < began {
+		t.Errorf("in force are %+v and %+v", one, two)
+	}
+	if len(one.Issuers) != 1 || !json.Valid(one.Issuers[0].Keys) || !strings.Contains(string(one.Issuers[0].Keys), "11qYAYKx") {
+		t.Errorf("the issuers are %+v", one.Issuers)
+	}
+	d.write("catalog.yaml", strings.Replace(testCatalog, "anyone: true", "groups: [engineers]", 1))
+	d.expect()
+	d.reload()
+	d.expect("rules one")
+	if now := d.inForce("one"); now.Version <= one.Version || now.Policies[0].Allow.Anyone {
+		t.Errorf("in force is %+v after %+v", now, one)
+	}
+}
+
+// TestVersionsGrowWhenTheClockGoesBack has rules in force from the future.
+func TestVersionsGrowWhenTheClockGoesBack(t *testing.T) {
+	d := newDesk(t)
+	future := time.Now().Add(time.Hour).UnixMilli()
+	signed, err := rules.Sign(d.key, rules.Rules{Server: "one", Version: future})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.runner.rules["one"] = signed
+	d.expect("rules one", "rules two")
+	if got := d.inForce("one"); got.Version != future+1 {
+		t.Errorf("version %d after %d", got.Version, future)
+	}
+	d.expect()
+}
+
+func TestRulesOfOthersAreReplaced(t *testing.T) {
+	d := newDesk(t)
+	signed, err := rules.Sign(ed25519.NewKeyFromSeed([]byte(strings.Repeat("x", 32))), rules.Rules{Server: "one", Version: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.runner.rules["one"] = signed
+	d.expect("rules one", "rules two")
+	d.inForce("one")
+}
+
+func TestKeysOutliveTheirIssuer(t *testing.T) {
+	d := newDesk(t)
+	if _, known := d.reconciled(); !known {
+		t.Fatalf("keys are missing:\n%s", &d.log)
+	}
+	before := d.inForce("one")
+	d.issuer.Close()
+	d.load() // another deployer, which knows no keys
+	asked, known := d.reconciled()
+	if known || len(asked) > 0 {
+		t.Errorf("without the issuer, asked %v, known %v", asked, known)
+	}
+	d.write("catalog.yaml", strings.Replace(testCatalog, "anyone: true", "groups: [engineers]", 1))
+	d.reload()
+	d.expect("rules one")
+	if now := d.inForce("one"); string(now.Issuers[0].Keys) != string(before.Issuers[0].Keys) {
+		t.Errorf("the keys are %s after %s", now.Issuers[0].Keys, before.Issuers[0].Keys)
+	}
+}
+
+func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	one, err := d.plan(deploy.Key{Server: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := d.plan(deploy.Key{Server: "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := deploy.Key{Server: "two", Owner: &deploy.Owner{Issuer: "i", Subject: "s"}}
+	d.runner.up = []deploy.Status{{Key: one.Key(), Hash: one.Hash}, {Key: two.Key(), Hash: two.Hash}}
+	d.expect()
+	d.runner.up = append(d.runner.up, deploy.Status{Key: owned, Hash: two.Hash})
+	d.expect("remove two")
+	d.runner.up = d.runner.up[:2]
+	d.write("catalog.yaml", strings.Replace(testCatalog, "value: info", "value: debug", 1))
+	d.reload()
+	changed, err := d.plan(deploy.Key{Server: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.expect("retire one but " + changed.Hash)
+	d.write("catalog.yaml", strings.Replace(testCatalog, "id: two", "id: three", 1))
+	d.reload()
+	d.expect("rules three", "remove two")
+}
+
+func TestMistakesChangeNothing(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	plan, err := d.plan(deploy.Key{Server: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.runner.up = []deploy.Status{{Key: plan.Key(), Hash: plan.Hash}}
+	for _, text := range []string{"", "servers: [", strings.Replace(testCatalog, "env:", "enw:", 1)} {
+		d.write("catalog.yaml", text)
+		d.reload()
+		d.expect()
+	}
+	if err := os.Remove(filepath.Join(d.dir, "platform.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	d.reload()
+	d.expect()
+	if n := strings.Count(d.log.String(), "stays in force"); n != 4 {
+		t.Errorf("%d of 4 mistakes are logged:\n%s", n, &d.log)
+	}
+}
+
+func TestReloadOfThePlatform(t *testing.T) {
+	d := newDesk(t)
+	verifier := d.files.Load().verifier
+	d.reload()
+	if d.files.Load().verifier != verifier {
+		t.Error("the issuers' keys are forgotten though nothing changed")
+	}
+	text, err := os.ReadFile(d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("platform.yaml", string(text)+"deployer: {state: elsewhere}\n")
+	d.reload()
+	if !strings.Contains(d.log.String(), "needs a restart") {
+		t.Errorf("no word on the deployer section:\n%s", &d.log)
+	}
+	other := newIssuer(t)
+	d.write("platform.yaml", strings.Replace(string(text), d.issuer.URL, other.URL, 1))
+	d.reload()
+	d.reconciled()
+	if got := d.inForce("one"); got.Issuers[0].URL != other.URL || got.Issuers[0].Keys == nil {
+		t.Errorf("the issuers are %+v", got.Issuers)
+	}
+}
