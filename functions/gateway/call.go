@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
+)
+
+// call is one request on its way through the gateway.
+type call struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	id     string // finds the log lines, here and in the shim
+	server string // that the path names: well-formed, no more is known of it
+	era    mcp.Era
+	timing timing
+
+	who   identity.Identity // from authenticate on
+	entry *catalog.Server   // from admit on
+	body  []byte            // from read on; empty for GET and DELETE
+	begun bool              // a part of the answer was sent
+}
+
+func newCall(w http.ResponseWriter, r *http.Request) *call {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand
+	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}}
+}
+
+// baseHeaders go out with every answer. Servers share an origin with each other and with the sign-in pages, so nothing
+// they answer may act in it: RFC 9110 §8.3 sniffing is off, and what is shown is shown in a sandbox.
+func (c *call) baseHeaders() {
+	h := c.w.Header()
+	h["X-Request-Id"] = []string{c.id}
+	h["X-Content-Type-Options"] = nosniff
+	h["Content-Security-Policy"] = sandbox
+}
+
+var (
+	nosniff = []string{"nosniff"}
+	sandbox = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
+)
+
+// key names the instance that serves the caller.
+func (c *call) key() deploy.Key {
+	k := deploy.Key{Server: c.server}
+	if c.entry.Instances.PerUser {
+		k.Owner = &deploy.Owner{Issuer: c.who.Issuer, Subject: c.who.Subject}
+	}
+	return k
+}
+
+// listener tells, by method and headers only, whether the client just waits for what the server may say.
+func (c *call) listener() bool {
+	return c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+}
+
+// writePatience is how long a client may take to read what one write sends.
+const writePatience = 60 * time.Second
+
+// patientWriter gives every write a deadline of its own: an answer may take as long as its call, a client that does not
+// read may not. (http.Server.WriteTimeout would bound the whole answer.)
+type patientWriter struct {
+	http.ResponseWriter
+	ctl *http.ResponseController
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience)) // where the server has deadlines
+	return w.ResponseWriter.Write(p)
+}
+
+// WriteHeader sets the deadline too: of an empty answer it is all there is.
+func (w *patientWriter) WriteHeader(status int) {
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController flush.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// read takes the body, and refuses requests that no server could answer.
+func (c *call) read() error {
+	if err := mcp.CheckHeaders(c.r); err != nil {
+		return err
+	}
+	switch m := c.r.Method; {
+	case m == http.MethodPost:
+	case (m == http.MethodGet || m == http.MethodDelete) && c.era == mcp.Legacy:
+		return nil
+	default:
+		return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest, Header: http.Header{"Allow": {"POST"}},
+			Message: "Use POST: revision " + mcp.ModernVersion + " has no other method"}
+	}
+	var err error
+	c.body, err = mcp.ReadBody(c.r)
+	return err
+}
+
+// lifetime is how long the server may work on the call. In the modern era a client that leaves cancels its request, in
+// the legacy era it expressly does not (MCP 2025-11-25, transports, "sending messages").
+func (c *call) lifetime(most catalog.Duration) (context.Context, context.CancelFunc) {
+	ctx := c.r.Context()
+	if c.era == mcp.Legacy && !c.listener() {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(most))
+}
+
+// answerAsleep answers what a sleeping server need not be woken for. It is reached only when the server sleeps, so the
+// body is read here only then.
+func (c *call) answerAsleep() (answered bool, err error) {
+	if c.r.Method == http.MethodDelete {
+		return false, &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
+			Message: "Session not found: it ended when the server went to sleep"}
+	}
+	body, err := mcp.Parse(c.body)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range body.Messages {
+		if m.Kind == mcp.Request && m.Method != "ping" {
+			return false, nil
+		}
+	}
+	c.begun = true
+	c.setTiming()
+	if m := body.Messages[0]; !body.Batch && m.Kind == mcp.Request {
+		c.w.Header().Set("Content-Type", "application/json")
+		_, err = fmt.Fprintf(c.w, `{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+		return true, err
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+	return true, nil
+}
+
+// text answers a probe.
+func (c *call) text(s string) error {
+	c.w.Header().Set("Content-Type", "text/plain")
+	_, err := io.WriteString(c.w, s+"\n")
+	return err
+}
+
+// nothingSent tells whether the server saw nothing of a request: only then may it be sent again.
+func nothingSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
+)
+
+// statusClientLeft stands in the log where there was nobody to answer any more (nginx's 499).
+const statusClientLeft = 499
+
+func unauthenticated(resource string, err error) error {
+	e := &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Cause: err,
+		Message: "Sign in: send an access token for " + resource + " as Authorization: Bearer",
+		Header:  http.Header{"Www-Authenticate": {identity.Challenge(identity.MetadataURL(resource), err)}}}
+	if err != nil {
+		e.Message = "The access token was refused: " + err.Error() + "; sign in again"
+	}
+	return e
+}
+
+// notAdmitted is the same, byte for byte, whether the server exists or not.
+func notAdmitted() error {
+	return &mcp.Error{Status: http.StatusForbidden, Code: mcp.CodeRefused, Anonymous: true,
+		Message: "You may not use this server, or it does not exist; ask whoever runs this gateway"}
+}
+
+func notFound() error {
+	return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest,
+		Message: "Nothing is here; servers are at /mcp-connect/{id}"}
+}
+
+func unavailable(message string, cause error) error {
+	return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: 5 * time.Second,
+		Message: message, Cause: cause}
+}
+
+func tooMany(message string, retry time.Duration) error {
+	return &mcp.Error{Status: http.StatusTooManyRequests, Code: mcp.CodeUnavailable, RetryAfter: retry, Message: message}
+}
+
+// brokeOff is the error of a call that got no answer.
+func (c *call) brokeOff(err error) error {
+	e := &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
+		Message: "The MCP server ended the connection without an answer; the call may have run"}
+	switch {
+	case c.r.Context().Err() != nil:
+		e.Status, e.Message = statusClientLeft, "The client left"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Status, e.Message = http.StatusGatewayTimeout, "The MCP server did not answer in time"
+	case nothingSent(err):
+		return unavailable("The MCP server stopped just after it started; try again", err)
+	}
+	return e
+}
+
+// startError is what the caller learns of a server that does not run. Why is in the deployer's log.
+func startError(err error) error {
+	var s *deploy.StartError
+	switch {
+	case !errors.As(err, &s):
+		return unavailable("The MCP server cannot be started now; try again", err)
+	case s.Code == deploy.CodeUnknown:
+		return notAdmitted() // the deployer's catalog is newer than ours
+	}
+	e := &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: s.RetryAfter, Message: s.Message, Cause: err}
+	switch s.Code {
+	case deploy.CodeTimeout:
+		e.Status = http.StatusGatewayTimeout
+	case deploy.CodeLimit:
+		e.Status = http.StatusTooManyRequests
+	}
+	if e.RetryAfter == 0 {
+		e.RetryAfter = 5 * time.Second
+	}
+	return e
+}

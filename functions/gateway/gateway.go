@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"mcpgateway/internal/audit"
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/policy"
+)
+
+// gateway is the handler with what it needs.
+type gateway struct {
+	platform *catalog.Platform
+	catalog  *catalog.Catalog
+	policies *policy.Set
+	verifier *identity.Verifier
+	servers  *servers
+	limits   *limits
+	origins  map[string]bool // Origin values that pages may have
+	hosts    map[string]bool // Host values that requests may have
+	audit    *audit.Log
+	log      *slog.Logger
+
+	keepAlive time.Duration // between comments on a silent stream
+	poll      time.Duration // how often a listener of a sleeping server looks whether it woke
+
+	leaving context.Context // ends when the process is told to stop: listeners end with it
+	leave   context.CancelFunc
+}
+
+// The clocks of streams. Proxies and clients drop streams that are silent for 30 s.
+const (
+	keepAlive = 25 * time.Second
+	poll      = 2 * time.Second
+)
+
+// ServeHTTP implements http.Handler.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := newCall(w, r)
+	defer g.recover(c)
+	c.baseHeaders()
+	if err := g.route(c); err != nil {
+		g.refuse(c, err)
+	}
+}
+
+// refuse answers in the server's place, and records who was refused what.
+func (g *gateway) refuse(c *call, err error) {
+	var e *mcp.Error
+	if !errors.As(err, &e) {
+		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
+	}
+	if e.Status >= 500 || e.Status == statusClientLeft {
+		g.log.Warn("call failed", "request", c.id, "server", c.server, "subject", c.who.Subject, "error", err)
+	}
+	if c.server != "" {
+		g.record(c, e)
+	}
+	if c.begun {
+		panic(http.ErrAbortHandler)
+	}
+	c.setTiming()
+	e.Write(c.w, c.id)
+}
+
+// record writes the audit record of what no shim sees.
+func (g *gateway) record(c *call, e *mcp.Error) {
+	outcome := audit.Refused
+	if e.Status >= 500 || e.Status == statusClientLeft {
+		outcome = audit.Failed
+	}
+	err := g.audit.Write([]audit.Record{{
+		ID: audit.NewID(), CreatedAt: c.timing.began, Server: c.server, Issuer: c.who.Issuer, Subject: c.who.Subject,
+		Client: c.who.Client, ClientIP: c.r.RemoteAddr, Era: c.era.String(), CallType: c.r.Method, Outcome: outcome,
+		Error: e.Error(), ResponseStatus: e.Status, RequestBytes: len(c.body), RequestID: c.id,
+		ProcessingTimeMs: float64(time.Since(c.timing.began).Microseconds()) / 1000,
+	}})
+	if err != nil {
+		g.log.Error("audit record lost", "request", c.id, "error", err)
+	}
+}
+
+// recover turns a bug into a 500 where nothing was sent yet. http.ErrAbortHandler is no bug: it cuts an answer off.
+func (g *gateway) recover(c *call) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		g.log.Error("panic", "request", c.id, "panic", p, "stack", string(debug.Stack()))
+	}
+	if p == http.ErrAbortHandler || c.begun {
+		panic(http.ErrAbortHandler)
+	}
+	g.refuse(c, errors.New("panic"))
+}
+
+// ready says whether calls can be served: the keys of one issuer are known, or can be had.
+func (g *gateway) ready(c *call) error {
+	for _, i := range g.verifier.Snapshot(c.r.Context()) {
+		if i.Keys != nil {
+			return c.text("ready")
+		}
+	}
+	return unavailable("No identity provider can be reached", nil)
+}

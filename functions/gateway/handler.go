@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+)
+
+// serveMCP is the path of every MCP request: authenticate, admit, ensure, stream.
+func (g *gateway) serveMCP(c *call) error {
+	if err := g.checkOrigin(c); err != nil {
+		return err // evil pages first: no answer of ours is for them
+	}
+	if c.r.Method == http.MethodOptions {
+		return c.preflight() // before authentication: browsers send no token with it
+	}
+	if err := g.authenticate(c); err != nil {
+		return err
+	}
+	if err := g.admit(c); err != nil {
+		return err // from here on the caller may use the server: only now may anything start
+	}
+	release, err := g.limits.enter(c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := c.read(); err != nil {
+		return err
+	}
+	if c.listener() {
+		return g.listen(c)
+	}
+	return g.forward(c)
+}
+
+// authenticate finds out who calls. Every well-formed id is asked for in the same way, so that a 401 tells nobody
+// which servers exist.
+func (g *gateway) authenticate(c *call) error {
+	defer c.timing.measure("auth")()
+	resource := g.platform.ResourceAt(strings.ToLower(c.r.Host), c.server)
+	token, ok := identity.Bearer(c.r.Header)
+	if !ok {
+		return unauthenticated(resource, nil)
+	}
+	who, err := g.verifier.Verify(c.r.Context(), token, g.platform.Resources(c.server))
+	switch {
+	case errors.Is(err, identity.ErrUnavailable):
+		return unavailable("The identity provider cannot be reached, so tokens cannot be checked; try again", err)
+	case err != nil:
+		return unauthenticated(resource, err)
+	}
+	c.who = who
+	return nil
+}
+
+// admit decides whether any request of the caller could be allowed. Unknown and not admitted are the same answer.
+func (g *gateway) admit(c *call) error {
+	defer c.timing.measure("admit")()
+	entry, known := g.catalog.Server(c.server)
+	if !g.policies.Admits(c.who, c.server) || !known {
+		return notAdmitted()
+	}
+	c.entry = entry
+	return nil
+}
+
+// forward sends the call to the server, which wakes it where it sleeps, and streams the answer.
+func (g *gateway) forward(c *call) error {
+	ctx, cancel := c.lifetime(g.platform.Limits.CallTimeout)
+	defer cancel()
+	resp, err := g.servers.ask(ctx, c)
+	if err != nil {
+		return err
+	}
+	if resp != nil {
+		return g.answer(c, resp)
+	}
+	if answered, err := c.answerAsleep(); answered || err != nil {
+		return err // what asks the server to do nothing does not wake it
+	}
+	if resp, err = g.servers.wakeAndAsk(ctx, c, g.limits); err != nil {
+		return err
+	}
+	return g.answer(c, resp)
+}
+
+// route finds what a request is for. It is no http.ServeMux because that one redirects what it takes for a slip, and
+// a redirect loses a POST's body and a client's token.
+func (g *gateway) route(c *call) error {
+	path := c.r.URL.Path
+	if c.r.URL.RawPath != "" {
+		return notFound() // no path of ours needs an escape
+	}
+	if id, ok := strings.CutPrefix(path, "/mcp-connect/"); ok && catalog.ValidID(id) {
+		c.server = id
+		return g.serveMCP(c)
+	}
+	if id, ok := strings.CutPrefix(path, "/.well-known/oauth-protected-resource/mcp-connect/"); ok && catalog.ValidID(id) {
+		return g.serveMetadata(c, id)
+	}
+	switch path {
+	case "/healthz":
+		return c.text("ok")
+	case "/readyz":
+		return g.ready(c)
+	}
+	return notFound()
+}

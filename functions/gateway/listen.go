@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/mcp"
+)
+
+// maxEvent bounds one event of a listening stream, in bytes.
+const maxEvent = 32 << 20
+
+// listening is a client's listening stream: it ends here, and its legs to the server come and go. A leg keeps no
+// server awake, and a server that sleeps has nothing to say.
+type listening struct {
+	g      *gateway
+	c      *call
+	out    *eventWriter
+	legs   int
+	lastID []byte // of the last event with an id: where the next leg goes on
+}
+
+// listen serves a listening stream until the client leaves, its token expires, or the server ends it. A stream of the
+// modern era wakes the server once, to be acknowledged (MCP 2026-07-28, subscriptions); one of the legacy era never.
+func (g *gateway) listen(c *call) error {
+	ctx, cancel := context.WithDeadline(c.r.Context(), c.who.Expiry)
+	defer cancel()
+	defer context.AfterFunc(g.leaving, cancel)()
+	resp, err := g.servers.ask(ctx, c)
+	if resp == nil && err == nil && c.r.Method == http.MethodPost {
+		resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)
+	}
+	if err != nil {
+		return err
+	}
+	if resp != nil && !isStream(resp) {
+		return g.answer(c, resp)
+	}
+	h := c.w.Header()
+	if resp != nil {
+		mcp.ForwardResponseHeaders(h, resp.Header)
+	}
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	c.begin(http.StatusOK)
+	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
+	defer l.out.stop()
+	for {
+		if resp != nil && l.relay(resp) {
+			return nil
+		}
+		if resp, err = l.next(ctx); err != nil {
+			return nil // the client left, its time is over, or the server knows it no longer: the next request tells
+		}
+	}
+}
+
+func isStream(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return resp.StatusCode == http.StatusOK && kind == "text/event-stream"
+}
+
+// relay passes the events of one leg on. It is true where the server itself ended the stream, or the client did.
+func (l *listening) relay(resp *http.Response) (ended bool) {
+	defer resp.Body.Close()
+	l.legs++
+	events := mcp.NewEventReader(resp.Body, maxEvent)
+	acknowledged := l.legs == 1 || l.c.r.Method == http.MethodGet
+	silent := false
+	for {
+		e, err := events.Next()
+		if err != nil {
+			return !silent && errors.Is(err, io.EOF) && l.out.write(e.Raw) == nil
+		}
+		if silent = string(e.Raw) == mcp.SilenceComment; silent {
+			continue
+		}
+		if !acknowledged && len(e.Data) > 0 {
+			acknowledged = true // the client got the first leg's, and there must not be two
+			continue
+		}
+		if e.ID != nil {
+			l.lastID = e.ID
+		}
+		if l.out.write(e.Raw) != nil {
+			return true
+		}
+	}
+}
+
+// errEnded says that the server does not go on with the stream.
+var errEnded = errors.New("the server ended the stream")
+
+// next waits until the server is awake again, and opens the next leg.
+func (l *listening) next(ctx context.Context) (*http.Response, error) {
+	if len(l.lastID) > 0 && l.c.r.Method == http.MethodGet {
+		l.c.r.Header["Last-Event-Id"] = []string{string(l.lastID)}
+	}
+	for {
+		resp, err := l.g.servers.ask(ctx, l.c)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err == nil && resp == nil: // asleep
+		case err == nil && isStream(resp):
+			return resp, nil
+		case err == nil:
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusConflict && resp.StatusCode < 500 {
+				return nil, errEnded
+			}
+		}
+		pause := time.NewTimer(l.g.poll + rand.N(l.g.poll/4)) // apart, so that a thousand do not come at once
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, ctx.Err()
+		case <-pause.C:
+		}
+	}
+}

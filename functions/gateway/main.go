@@ -1,0 +1,141 @@
+// Command gateway is the one door to all MCP servers of an organisation: it authenticates people, admits them, makes
+// sure that the server they ask for runs, and streams their requests to it unchanged.
+//
+// It may start nothing itself (the deployer does, asked by name), holds no secret, and decides nothing about single
+// messages (the shim beside each server does).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"mcpgateway/internal/audit"
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/policy"
+)
+
+const help = `usage: gateway
+
+Serves /mcp-connect/{id} for every server of the catalog. Configured by the environment:
+  PLATFORM   the platform file (platform.yaml), which names the catalog and the deployer
+  LISTEN     address to serve on (127.0.0.1:8080)
+  PORT       instead of LISTEN: the port, on all addresses
+Logs go to stderr and audit records to stdout, as JSON lines.
+`
+
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the heap is a few megabytes: collecting it often costs calls more than it saves
+	}
+	if len(os.Args) > 1 {
+		fmt.Fprint(os.Stderr, help)
+		if os.Args[1] != "--help" && os.Args[1] != "-h" {
+			os.Exit(2)
+		}
+		return
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	slog.SetDefault(log)
+	if err := run(log); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(log *slog.Logger) error {
+	path := os.Getenv("PLATFORM")
+	if path == "" {
+		return errors.New("PLATFORM is not set: it must name the platform file")
+	}
+	platform, err := catalog.LoadPlatform(path)
+	if err != nil {
+		return err
+	}
+	entries, err := catalog.LoadCatalog(platform.Catalog, platform)
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(platform, entries, deploy.NewClient(platform.Deployer.Socket), log)
+	if err != nil {
+		return err
+	}
+	address := os.Getenv("LISTEN")
+	if port := os.Getenv("PORT"); port != "" && address == "" {
+		address = ":" + port
+	} else if address == "" {
+		address = "127.0.0.1:8080"
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", address, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return serve(ctx, listener, g)
+}
+
+// newGateway wires the handler.
+func newGateway(p *catalog.Platform, c *catalog.Catalog, d deployer, log *slog.Logger) (*gateway, error) {
+	verifier, err := identity.NewVerifier(identity.Config{Issuers: p.Issuers, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	policies, err := policy.Compile(c.Policies, p.Issuers)
+	if err != nil {
+		return nil, err
+	}
+	hosts, origins, err := allowed(p)
+	if err != nil {
+		return nil, err
+	}
+	leaving, leave := context.WithCancel(context.Background())
+	return &gateway{platform: p, catalog: c, policies: policies, verifier: verifier, servers: newServers(d, log),
+		limits: newLimits(p.Limits), hosts: hosts, origins: origins, audit: audit.NewLog(os.Stdout), log: log,
+		keepAlive: keepAlive, poll: poll, leaving: leaving, leave: leave}, nil
+}
+
+// newServer sets the bounds of what a client may cost before its request is there.
+func newServer(handler http.Handler, log *log.Logger) *http.Server {
+	return &http.Server{
+		Handler:        handler,
+		ReadTimeout:    30 * time.Second, // until the body is read: net/http lifts it then
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       log,
+	}
+}
+
+// drain is how long calls under way may go on after the process was told to stop.
+const drain = 10 * time.Second
+
+// serve serves until ctx ends, and then lets calls under way end.
+func serve(ctx context.Context, listener net.Listener, g *gateway) error {
+	server := newServer(g, slog.NewLogLogger(g.log.Handler(), slog.LevelWarn))
+	server.RegisterOnShutdown(g.leave) // listeners would never end by themselves
+	g.log.Info("serving", "address", listener.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return server.Close()
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"mcpgateway/internal/mcp"
+)
+
+// metadata is the protected resource metadata (RFC 9728 §2).
+type metadata struct {
+	Resource             string   `json:"resource"`
+	AuthorizationServers []string `json:"authorization_servers"`
+	BearerMethods        []string `json:"bearer_methods_supported"`
+}
+
+// serveMetadata tells any client where to sign in for a server. It is served for every well-formed id, known or not,
+// so that it tells nobody which servers exist; every page may read it.
+func (g *gateway) serveMetadata(c *call, id string) error {
+	if !g.hosts[strings.ToLower(c.r.Host)] {
+		return foreign("Host", nil)
+	}
+	h := c.w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		h.Set("Access-Control-Allow-Methods", "GET")
+		h.Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
+		h.Set("Access-Control-Max-Age", "600")
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	default:
+		return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest, Message: "Use GET", Header: http.Header{"Allow": {"GET"}}}
+	}
+	m := metadata{Resource: g.platform.ResourceAt(strings.ToLower(c.r.Host), id), BearerMethods: []string{"header"}}
+	for _, i := range g.platform.Issuers {
+		m.AuthorizationServers = append(m.AuthorizationServers, i.URL)
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "public, max-age=300")
+	return json.NewEncoder(c.w).Encode(m)
+}
