@@ -1,0 +1,64 @@
+// Command mcpgateway is the operator's command. Each verb calls a package that does the work; nothing is decided here.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes of every verb.
+const (
+	exitOK       = 0
+	exitProblems = 1
+	exitUsage    = 2
+)
+
+// A verb is one thing the command does. Its function returns an exit code.
+type verb struct {
+	name, about string
+	run         func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+}
+
+var verbs = []verb{
+	{"run", "run the whole system on this machine", runStack},
+	{"validate", "check the platform file and the catalog", validate},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		usage(stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(stdout)
+		return exitOK
+	}
+	for _, v := range verbs {
+		if v.name == args[0] {
+			return v.run(ctx, args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "mcpgateway: there is no verb %.40q\n\n", args[0])
+	usage(stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Usage: mcpgateway VERB [ARGUMENTS]\n\nVerbs:\n")
+	for _, v := range verbs {
+		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.about)
+	}
+	fmt.Fprint(w, "\nmcpgateway VERB --help tells more.\n")
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const goodPlatform = `apiVersion: v1
+publicURL: https://mcp.example.com
+issuers:
+  - {url: "https://login.example.com", audiences: ["{resource}"], default: true}
+`
+
+const goodCatalog = `apiVersion: v1
+servers:
+  - id: sample
+    runtime: {command: {exec: sample-server, args: ["-listen", "127.0.0.1:{port}"], http: {}}}
+policies:
+  - {name: all, allow: {anyone: true}, servers: [sample]}
+`
+
+func TestRun(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{
+		"platform.yaml": goodPlatform, "catalog.yaml": goodCatalog,
+		"other.yaml":    strings.ReplaceAll(goodCatalog, "sample", "other"),
+		"bad.yaml":      "apiVersion: v1\nserver: []\npolicies: 3\n",
+		"bad/p.yaml":    "apiVersion: v2\npublicURL: https://mcp.example.com/\n",
+		"folder/a.yaml": goodCatalog,
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const listing = "  validate   check the platform file and the catalog\n"
+	tests := []struct {
+		args           string
+		code           int
+		stdout, stderr string // parts
+	}{
+		{"", exitUsage, "", listing},
+		{"--help", exitOK, listing, ""},
+		{"help", exitOK, listing, ""},
+		{"nonsense", exitUsage, "", `there is no verb "nonsense"`},
+		{"validate --help", exitOK, "", "Usage: mcpgateway validate [--platform FILE] [CATALOG...]"},
+		{"validate --nonsense", exitUsage, "", "flag provided but not defined"},
+		{"validate", exitOK, "ok: 1 servers, 1 policies\n", ""},
+		{"validate catalog.yaml other.yaml", exitOK, "ok: 2 servers, 2 policies\n", ""},
+		{"validate folder", exitOK, "ok: 1 servers, 1 policies\n", ""},
+		{"validate bad.yaml", exitProblems, "bad.yaml:2: unknown field \"server\"\nbad.yaml:3: policies must be a list\n", ""},
+		{"validate missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},
+		{"validate --platform missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},
+		{"validate --platform bad/p.yaml bad.yaml", exitProblems, "bad/p.yaml:1: apiVersion must be v1\n", ""},
+		{"validate --platform bad/p.yaml bad.yaml", exitProblems, "\nbad.yaml:2: unknown field", ""},
+	}
+	for _, tt := range tests {
+		var stdout, stderr strings.Builder
+		code := run(context.Background(), strings.Fields(tt.args), &stdout, &stderr)
+		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("%s: exit %d\nstdout: %s\nstderr: %s", tt.args, code, &stdout, &stderr)
+		}
+		if tt.code == exitProblems && stderr.Len() > 0 || tt.stdout == "" && stdout.Len() > 0 {
+			t.Errorf("%s: output on the wrong stream\nstdout: %s\nstderr: %s", tt.args, &stdout, &stderr)
+		}
+	}
+}

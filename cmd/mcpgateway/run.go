@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"mcpgateway/localstack"
+)
+
+const runUsage = `Usage: mcpgateway run [FLAGS]
+
+Runs the whole system on this machine: the gateway, the deployer, and a development issuer that gives anyone on this
+machine a token of its users. Prints the servers' URLs, tokens and lines to paste. Ctrl-C stops all of it.
+
+`
+
+func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), runUsage)
+		flags.PrintDefaults()
+	}
+	c := localstack.Config{Out: stdout, Log: stderr}
+	flags.StringVar(&c.State, "state", ".run", "`FOLDER` for keys, sockets and logs")
+	flags.StringVar(&c.Platform, "platform", "", "platform `FILE`; without it one is written that trusts the development issuer")
+	flags.StringVar(&c.Catalog, "catalog", "", "catalog, a `FILE` or folder; without it and --platform, a sample")
+	flags.IntVar(&c.Port, "port", 0, "`PORT` of the gateway (that of the platform's publicURL, or 8080)")
+	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the development issuer (the one after the gateway's)")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "mcpgateway run: unexpected argument %.40q\n", flags.Arg(0))
+		return exitUsage
+	}
+	if err := localstack.Run(ctx, c); err != nil {
+		fmt.Fprintln(stderr, "mcpgateway run:", err)
+		return exitProblems
+	}
+	return exitOK
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"mcpgateway/internal/catalog"
+)
+
+const validateUsage = `Usage: mcpgateway validate [--platform FILE] [CATALOG...]
+
+Checks the platform file, and each catalog (a file or a folder) against it; without CATALOG, the platform's own.
+Prints every problem as file:line: text and exits with 1, or prints ok and exits with 0.
+
+`
+
+func validate(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("validate", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), validateUsage)
+		flags.PrintDefaults()
+	}
+	platform := flags.String("platform", "platform.yaml", "platform `FILE`")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	}
+	servers, policies, problems := catalog.Validate(*platform, flags.Args())
+	if len(problems) > 0 {
+		fmt.Fprintln(stdout, problems.Error())
+		return exitProblems
+	}
+	fmt.Fprintf(stdout, "ok: %d servers, %d policies\n", servers, policies)
+	return exitOK
+}

@@ -1,0 +1,60 @@
+// Command sample-server is a small MCP server to try the gateway with: a few tools, a prompt and two resources over
+// streamable HTTP, in both protocol eras on one endpoint.
+//
+// It checks no token and keeps no data. What it shows best is what does not reach it: the tool "headers" returns every
+// header of the request as this server received it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const usage = `sample-server is an MCP server to try the gateway with. It serves streamable HTTP at /mcp.
+
+Usage: sample-server [-addr 127.0.0.1:8090]
+
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	switch err := run(ctx, os.Args[1:], os.Stderr, log); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		log.Error("sample-server stopped", "err", err)
+		os.Exit(1)
+	}
+}
+
+// run parses args, listens and serves until ctx ends. Help goes to help.
+func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) error {
+	flags := flag.NewFlagSet("sample-server", flag.ContinueOnError)
+	flags.SetOutput(help)
+	flags.Usage = func() {
+		fmt.Fprint(help, usage)
+		flags.PrintDefaults()
+	}
+	addr := flags.String("addr", "127.0.0.1:8090", "address to listen on; keep it on loopback, there is no authentication")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	log.Info("sample-server listening", "url", "http://"+ln.Addr().String()+"/mcp")
+	return newServer(log).serve(ctx, ln)
+}

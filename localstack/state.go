@@ -1,0 +1,172 @@
+package localstack
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+	"mcpgateway/localstack/issuer"
+)
+
+// sampleCatalog is written into the state folder where no catalog is given.
+//
+//go:embed sample/catalog.yaml
+var sampleCatalog []byte
+
+const standardPort = 8080
+
+// takeState makes the state folder, which holds sockets and keys and so is for its owner only, and sees to it that
+// nobody else runs on it.
+func (s *stack) takeState() error {
+	if err := os.MkdirAll(s.State, 0o700); err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	info, err := os.Stat(s.State)
+	if err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others may write into the state folder %s: choose another with --state", s.State)
+	}
+	s.lock, err = os.OpenFile(filepath.Join(s.State, "run.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock state folder: %w", err)
+	}
+	err = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("another mcpgateway run uses the folder %s: stop it, or choose another folder with --state", s.State)
+	}
+	return err
+}
+
+// load reads the platform and its catalog, written before where they were not given, and settles the ports.
+func (s *stack) load() error {
+	if s.Platform != "" {
+		return s.loadPlatform()
+	}
+	if s.Port == 0 {
+		s.Port = standardPort
+	}
+	s.setIssuerPort()
+	if err := s.writePlatform(); err != nil {
+		return err
+	}
+	return s.loadPlatform()
+}
+
+func (s *stack) loadPlatform() (err error) {
+	if s.platform, err = catalog.LoadPlatform(s.Platform); err != nil {
+		return err
+	}
+	if s.catalog, err = catalog.LoadCatalog(s.platform.Catalog, s.platform); err != nil {
+		return err
+	}
+	if s.Port == 0 {
+		s.Port = portOf(s.platform.PublicURL)
+	}
+	s.setIssuerPort()
+	address := "http://" + local(s.IssuerPort)
+	if !slices.ContainsFunc(s.platform.Issuers, func(i identity.Issuer) bool { return i.URL == address }) {
+		return nil
+	}
+	s.issuer, err = issuer.NewInsecureIssuer(issuer.Config{
+		URL: address, KeyFile: filepath.Join(s.State, "insecure-issuer.pem"), Users: issuer.DefaultUsers(),
+	})
+	return err
+}
+
+func (s *stack) setIssuerPort() {
+	if s.IssuerPort == 0 {
+		s.IssuerPort = s.Port + 1
+	}
+}
+
+// portOf is the port of a public URL on this machine.
+func portOf(publicURL string) int {
+	u, err := url.Parse(publicURL)
+	if err != nil {
+		return standardPort
+	}
+	port, err := strconv.Atoi(u.Port())
+	if ip := net.ParseIP(u.Hostname()); err != nil || (u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())) {
+		return standardPort
+	}
+	return port
+}
+
+// writePlatform writes a platform that trusts the development issuer. A sample catalog that is there stays as it is: it
+// may have been changed.
+func (s *stack) writePlatform() error {
+	if s.Catalog == "" {
+		s.Catalog = filepath.Join(s.State, "catalog.yaml")
+		if _, err := os.Stat(s.Catalog); errors.Is(err, fs.ErrNotExist) {
+			if err := writeFile(s.Catalog, sampleCatalog); err != nil {
+				return fmt.Errorf("write sample catalog: %w", err)
+			}
+		}
+	}
+	text := strings.NewReplacer(
+		"{port}", strconv.Itoa(s.Port),
+		"{issuer}", "http://"+local(s.IssuerPort),
+		"{catalog}", quote(s.Catalog),
+		"{state}", quote(s.State),
+	).Replace(platformText)
+	s.Platform = filepath.Join(s.State, "platform.yaml")
+	if err := writeFile(s.Platform, []byte(text)); err != nil {
+		return fmt.Errorf("write platform: %w", err)
+	}
+	return nil
+}
+
+const platformText = `# Written anew by each "mcpgateway run" without --platform: to change it, copy it and name the copy there.
+apiVersion: v1
+publicURL: http://127.0.0.1:{port}
+hosts: ["localhost:{port}"]
+issuers:
+  - url: {issuer}   # gives anyone on this machine a token of anyone: for development only
+    audiences: ["{resource}"]
+    default: true
+catalog: {catalog}
+deployer: {state: {state}}
+`
+
+// quote writes a text as JSON, which is YAML too.
+func quote(text string) string {
+	b, _ := json.Marshal(text) // texts cannot fail
+	return string(b)
+}
+
+// writeFile replaces a file whole, so that nobody reads half of it.
+func writeFile(path string, text []byte) error {
+	draft := path + ".draft"
+	if err := os.WriteFile(draft, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
+}
+
+// environment is that of the children: ours, with what they need to know. Programs of the catalog are looked for beside
+// our own first.
+func (s *stack) environment(more ...string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"PATH", "PLATFORM", "PORT", "LISTEN", "SHIM"}, name)
+	})
+	env = append(env,
+		"PATH="+s.Programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PLATFORM="+s.Platform,
+		"SHIM="+s.program("shim"))
+	return append(env, more...)
+}
