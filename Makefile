@@ -1,0 +1,52 @@
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+RUNS    ?= 1
+FUZZTIME ?= 10s
+FUZZPKGS  = $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u)
+
+# Static binaries without paths of this machine: what is tried here is what an image holds.
+build_go = CGO_ENABLED=0 go build -trimpath
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build all programs into bin/
+	@mkdir -p bin
+	$(build_go) -o bin/mcpgateway ./cmd/mcpgateway
+	$(build_go) -o bin/gateway ./functions/gateway
+	$(build_go) -o bin/deployer ./functions/deployer
+	$(build_go) -ldflags '-s -w' -o bin/shim ./shim
+	$(build_go) -o bin/sample-server ./localstack/sample
+
+run: build ## run the whole system on this machine
+	bin/mcpgateway run
+
+test: ## vet, then all tests under the race detector; lists what was skipped
+	go vet ./...
+	go run ./internal/testreport
+
+lint: ## run the linters of .ci/golangci.yml
+	go tool -modfile=.ci/tools/go.mod golangci-lint run --config .ci/golangci.yml ./...
+
+conformance: build ## run the MCP conformance suite direct and through the gateway, RUNS times
+	go run ./internal/conformance -runs $(RUNS)
+
+bench: build ## measure gateway and shim against two plain reverse proxies
+	go run ./internal/bench $(BENCHFLAGS)
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@failed=0; \
+	for pkg in $(FUZZPKGS); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || failed=1; \
+		done; \
+	done; \
+	exit $$failed
+
+clean: ## remove what the targets above made
+	rm -rf bin .cache .run
+
+.PHONY: help build run test lint conformance bench fuzz clean

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"time"
+)
+
+// maxConnections bounds what is open at once; an open loop at a few hundred calls a second needs far less.
+const maxConnections = 256
+
+// payload is what is sent to be echoed: 1 KB.
+var payload = strings.Repeat("0123456789abcdef", 64)
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 10
+
+// The protocol revisions that calls are made in.
+const (
+	modern = "2026-07-28"
+	legacy = "2025-11-25"
+)
+
+// caller makes one kind of call at one address.
+type caller struct {
+	client *http.Client
+	url    string
+	header http.Header
+	body   []byte
+}
+
+// newCaller prepares calls of the tool echo. token may be empty.
+func newCaller(url, token string) *caller {
+	return &caller{
+		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: maxConnections, DisableCompression: true},
+			Timeout:   30 * time.Second,
+		},
+		url:    url,
+		header: headers(modern, token, "Mcp-Method", "tools/call", "Mcp-Name", "echo"),
+		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload},
+			"_meta": map[string]any{"io.modelcontextprotocol/protocolVersion": modern,
+				"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "bench", "version": "1"},
+				"io.modelcontextprotocol/clientCapabilities": struct{}{}}}),
+	}
+}
+
+// legacySession makes a caller at the same address that has opened a session.
+func (c *caller) legacySession(ctx context.Context) (*caller, error) {
+	token := strings.TrimPrefix(c.header.Get("Authorization"), "Bearer ")
+	open := &caller{client: c.client, url: c.url, header: headers("", token),
+		body: message("initialize", map[string]any{"protocolVersion": legacy, "capabilities": struct{}{},
+			"clientInfo": map[string]string{"name": "bench", "version": "1"}})}
+	header, _, err := open.do(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("initialize: %w", err)
+	}
+	session := header.Get("Mcp-Session-Id")
+	if session == "" {
+		return nil, fmt.Errorf("initialize: the server gave no session")
+	}
+	return &caller{client: c.client, url: c.url, header: headers(legacy, token, "Mcp-Session-Id", session),
+		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload}})}, nil
+}
+
+func headers(revision, token string, more ...string) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+	if revision != "" {
+		h.Set("Mcp-Protocol-Version", revision)
+	}
+	if token != "" {
+		h.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		h.Set(more[i], more[i+1])
+	}
+	return h
+}
+
+func message(method string, params any) []byte {
+	m, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		panic(err) // only literals above come here
+	}
+	return m
+}
+
+// call makes the call and checks that it was answered.
+func (c *caller) call(ctx context.Context) error {
+	_, answer, err := c.do(ctx)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(answer, []byte(payload)) {
+		return fmt.Errorf("the answer does not hold what was sent: %.200s", answer)
+	}
+	return nil
+}
+
+// firstByte makes the call and tells when the answer's first byte came.
+func (c *caller) firstByte(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { at = time.Now() }}
+	err := c.call(httptrace.WithClientTrace(ctx, trace))
+	return at, err
+}
+
+func (c *caller) do(ctx context.Context) (http.Header, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Header = c.header.Clone()
+	response, err := c.client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("%s: %.200s", response.Status, answer)
+	}
+	return response.Header, answer, nil
+}

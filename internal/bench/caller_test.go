@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCaller(t *testing.T) {
+	tests := []struct {
+		name    string
+		status  int
+		answer  string
+		wantErr string
+	}{
+		{name: "echoed", status: 200, answer: `{"text":"` + payload + `"}`},
+		{name: "refused", status: 403, answer: `{"error":"no"}`, wantErr: `403 Forbidden: {"error":"no"}`},
+		{name: "another answer", status: 200, answer: `{"text":"x"}`, wantErr: "does not hold what was sent"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var m struct{ Method string }
+				if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Method != r.Header.Get("Mcp-Method") {
+					t.Errorf("body says %q (%v), header %q", m.Method, err, r.Header.Get("Mcp-Method"))
+				}
+				if got := r.Header.Get("Authorization"); got != "Bearer secret" {
+					t.Errorf("Authorization = %q", got)
+				}
+				w.WriteHeader(tt.status)
+				io.WriteString(w, tt.answer)
+			}))
+			defer s.Close()
+			before := time.Now()
+			at, err := newCaller(s.URL, "secret").firstByte(t.Context())
+			if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
+				t.Errorf("err = %v, want %q", err, tt.wantErr)
+			}
+			if at.Before(before) || at.After(time.Now()) {
+				t.Errorf("first byte at %v", at)
+			}
+		})
+	}
+}
+
+func TestLegacySession(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"initialize"`) {
+			w.Header().Set("Mcp-Session-Id", "s1")
+			return
+		}
+		if r.Header.Get("Mcp-Session-Id") != "s1" || r.Header.Get("Mcp-Protocol-Version") != legacy || r.Header.Get("Mcp-Method") != "" ||
+			r.Header.Get("Authorization") != "Bearer secret" || strings.Contains(string(body), "_meta") {
+			t.Errorf("not a legacy call: %v %s", r.Header, body)
+		}
+		io.WriteString(w, payload)
+	}))
+	defer s.Close()
+	c, err := newCaller(s.URL, "secret").legacySession(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.call(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReferencePassesOn(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Path+" "+payload)
+	}))
+	defer upstream.Close()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	ln.Close()
+	go func() { _ = serveReference(address, upstream.URL) }() // ends with the test program
+	c := newCaller("http://"+address+"/mcp", "")
+	for range 100 {
+		if err = c.call(t.Context()); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error(err)
+}

@@ -1,0 +1,75 @@
+// Command bench measures what gateway and shim cost: the same calls go through them and through two plain
+// httputil.ReverseProxy processes in a row, in short slices in random order, so that whatever else the machine does
+// meets both alike.
+//
+// It sends to loopback addresses only, at processes that it started. Its absolute figures mean little on a busy machine;
+// the ratios are what is judged.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == referenceVerb {
+		fmt.Fprintln(os.Stderr, "bench:", serveReference(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
+	duration := flag.Duration("duration", 30*time.Second, "how long to measure the latency of each system; processor time and throughput take half of it each")
+	wakes := flag.Int("wakes", 20, "how many times to wake a sleeping server")
+	bin := flag.String("bin", "bin", "folder of the built programs")
+	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	missed, err := run(ctx, *bin, *duration, *wakes)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	if missed > 0 && *enforce {
+		os.Exit(1)
+	}
+}
+
+// run measures everything and prints as it goes. It returns how many thresholds are missed.
+func run(ctx context.Context, bin string, duration time.Duration, wakes int) (missed int, err error) {
+	bin, err = filepath.Abs(bin)
+	if err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "mcp") // sockets need a short path
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := startSystems(ctx, bin, dir)
+	if err != nil {
+		return 0, errors.Join(err, s.stop())
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+
+	fmt.Printf("%s/%s, %d cores, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Println("reference: two httputil.ReverseProxy processes in a row; upstream of both: sample-server, each its own")
+	fmt.Println("call: tools/call with an argument of 1 KB and a result of 1 KB; token, policy and audit on")
+	p := printer{out: os.Stdout}
+	for _, measure := range []func() error{
+		func() error { return s.footprint(ctx, &p, bin) },
+		func() error { return s.load(ctx, &p, duration) },
+		func() error { return s.wake(ctx, &p, wakes) },
+	} {
+		if err := measure(); err != nil {
+			return p.missed, err
+		}
+	}
+	return p.missed, ctx.Err()
+}

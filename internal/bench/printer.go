@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// figure is a statistic that is compared with the reference.
+type figure struct {
+	name    string
+	of      statistic
+	limit   float64 // of the ratio; 0: none
+	atLeast bool    // limit is the least, not the most
+}
+
+// printer prints lines of results and counts missed thresholds.
+type printer struct {
+	out    io.Writer
+	missed int
+}
+
+func (p *printer) head() {
+	fmt.Fprintf(p.out, "\n%-33s %9s %9s %9s   %-21s %s\n", "", "direct", "reference", "ours", "ratio (95 %)", "threshold")
+}
+
+// compare prints a figure of all three systems and whether the ratio of ours to the reference keeps its limit.
+func (s *systems) compare(p *printer, f figure, parts map[*system][]slice) {
+	r := compare(parts[s.ours], parts[s.reference], f.of)
+	fmt.Fprintf(p.out, "%-33s %9.2f %9.2f %9.2f   %.2f (%.2f to %.2f)   %s\n", f.name, f.of(parts[s.direct]), f.of(parts[s.reference]),
+		f.of(parts[s.ours]), r.value, r.low, r.high, p.verdict(r.value, f.limit, f.atLeast))
+}
+
+// single prints a figure of ours alone. limit is the most; 0: none.
+func (p *printer) single(name string, value, limit float64) {
+	fmt.Fprintf(p.out, "%-33s %29.2f   %-21s %s\n", name, value, "", p.verdict(value, limit, false))
+}
+
+func (p *printer) verdict(value, limit float64, atLeast bool) string {
+	word, met := "at most", value <= limit
+	if atLeast {
+		word, met = "at least", value >= limit
+	}
+	switch {
+	case limit == 0:
+		return ""
+	case met:
+		return fmt.Sprintf("%s %g: met", word, limit)
+	}
+	p.missed++
+	return fmt.Sprintf("%s %g: MISSED", word, limit)
+}
+
+func (p *printer) note(format string, args ...any) {
+	fmt.Fprintf(p.out, "  "+format+"\n", args...)
+}

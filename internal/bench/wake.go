@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// What the project allows.
+const (
+	maxShimMB   = 15  // the program
+	maxMemoryMB = 20  // of a shim that does nothing
+	maxWakeMS   = 150 // from a call to its answer's first byte
+)
+
+// idleFor is how long the shim rests before its memory is read.
+const idleFor = 3 * time.Second
+
+// footprint measures the shim's program and its memory at rest. The shim has answered a few calls by then.
+func (s *systems) footprint(ctx context.Context, p *printer, bin string) error {
+	program, err := os.Stat(filepath.Join(bin, "shim"))
+	if err != nil {
+		return err
+	}
+	p.head()
+	p.single("shim program, MB", float64(program.Size())/1e6, maxShimMB)
+	if err := pause(ctx, idleFor); err != nil {
+		return err
+	}
+	all, anonymous, err := residentMB(s.shim)
+	if err != nil {
+		return err
+	}
+	p.single("shim memory at rest, MB", all, maxMemoryMB)
+	p.note("%.2f MB of it are not the program's file", anonymous)
+	return nil
+}
+
+// memory prints what the shim occupies now.
+func (s *systems) memory(p *printer, name string) error {
+	all, _, err := residentMB(s.shim)
+	if err != nil {
+		return err
+	}
+	p.single(name, all, 0)
+	return nil
+}
+
+// wake measures how long a call to a sleeping server takes until the first byte of its answer. Gateway and deployer run.
+func (s *systems) wake(ctx context.Context, p *printer, samples int) error {
+	if samples < 1 {
+		return nil
+	}
+	took := make([]time.Duration, samples)
+	for i := range took {
+		if err := s.awaitSleep(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		firstByte, err := s.sleeper.firstByte(ctx)
+		if err != nil {
+			return fmt.Errorf("wake %d: %w", i+1, err)
+		}
+		took[i] = firstByte.Sub(began)
+	}
+	p.single(fmt.Sprintf("wake, median of %d, ms", samples), quantile(took, 0.5).Seconds()*1e3, maxWakeMS)
+	p.single("wake, p95, ms", quantile(took, 0.95).Seconds()*1e3, maxWakeMS)
+	p.single("wake, longest, ms", quantile(took, 1).Seconds()*1e3, 0)
+	return nil
+}
+
+// awaitSleep returns when no process of the sleeping server's group is left.
+func (s *systems) awaitSleep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sleepAfter+30*time.Second)
+	defer cancel()
+	for {
+		left, err := findProcesses(s.program, "SHIM_SERVER="+sleeperID)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("the server does not fall asleep, processes %v are left: %w", left, err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

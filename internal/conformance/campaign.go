@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"mcpgateway/internal/proxytest"
+)
+
+// campaign is one run of everything.
+type campaign struct {
+	tools      tools
+	bin        string // folder of our programs
+	out        string // folder for results and logs
+	directOnly bool
+}
+
+// run runs all profiles and prints a table each. It returns how many problems there are; err is trouble of the harness.
+func (c *campaign) run(ctx context.Context) (problems int, err error) {
+	for _, p := range profiles {
+		direct, err := c.direct(ctx, p)
+		if err != nil {
+			return problems, fmt.Errorf("%s direct: %w", p.revision, err)
+		}
+		if got := direct.total(); got != (score{p.passed, p.failed}) {
+			problems++
+			fmt.Printf("the fixture alone has %s and is known for %d/%d: something changed that is not ours\n", got, p.passed, p.failed)
+		}
+		if c.directOnly {
+			report(os.Stdout, p, direct, nil)
+			continue
+		}
+		through, err := c.through(ctx, p)
+		if err != nil {
+			return problems, fmt.Errorf("%s through gateway and shim: %w", p.revision, err)
+		}
+		problems += report(os.Stdout, p, direct, through)
+	}
+	return problems, nil
+}
+
+// direct runs the suite straight at the fixture.
+func (c *campaign) direct(ctx context.Context, p profile) (_ results, err error) {
+	out := filepath.Join(c.out, p.revision+"-direct")
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		return nil, err
+	}
+	address, err := proxytest.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	fixture, err := proxytest.StartProcess(proxytest.Command{Path: c.tools.fixture,
+		Args: append([]string{"-http=" + address}, p.fixtureArgs...), Log: filepath.Join(out, "fixture.log")})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, fixture.Stop()) }()
+	if err := fixture.Await(ctx, "tcp", address); err != nil {
+		return nil, err
+	}
+	return c.suite(ctx, p, "http://"+address+"/", out)
+}
+
+// through runs the suite at the fixture behind everything of ours.
+func (c *campaign) through(ctx context.Context, p profile) (_ results, err error) {
+	out := filepath.Join(c.out, p.revision+"-through")
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		return nil, err
+	}
+	// Sockets need a short path; what is worth keeping moves to out.
+	dir, err := os.MkdirTemp("", "mcp")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, keepLogs(dir, out), os.RemoveAll(dir)) }()
+	front, err := listenFront()
+	if err != nil {
+		return nil, err
+	}
+	defer front.close()
+	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.url, Catalog: c.catalog(p)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rig.Stop()) }()
+	token, err := rig.Token(p.server)
+	if err != nil {
+		return nil, err
+	}
+	if err := front.serve(rig.URL, token); err != nil {
+		return nil, err
+	}
+	return c.suite(ctx, p, front.url+proxytest.Path(p.server), out)
+}
+
+// keepLogs copies the logs and audit records below dir into out.
+func keepLogs(dir, out string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !slices.Contains([]string{".log", ".jsonl"}, filepath.Ext(path)) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name = strings.TrimPrefix(strings.ReplaceAll(name, string(filepath.Separator), "-"), ".")
+		return os.WriteFile(filepath.Join(out, name), data, 0o600)
+	})
+}
+
+// catalog offers the fixture, and allows everything: what is refused is not the suite's matter.
+func (c *campaign) catalog(p profile) string {
+	args := append([]string{"-http=127.0.0.1:{port}"}, p.fixtureArgs...)
+	return fmt.Sprintf(`apiVersion: v1
+servers:
+  - id: %s
+    title: Fixture
+    description: The conformance suite's server
+    runtime: {command: {exec: %q, args: %s, http: {path: /}}}
+    scale: {idle: 10m}
+policies:
+  - {name: features, allow: {anyone: true}, servers: ["*"]}
+  - {name: methods, allow: {anyone: true}, servers: ["*"], methods: ["*"]}
+`, p.server, c.tools.fixture, yamlList(args))
+}
+
+func yamlList(items []string) string {
+	list := "["
+	for i, item := range items {
+		if i > 0 {
+			list += ", "
+		}
+		list += fmt.Sprintf("%q", item)
+	}
+	return list + "]"
+}
+
+// suite runs the scenarios of a revision at url. Its exit code is not asked: it counts required scenarios only.
+func (c *campaign) suite(ctx context.Context, p profile, url, out string) (results, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	log, err := os.Create(filepath.Join(out, "suite.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, c.tools.node, c.tools.suite, "server", "--url", url, "--requirements", p.revision, "-o", out)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Run(); err != nil && !isExit(err) || ctx.Err() != nil {
+		return nil, errors.Join(fmt.Errorf("run the suite: %w", err), ctx.Err())
+	}
+	return readResults(out)
+}
+
+func isExit(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Exited()
+}
+
+// report prints a profile's scenarios and returns how many problems there are. Without through there is nothing to compare.
+func report(w io.Writer, p profile, direct, through results) int {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "%s, %s fixture\tdirect\tthrough\t\n", p.revision, p.server)
+	lost := losses(direct, through)
+	if through == nil {
+		lost = nil
+	}
+	for _, scenario := range slices.Sorted(maps.Keys(direct)) {
+		mark := ""
+		if slices.ContainsFunc(lost, func(l loss) bool { return l.scenario == scenario }) {
+			mark = "<- fails through"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", scenario, scoreOf(direct[scenario]), scoreOf(through[scenario]), mark)
+	}
+	fmt.Fprintf(table, "total\t%s\t%s\t\n", direct.total(), through.total())
+	table.Flush()
+	for _, l := range lost {
+		fmt.Fprintf(w, "%s, %s: %s\n", l.scenario, l.check, l.message)
+	}
+	fmt.Fprintln(w)
+	return len(lost)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+)
+
+// The catalog must be one that the gateway takes, and keep the fixture's arguments as they are.
+func TestCatalogIsValid(t *testing.T) {
+	platform := &catalog.Platform{PublicURL: "http://127.0.0.1:1",
+		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
+	c := campaign{tools: tools{fixture: "/opt/a \"b\"/everything-server"}}
+	for _, p := range profiles {
+		path := filepath.Join(t.TempDir(), "catalog.yaml")
+		if err := os.WriteFile(path, []byte(c.catalog(p)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := catalog.LoadCatalog(path, platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, ok := got.Server(p.server)
+		if !ok || s.Runtime.Command.Exec != c.tools.fixture || len(s.Runtime.Command.Args) != 1+len(p.fixtureArgs) {
+			t.Errorf("catalog holds %+v", s)
+		}
+	}
+}
+
+func TestFrontAddsOnlyTheToken(t *testing.T) {
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, v := range []string{r.Host, r.Header.Get("Origin"), r.Header.Get("Authorization"), r.Header.Get("X-Forwarded-For"), r.URL.Path, string(body)} {
+			io.WriteString(w, v+"|")
+		}
+	}))
+	defer gateway.Close()
+	f, err := listenFront()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	if err := f.serve(gateway.URL, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, f.url+"/mcp-connect/x", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "evil.example.com"
+	request.Header.Set("Origin", "http://evil.example.com")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	got, err := io.ReadAll(response.Body)
+	if want := "evil.example.com|http://evil.example.com|Bearer secret||/mcp-connect/x|body|"; err != nil || string(got) != want {
+		t.Errorf("gateway received %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestNewEnough(t *testing.T) {
+	for version, want := range map[string]bool{"v22.23.3\n": true, "v24.0.0": true, "v20.20.2": false, "v9": false, "": false, "x": false} {
+		if got := newEnough(version); got != want {
+			t.Errorf("newEnough(%q) = %v", version, got)
+		}
+	}
+}
+
+func TestOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tool")
+	broken := errors.New("broken")
+	if _, err := once(dir, func(string) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("err = %v, want that of the installer", err)
+	}
+	fills := 0
+	for range 2 {
+		got, err := once(dir, func(partial string) error {
+			fills++
+			return os.WriteFile(filepath.Join(partial, "file"), nil, 0o600)
+		})
+		if err != nil || got != dir {
+			t.Fatalf("once = %q, %v", got, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "file")); err != nil || fills != 1 {
+		t.Errorf("filled %d times, %v; want once, also after a failure", fills, err)
+	}
+}
+
+func TestKeepLogs(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{"gateway.log": "g", ".run/s/audit.jsonl": "s", "issuer.key": "secret"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := keepLogs(dir, out); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(out)
+	if err != nil || len(entries) != 2 || entries[0].Name() != "gateway.log" || entries[1].Name() != "run-s-audit.jsonl" {
+		t.Errorf("kept %v, %v", entries, err)
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// write lays out results as the suite does.
+func write(t *testing.T, folders map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, checks := range folders {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "checks.json"), []byte(checks), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestReadResults(t *testing.T) {
+	dir := write(t, map[string]string{
+		"server-server-sse-polling-2026-11-22T10-12-32-717Z": `[{"id":"a","status":"SUCCESS","name":"A"},{"id":"b","status":"INFO"}]`,
+		"server-json-schema-2020-12-2026-11-22T10-12-32-7Z":  `[{"id":"c","status":"FAILURE","errorMessage":"no"}]`,
+		"something else": `not json`,
+	})
+	got, err := readResults(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := results{
+		"server-sse-polling":  {{ID: "a", Status: success}, {ID: "b", Status: "INFO"}},
+		"json-schema-2020-12": {{ID: "c", Status: failure, ErrorMessage: "no"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if total := got.total(); total != (score{1, 1}) {
+		t.Errorf("total = %s, want 1/1", total)
+	}
+}
+
+func TestReadResultsRefuses(t *testing.T) {
+	for name, folders := range map[string]map[string]string{
+		"nothing": {},
+		"broken":  {"server-ping-2026-11-22T10-12-31-955Z": `[{`},
+	} {
+		if r, err := readResults(write(t, folders)); err == nil {
+			t.Errorf("%s: read %v", name, r)
+		}
+	}
+	if _, err := readResults(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("no error for an absent folder")
+	}
+}
+
+func TestLosses(t *testing.T) {
+	direct := results{
+		"same":    {{ID: "a", Status: success}, {ID: "b", Status: failure}, {ID: "c", Status: "WARNING"}},
+		"fails":   {{ID: "a", Status: success}},
+		"weaker":  {{ID: "a", Status: success}},
+		"fewer":   {{ID: "a", Status: success}, {ID: "a", Status: success}},
+		"missing": {{ID: "a", Status: success}},
+	}
+	through := results{
+		"same":   {{ID: "a", Status: success}, {ID: "b", Status: failure}, {ID: "c", Status: success}},
+		"fails":  {{ID: "a", Status: failure, ErrorMessage: "403"}, {ID: "z", Status: success}},
+		"weaker": {{ID: "a", Status: "SKIPPED"}},
+		"fewer":  {{ID: "a", Status: success}},
+		"more":   {{ID: "a", Status: failure}},
+	}
+	want := []loss{
+		{"fails", "a", "FAILURE: 403"},
+		{"fewer", "a", "not reported"},
+		{"missing", "a", "not reported"},
+		{"weaker", "a", "SKIPPED: "},
+	}
+	if diff := cmp.Diff(want, losses(direct, through), cmp.AllowUnexported(loss{})); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
+func TestReport(t *testing.T) {
+	var out strings.Builder
+	p := profile{revision: "2025-11-25", server: "stateful"}
+	direct := results{"ping": {{ID: "a", Status: success}}, "tools": {{ID: "b", Status: success}}}
+	through := results{"ping": {{ID: "a", Status: success}}, "tools": {{ID: "b", Status: failure, ErrorMessage: "502"}}}
+	if n := report(&out, p, direct, through); n != 1 {
+		t.Errorf("%d problems, want 1", n)
+	}
+	for _, want := range []string{"ping 1/0 1/0", "tools 1/0 0/1 <- fails through", "total 2/0 1/1", "tools, b: FAILURE: 502"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+			t.Errorf("report does not say %q:\n%s", want, &out)
+		}
+	}
+	if n := report(&out, p, direct, nil); n != 0 {
+		t.Errorf("%d problems without anything to compare", n)
+	}
+}

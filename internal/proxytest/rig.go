@@ -1,0 +1,145 @@
+// Package proxytest runs the whole system as it runs on one machine, gateway, deployer and shims as processes of their
+// own, in front of a catalog that the caller writes. The conformance and bench programs measure through it.
+//
+// It is no test double: nothing in it stands between a client and the gateway. It limits nobody (limits are so high that
+// none is met), and its issuer gives tokens to whoever holds the Rig.
+package proxytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/localstack/issuer"
+)
+
+// User is the subject of all tokens.
+const User = "alice"
+
+// Config says what a Rig runs. All fields but PublicURL are needed.
+type Config struct {
+	Bin     string // folder of the programs gateway, deployer and shim
+	Dir     string // existing folder for documents, logs and sockets; a socket's path is at most 103 bytes, so keep it short
+	Catalog string // the catalog, in YAML
+	// PublicURL is the origin that clients use, where that is not the gateway's own address.
+	PublicURL string
+}
+
+// Rig is a running system.
+type Rig struct {
+	URL      string   // the gateway's own origin
+	Gateway  *Process // for its process id
+	Deployer *Process
+
+	platform *catalog.Platform
+	issuer   *issuer.InsecureIssuer
+	login    *http.Server
+}
+
+// Start starts the issuer in this process, the deployer and the gateway, and returns when they answer.
+func Start(ctx context.Context, c Config) (*Rig, error) {
+	r := new(Rig)
+	if err := r.start(ctx, c); err != nil {
+		return nil, errors.Join(err, r.Stop())
+	}
+	return r, nil
+}
+
+func (r *Rig) start(ctx context.Context, c Config) error {
+	address, err := FreeAddress()
+	if err != nil {
+		return err
+	}
+	r.URL = "http://" + address
+	if c.PublicURL == "" {
+		c.PublicURL = r.URL
+	}
+	if err := r.startIssuer(c.Dir); err != nil {
+		return fmt.Errorf("start issuer: %w", err)
+	}
+	path, err := writeDocuments(c, r.issuer.URL())
+	if err != nil {
+		return err
+	}
+	if r.platform, err = catalog.LoadPlatform(path); err != nil {
+		return fmt.Errorf("read platform: %w", err)
+	}
+	env := []string{"PLATFORM=" + path, "LISTEN=" + address, "SHIM=" + filepath.Join(c.Bin, "shim")}
+	r.Deployer, err = StartProcess(Command{Path: filepath.Join(c.Bin, "deployer"), Env: env, Log: filepath.Join(c.Dir, "deployer.log")})
+	if err != nil {
+		return err
+	}
+	if err := r.Deployer.Await(ctx, "unix", r.platform.Deployer.Socket); err != nil {
+		return err
+	}
+	r.Gateway, err = StartProcess(Command{Path: filepath.Join(c.Bin, "gateway"), Env: env, Log: filepath.Join(c.Dir, "gateway.log")})
+	if err != nil {
+		return err
+	}
+	return r.Gateway.Await(ctx, "tcp", address)
+}
+
+// startIssuer serves the development issuer from this process.
+func (r *Rig) startIssuer(dir string) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	r.issuer, err = issuer.NewInsecureIssuer(issuer.Config{
+		URL:     "http://" + ln.Addr().String(),
+		KeyFile: filepath.Join(dir, "issuer.key"),
+		Users:   []issuer.User{{Name: User}},
+	})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	r.login = &http.Server{Handler: r.issuer, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = r.login.Serve(ln) }()
+	return nil
+}
+
+// writeDocuments writes the platform and the catalog, and returns the platform's path.
+func writeDocuments(c Config, issuerURL string) (string, error) {
+	if err := os.WriteFile(filepath.Join(c.Dir, "catalog.yaml"), []byte(c.Catalog), 0o600); err != nil {
+		return "", fmt.Errorf("write catalog: %w", err)
+	}
+	// A quoted Go string of ASCII is a quoted YAML string.
+	platform := fmt.Sprintf(`apiVersion: v1
+publicURL: %q
+issuers: [{url: %q, audiences: ["{resource}"], default: true}]
+limits: {callsPerSecond: 1000000, burst: 1000000, streams: 1000, inFlight: 1000, wakesPerMinute: 100000}
+`, c.PublicURL, issuerURL)
+	path := filepath.Join(c.Dir, "platform.yaml")
+	if err := os.WriteFile(path, []byte(platform), 0o600); err != nil {
+		return "", fmt.Errorf("write platform: %w", err)
+	}
+	return path, nil
+}
+
+// Token is an access token of User for one server, valid for two hours.
+func (r *Rig) Token(server string) (string, error) {
+	return r.issuer.Token(User, r.platform.Resource(server), 2*time.Hour)
+}
+
+// Path is where the gateway offers a server.
+func Path(server string) string { return "/mcp-connect/" + server }
+
+// Stop stops everything and waits for it.
+func (r *Rig) Stop() error {
+	var problems []error
+	for _, p := range []*Process{r.Gateway, r.Deployer} {
+		if p != nil {
+			problems = append(problems, p.Stop())
+		}
+	}
+	if r.login != nil {
+		problems = append(problems, r.login.Close())
+	}
+	return errors.Join(problems...)
+}
