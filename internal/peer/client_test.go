@@ -142,10 +142,19 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client := raw(t, c.answer, c.close)
+			var read atomic.Int64
+			dial := client.Dial
+			client.Dial = func(ctx context.Context) (net.Conn, error) {
+				nc, err := dial(ctx)
+				return countingConn{nc.(*net.TCPConn), &read}, err
+			}
 			resp, err := client.RoundTrip(request(t, t.Context(), "x"))
 			if c.status == 0 {
 				if err == nil {
 					t.Fatalf("got %d", resp.StatusCode)
+				}
+				if n := read.Load(); n > maxHead {
+					t.Errorf("%d bytes were read", n)
 				}
 				return
 			}
@@ -162,6 +171,18 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// countingConn counts what is read of it.
+type countingConn struct {
+	*net.TCPConn
+	read *atomic.Int64
+}
+
+func (c countingConn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	c.read.Add(int64(n))
+	return n, err
 }
 
 // A peer that talks before it is asked must not have its words taken for the next answer.
