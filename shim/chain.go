@@ -60,7 +60,7 @@ func (c *chain) run(x *call.Exchange) error {
 
 func (c *chain) address(x *call.Exchange) error {
 	if x.Request.URL.Path != "/mcp-connect/"+x.Rules.Rules.Server {
-		return authenticate.NotAdmitted(errors.New("the request is for another server"))
+		return mcp.NotAdmitted(errors.New("the request is for another server"))
 	}
 	switch x.Request.Method {
 	case http.MethodPost, http.MethodGet, http.MethodDelete:

@@ -24,12 +24,6 @@ func unauthenticated(resource string, err error) error {
 	return e
 }
 
-// notAdmitted is the same, byte for byte, whether the server exists or not.
-func notAdmitted() error {
-	return &mcp.Error{Status: http.StatusForbidden, Code: mcp.CodeRefused, Anonymous: true,
-		Message: "You may not use this server, or it does not exist; ask whoever runs this gateway"}
-}
-
 func notFound() error {
 	return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest,
 		Message: "Nothing is here; servers are at /mcp-connect/{id}"}
@@ -66,7 +60,7 @@ func startError(err error) error {
 	case !errors.As(err, &s):
 		return unavailable("The MCP server cannot be started now; try again", err)
 	case s.Code == deploy.CodeUnknown:
-		return notAdmitted() // the deployer's catalog is newer than ours
+		return mcp.NotAdmitted(nil) // the deployer's catalog is newer than ours
 	}
 	e := &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: s.RetryAfter, Message: s.Message, Cause: err}
 	switch s.Code {

@@ -7,6 +7,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
 )
 
 // serveMCP is the path of every MCP request: authenticate, admit, ensure, stream.
@@ -62,7 +63,7 @@ func (g *gateway) admit(c *call) error {
 	defer c.timing.measure("admit")()
 	entry, known := g.catalog.Server(c.server)
 	if !g.policies.Admits(c.who, c.server) || !known {
-		return notAdmitted()
+		return mcp.NotAdmitted(nil)
 	}
 	c.entry = entry
 	return nil

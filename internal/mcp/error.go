@@ -22,6 +22,13 @@ type Error struct {
 	Anonymous  bool          // leave the request's id out of the body, where two answers must not differ by a byte
 }
 
+// NotAdmitted is the one answer to everyone who may not use a server: the gateway's and the shim's are the same, byte
+// for byte, whether the server exists or not.
+func NotAdmitted(cause error) *Error {
+	return &Error{Status: http.StatusForbidden, Code: CodeRefused, Anonymous: true, Cause: cause,
+		Message: "You may not use this server, or it does not exist; ask whoever runs this gateway"}
+}
+
 // Error implements error, with the cause.
 func (e *Error) Error() string {
 	if e.Cause != nil {

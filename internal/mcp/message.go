@@ -51,18 +51,17 @@ type Message struct {
 
 // Params are those members of a message's params that something is decided on or recorded by. nil where absent.
 type Params struct {
-	Name            Token // tools/call, prompts/get
-	URI             Token // resources/…
-	TaskID          Token // tasks/…
-	Arguments       Token
-	ProtocolVersion Token // initialize
-	ClientName      Token // clientInfo.name, of initialize or of _meta
-	ClientVersion   Token
-	MetaVersion     Token   // _meta["io.modelcontextprotocol/protocolVersion"]
-	RefType         Token   // completion/complete
-	RefName         Token   // of ref/prompt
-	RefURI          Token   // of ref/resource
-	Subscriptions   []Token // subscriptions/listen: notifications.resourceSubscriptions
+	Name          Token // tools/call, prompts/get
+	URI           Token // resources/…
+	TaskID        Token // tasks/…
+	Arguments     Token
+	ClientName    Token // clientInfo.name, of initialize or of _meta
+	ClientVersion Token
+	MetaVersion   Token   // _meta["io.modelcontextprotocol/protocolVersion"]
+	RefType       Token   // completion/complete
+	RefName       Token   // of ref/prompt
+	RefURI        Token   // of ref/resource
+	Subscriptions []Token // subscriptions/listen: notifications.resourceSubscriptions
 }
 
 // Names in _meta: MCP 2026-07-28, basic/index, "_meta".
@@ -221,8 +220,6 @@ func (p *parser) params(out *Params) error {
 			out.TaskID, err = p.value()
 		case "arguments":
 			out.Arguments, err = p.value()
-		case "protocolVersion":
-			out.ProtocolVersion, err = p.value()
 		case "clientInfo":
 			err = p.clientInfo(out)
 		case "_meta":

@@ -36,18 +36,12 @@ func (c Checker) Check(x *call.Exchange) error {
 	}
 	x.Who = who
 	if c.OwnerIssuer != "" && (who.Issuer != c.OwnerIssuer || who.Subject != c.OwnerSubject) {
-		return NotAdmitted(errors.New("the instance belongs to somebody else"))
+		return mcp.NotAdmitted(errors.New("the instance belongs to somebody else"))
 	}
 	if server := x.Rules.Rules.Server; !x.Rules.Policies.Admits(who, server) {
-		return NotAdmitted(errors.New("no policy admits the caller"))
+		return mcp.NotAdmitted(errors.New("no policy admits the caller"))
 	}
 	return nil
-}
-
-// NotAdmitted is the one answer to everyone who may not use a server, whether it exists or not.
-func NotAdmitted(cause error) error {
-	return &mcp.Error{Status: http.StatusForbidden, Code: mcp.CodeRefused, Anonymous: true, Cause: cause,
-		Message: "You may not use this server, or it does not exist; ask whoever runs this gateway"}
 }
 
 func unauthenticated(resource string, err error) error {
