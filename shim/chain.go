@@ -126,9 +126,8 @@ func (c *chain) refuse(x *call.Exchange, err error) {
 	if !errors.As(err, &e) {
 		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
 	}
-	outcome := audit.Refused
-	if e.Status >= 500 || e.Status == 499 {
-		outcome = audit.Failed
+	outcome := audit.OutcomeOf(e.Status)
+	if outcome == audit.Failed {
 		c.log.Warn("exchange failed", "request", x.RequestID(), "error", err)
 	}
 	x.Record(outcome, e.Status, err)

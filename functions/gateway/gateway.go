@@ -57,7 +57,7 @@ func (g *gateway) refuse(c *call, err error) {
 	if !errors.As(err, &e) {
 		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
 	}
-	if e.Status >= 500 || e.Status == statusClientLeft {
+	if audit.OutcomeOf(e.Status) == audit.Failed {
 		g.log.Warn("call failed", "request", c.id, "server", c.server, "subject", c.who.Subject, "error", err)
 	}
 	if c.server != "" {
@@ -72,13 +72,9 @@ func (g *gateway) refuse(c *call, err error) {
 
 // record writes the audit record of what no shim sees.
 func (g *gateway) record(c *call, e *mcp.Error) {
-	outcome := audit.Refused
-	if e.Status >= 500 || e.Status == statusClientLeft {
-		outcome = audit.Failed
-	}
 	err := g.audit.Write([]audit.Record{{
 		ID: audit.NewID(), CreatedAt: c.timing.began, Server: c.server, Issuer: c.who.Issuer, Subject: c.who.Subject,
-		Client: c.who.Client, ClientIP: c.r.RemoteAddr, Era: c.era.String(), CallType: c.r.Method, Outcome: outcome,
+		Client: c.who.Client, ClientIP: c.r.RemoteAddr, Era: c.era.String(), CallType: c.r.Method, Outcome: audit.OutcomeOf(e.Status),
 		Error: e.Error(), ResponseStatus: e.Status, RequestBytes: len(c.body), RequestID: c.id,
 		ProcessingTimeMs: float64(time.Since(c.timing.began).Microseconds()) / 1000,
 	}})

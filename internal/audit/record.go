@@ -24,6 +24,14 @@ const (
 	Failed    Outcome = "failed"    // the server could not be asked, or broke off
 )
 
+// OutcomeOf tells the outcome of an answer of our own by its HTTP status; 499 stands for a client that left.
+func OutcomeOf(status int) Outcome {
+	if status >= 500 || status == 499 {
+		return Failed
+	}
+	return Refused
+}
+
 // Record is one message, and what became of it.
 type Record struct {
 	ID               string    `json:"id"`
