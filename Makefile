@@ -4,7 +4,6 @@ SHELL       := bash
 
 RUNS    ?= 1
 FUZZTIME ?= 10s
-FUZZPKGS  = $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u)
 
 # Static binaries without paths of this machine: what is tried here is what an image holds.
 build_go = CGO_ENABLED=0 go build -trimpath
@@ -36,15 +35,8 @@ conformance: build ## run the MCP conformance suite direct and through the gatew
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
-fuzz: ## run each fuzz target for FUZZTIME
-	@failed=0; \
-	for pkg in $(FUZZPKGS); do \
-		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			echo "== $$pkg $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || failed=1; \
-		done; \
-	done; \
-	exit $$failed
+fuzz: ## run each fuzz target for FUZZTIME; prints corpus and runs
+	go run ./internal/fuzzreport -time $(FUZZTIME)
 
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
