@@ -21,8 +21,8 @@ type target struct {
 	name, program   string
 }
 
-// build builds the test programs of all packages that have targets into bin. Without -fuzz a program counts no
-// coverage, and would find nothing new.
+// build builds the test programs of all packages that may have targets into bin, and asks them which they have. Without
+// -fuzz a program counts no coverage, and would find nothing new.
 func build(ctx context.Context, bin, only string) ([]target, error) {
 	list, err := output(ctx, "go", "list", "-f", "{{.ImportPath}}\t{{.Dir}}\t{{join .TestGoFiles \",\"}},{{join .XTestGoFiles \",\"}}", "./...")
 	if err != nil {
@@ -31,47 +31,44 @@ func build(ctx context.Context, bin, only string) ([]target, error) {
 	var targets []target
 	for line := range strings.Lines(list) {
 		fields := strings.Split(strings.TrimSpace(line), "\t")
-		names, err := fuzzNames(fields[1], strings.Split(fields[2], ","))
-		if err != nil {
-			return nil, err
+		if mentions, err := mentionsFuzzing(fields[1], strings.Split(fields[2], ",")); err != nil || !mentions {
+			if err != nil {
+				return nil, err
+			}
+			continue
 		}
 		program := filepath.Join(bin, strings.ReplaceAll(fields[0], "/", "-"))
-		built := false
-		for _, name := range names {
-			t := target{importPath: fields[0], dir: fields[1], name: name, program: program}
-			if !strings.Contains(t.String(), only) {
-				continue
+		if _, err := output(ctx, "go", "test", "-c", "-fuzz=.", "-o", program, fields[0]); err != nil {
+			return nil, fmt.Errorf("build %s: %w", fields[0], err)
+		}
+		names, err := output(ctx, program, "-test.list=^Fuzz")
+		if err != nil {
+			return nil, fmt.Errorf("list targets of %s: %w", fields[0], err)
+		}
+		for _, name := range strings.Fields(names) {
+			if t := (target{importPath: fields[0], dir: fields[1], name: name, program: program}); strings.Contains(t.String(), only) {
+				targets = append(targets, t)
 			}
-			if !built {
-				if _, err := output(ctx, "go", "test", "-c", "-fuzz=.", "-o", program, fields[0]); err != nil {
-					return nil, fmt.Errorf("build %s: %w", fields[0], err)
-				}
-				built = true
-			}
-			targets = append(targets, t)
 		}
 	}
 	return targets, nil
 }
 
-var fuzzFunction = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(\w+ \*testing\.F\)`)
-
-// fuzzNames finds the fuzz functions of a package's test files.
-func fuzzNames(dir string, files []string) ([]string, error) {
-	var names []string
+// mentionsFuzzing saves building the test programs that cannot have a target.
+func mentionsFuzzing(dir string, files []string) (bool, error) {
 	for _, file := range files {
 		if file == "" {
 			continue
 		}
 		source, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		for _, m := range fuzzFunction.FindAllSubmatch(source, -1) {
-			names = append(names, string(m[1]))
+		if bytes.Contains(source, []byte("*testing.F)")) {
+			return true, nil
 		}
 	}
-	return names, nil
+	return false, nil
 }
 
 func output(ctx context.Context, name string, args ...string) (string, error) {
@@ -92,7 +89,8 @@ const grace = 30 * time.Second
 // run fuzzes for a while. What ends it is an interrupt, as Ctrl-C does it: that is a clean end for a fuzz target.
 func (t target) run(ctx context.Context, d time.Duration, cache string) result {
 	cmd := exec.Command(t.program, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzzcachedir="+cache,
-		"-test.parallel=1", "-test.timeout=0")
+		"-test.parallel=1", "-test.timeout=0",
+		"-test.fuzzminimizetime=1s") // of an interesting input; by itself go spends up to a minute on each
 	cmd.Dir = t.dir // where its seeds are
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -128,8 +126,7 @@ func (t target) await(ctx context.Context, d time.Duration, cmd *exec.Cmd, ended
 		return err
 	case <-time.After(grace):
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
-		return fmt.Errorf("did not end %v after it was interrupted", grace)
+		return fmt.Errorf("did not end %v after it was interrupted: %w", grace, <-ended)
 	}
 }
 
