@@ -1,6 +1,6 @@
-// Command shim stands beside every MCP server and governs what goes through: it verifies the caller's token, decides
-// on every message, keeps credentials and session ids from both sides, records each exchange, and says when nobody
-// uses the server any more.
+// Command shim stands beside every MCP server. "shim proxy" governs what goes through: it verifies the caller's token,
+// decides on every message, keeps credentials and session ids from both sides, records each exchange, and says when
+// nobody uses the server any more. "shim bridge" makes a server that speaks stdio one that speaks HTTP.
 //
 // It holds no catalog and trusts nothing in front of it; what it knows is in its environment (config.go) and in the
 // signed rules.
@@ -8,112 +8,68 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
-
-	"mcpgateway/internal/audit"
-	"mcpgateway/shim/authenticate"
-	"mcpgateway/shim/forward"
-	"mcpgateway/shim/ruleset"
-	"mcpgateway/shim/session"
-	"mcpgateway/shim/wake"
 )
 
 const usage = `usage: shim proxy
+       shim bridge -- PROGRAM [ARGUMENT...]
 
-Governs one MCP server. Configured by the environment:
-`
+proxy governs one MCP server. Configured by the environment:
+` + variables + `
+bridge starts an MCP server that speaks stdio, and makes it one that speaks streamable HTTP. PROGRAM gets the environment
+of the bridge without its SHIM_ variables. Configured by the environment:
+` + bridgeVariables
 
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // the heap is a few megabytes: collecting it often costs calls more than it saves
 	}
-	if len(os.Args) != 2 || os.Args[1] != "proxy" {
-		fmt.Fprint(os.Stderr, usage, variables)
-		if len(os.Args) == 2 && (os.Args[1] == "--help" || os.Args[1] == "-h") {
-			return
-		}
-		os.Exit(2)
-	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	slog.SetDefault(log)
-	config, err := readConfig(os.Getenv)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := proxy(ctx, config, os.Stdout, log); err != nil {
+	code := run(ctx, os.Args[1:], log)
+	stop()
+	os.Exit(code)
+}
+
+// run does what the arguments say, and returns the status to exit with: 2 where it was told nonsense.
+func run(ctx context.Context, args []string, log *slog.Logger) int {
+	switch {
+	case len(args) == 1 && args[0] == "proxy":
+		config, err := readConfig(os.Getenv)
+		if err != nil {
+			return misled(os.Stderr, err)
+		}
+		return ended(proxy(ctx, config, os.Stdout, log), log)
+	case len(args) > 2 && args[0] == "bridge" && args[1] == "--":
+		config, err := readBridgeConfig(os.Getenv)
+		if err != nil {
+			return misled(os.Stderr, err)
+		}
+		return ended(runBridge(ctx, config, args[2:], log), log)
+	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+		fmt.Fprint(os.Stdout, usage)
+		return 0
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return 2
+}
+
+func misled(w io.Writer, err error) int {
+	fmt.Fprintln(w, err)
+	return 2
+}
+
+func ended(err error, log *slog.Logger) int {
+	if err != nil {
 		log.Error("shim stopped", "error", err)
-		os.Exit(1)
+		return 1
 	}
-}
-
-// proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
-func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
-	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log})
-	if err != nil {
-		return err
-	}
-	sealer, err := session.NewSealer(config.Server, config.SealKey)
-	if err != nil {
-		return err
-	}
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	draining, drain := context.WithCancel(context.Background())
-	defer drain()
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Sealer: sealer, CallTimeout: config.CallTimeout,
-		Silence: config.Silence, Draining: draining})
-	if err != nil {
-		return err
-	}
-	// Bound before anything is promised: whoever finds this address taken must not run beside the taker.
-	listener, err := listen(config.Listen)
-	if err != nil {
-		return err
-	}
-	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
-		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        wake.NewCounter(config.Idle, done)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /readyz", c.readyz)
-	mux.Handle("/", c)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	go holder.Watch(ctx)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	return leave(listener, server, drain, config.Drain)
-}
-
-// linger is how long connections that were made before the address was taken back may still come in.
-const linger = 100 * time.Millisecond
-
-// leave stops without losing a call: first nobody new finds the shim, then listeners are told, then what is under way
-// ends.
-func leave(l *addressListener, server *http.Server, drain context.CancelFunc, patience time.Duration) error {
-	l.withdraw()
-	drain()
-	time.Sleep(linger)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving: %w", err)
-	}
-	return server.Close()
+	return 0
 }

@@ -30,7 +30,7 @@ func FilterLists(in []byte, keep func(list, name string) bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.apply(), nil
+	return applyEdits(f.in, f.edits), nil
 }
 
 // filter collects edits while it scans.
@@ -45,17 +45,18 @@ type edit struct {
 	with     []byte
 }
 
-func (f *filter) apply() []byte {
-	if len(f.edits) == 0 {
-		return f.in
+// applyEdits returns in with the edits, which are in order and do not overlap.
+func applyEdits(in []byte, edits []edit) []byte {
+	if len(edits) == 0 {
+		return in
 	}
-	out := make([]byte, 0, len(f.in)+len(`"private"`))
+	out := make([]byte, 0, len(in)+32)
 	pos := 0
-	for _, e := range f.edits {
-		out = append(append(out, f.in[pos:e.from]...), e.with...)
+	for _, e := range edits {
+		out = append(append(out, in[pos:e.from]...), e.with...)
 		pos = e.to
 	}
-	return append(out, f.in[pos:]...)
+	return append(out, in[pos:]...)
 }
 
 func (f *filter) message() error {

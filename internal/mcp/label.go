@@ -1,0 +1,229 @@
+package mcp
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
+
+// metaSubscription names the listen request that a notification belongs to (MCP 2026-07-28, subscriptions).
+const metaSubscription = "io.modelcontextprotocol/subscriptionId"
+
+// metaLogLevel asks for the log messages of one request (MCP 2026-07-28, logging).
+const metaLogLevel = "io.modelcontextprotocol/logLevel"
+
+// Labelled is one message with the members by which requests are told apart. Whoever lets several clients share one
+// pipe must replace them, since clients count from 1 alike, and give them back as they were, type included.
+type Labelled struct {
+	Kind   Kind
+	Method string
+	Failed int // the code of an error response; 0 where there is none
+
+	ID           Label // of the message itself
+	Request      Label // params.requestId, of notifications/cancelled
+	Progress     Label // params._meta.progressToken of a request, params.progressToken of notifications/progress
+	Subscription Label // params._meta or result._meta, the subscriptionId
+	URI          Token // params.uri
+	LogLevel     Token // params._meta, the logLevel
+
+	raw []byte
+}
+
+// Label is one member's value and where it stands; its Token is nil where the message lacks it.
+type Label struct {
+	Token
+	from int
+}
+
+// ParseLabelled reads one message as strictly as Parse does, but for names that it does not look at.
+func ParseLabelled(raw []byte) (Labelled, error) {
+	if err := checkEncoding(raw); err != nil {
+		return Labelled{}, err
+	}
+	p := labeller{scanner: scanner{in: raw}, out: Labelled{raw: raw}}
+	if err := p.message(); err != nil {
+		return Labelled{}, err
+	}
+	return p.out, p.end()
+}
+
+// SplitBatch returns the messages of a JSON array (2025-03-26), or the only one. What is no JSON is an error.
+func SplitBatch(raw []byte) ([]Token, error) {
+	if err := checkEncoding(raw); err != nil {
+		return nil, err
+	}
+	s := scanner{in: raw}
+	if s.peek() != '[' {
+		t, err := s.value()
+		if err == nil {
+			err = s.end()
+		}
+		return []Token{t}, err
+	}
+	var all []Token
+	err := s.array(func() error {
+		if len(all) == maxBatch {
+			return s.errorf("more than %d messages in a batch", maxBatch)
+		}
+		s.space()
+		t, err := s.value()
+		all = append(all, t)
+		return err
+	})
+	if err == nil {
+		err = s.end()
+	}
+	return all, err
+}
+
+// Change is a new value for a label.
+type Change struct {
+	Label Label
+	With  Token
+}
+
+// Relabel returns the message on one line, with labels changed. Labels that the message lacks are passed over. Line ends
+// can only stand between tokens of JSON, where a space means the same.
+func (m *Labelled) Relabel(changes ...Change) []byte {
+	changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Label.Token == nil })
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Label.from, b.Label.from) })
+	edits := make([]edit, len(changes))
+	for i, c := range changes {
+		edits[i] = edit{c.Label.from, c.Label.from + len(c.Label.Token), c.With}
+	}
+	out := bytes.Clone(applyEdits(m.raw, edits))
+	for i, c := range out {
+		if c == '\n' || c == '\r' {
+			out[i] = ' '
+		}
+	}
+	return bytes.TrimSpace(out)
+}
+
+type labeller struct {
+	scanner
+	out         Labelled
+	asks, tells Label // the progress tokens of a request's _meta, and of a notification's params
+}
+
+func (p *labeller) label(to *Label) error {
+	p.space()
+	to.from = p.pos
+	var err error
+	to.Token, err = p.value()
+	return err
+}
+
+func (p *labeller) message() error {
+	var method, result, failure Token
+	err := p.object(func(name string) (err error) {
+		switch name {
+		case "id":
+			err = p.label(&p.out.ID)
+		case "method":
+			method, err = p.value()
+		case "params":
+			err = p.within(p.params)
+		case "result":
+			start := p.pos
+			err = p.within(p.result)
+			result = p.in[start:p.pos]
+		case "error":
+			start := p.pos
+			err = p.within(p.failure)
+			failure = p.in[start:p.pos]
+		default:
+			_, err = p.value()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m := Message{ID: p.out.ID.Token}
+	if err := m.classify(method, result, failure); err != nil {
+		return err
+	}
+	p.out.Kind, p.out.Method = m.Kind, m.Method
+	switch m.Kind {
+	case Request:
+		p.out.Progress = p.asks
+	case Notification:
+		p.out.Progress = p.tells
+	}
+	return nil
+}
+
+// within takes an object by member, and any other value as it is.
+func (p *labeller) within(member func(name string) error) error {
+	if p.peek() != '{' {
+		_, err := p.value()
+		return err
+	}
+	return p.object(member)
+}
+
+func (p *labeller) params(name string) (err error) {
+	switch name {
+	case "requestId":
+		return p.label(&p.out.Request)
+	case "progressToken":
+		return p.label(&p.tells)
+	case "uri":
+		p.out.URI, err = p.value()
+		return err
+	case "_meta":
+		return p.within(p.meta)
+	}
+	_, err = p.value()
+	return err
+}
+
+func (p *labeller) result(name string) error {
+	if name == "_meta" {
+		return p.within(p.meta)
+	}
+	_, err := p.value()
+	return err
+}
+
+func (p *labeller) failure(name string) error {
+	t, err := p.value()
+	if name == "code" {
+		p.out.Failed = integer(t)
+	}
+	return err
+}
+
+func (p *labeller) meta(name string) (err error) {
+	switch name {
+	case "progressToken":
+		return p.label(&p.asks)
+	case metaSubscription:
+		return p.label(&p.out.Subscription)
+	case metaLogLevel:
+		p.out.LogLevel, err = p.value()
+		return err
+	}
+	_, err = p.value()
+	return err
+}
+
+// integer reads a small whole number; 0 where the token is none.
+func integer(t Token) int {
+	n, negative := 0, false
+	for i, c := range t {
+		switch {
+		case c == '-' && i == 0:
+			negative = true
+		case c < '0' || c > '9' || n > 1<<30:
+			return 0
+		default:
+			n = 10*n + int(c-'0')
+		}
+	}
+	if negative {
+		return -n
+	}
+	return n
+}

@@ -1,0 +1,176 @@
+// Package bridge makes any MCP server that speaks stdio one that speaks streamable HTTP, in the eras that the server
+// itself speaks. It starts the server's program: once for each session of a legacy client, or once for all.
+//
+// It forwards messages as they are, but for the labels by which requests are told apart. It authenticates nobody: its
+// socket is for the shim alone. It translates nothing between the eras, and keeps nothing for a client whose
+// connection broke.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os/exec"
+	"sync"
+	"time"
+
+	"mcpgateway/internal/mcp"
+)
+
+// HeaderCaller is a request header of the shim's that tells callers apart, so that none takes another's place. It is no
+// name of theirs.
+const HeaderCaller = "Shim-Caller"
+
+// Config is what a Bridge needs.
+type Config struct {
+	Command []string // the server's program and its arguments
+	Env     []string // all of its environment
+	Shared  bool     // one child for all legacy clients, which then get no requests from it
+	Max     int      // children of sessions at once, where each has its own
+	Logger  *slog.Logger
+}
+
+// Bridge is an http.Handler in front of a stdio server.
+type Bridge struct {
+	Config
+	starts   starts
+	modern   keeper // the child of all modern requests
+	legacy   keeper // the child of all legacy sessions, where it is shared
+	sessions sessions
+	waiting  time.Duration // how long an answer may take until its stream begins
+
+	mu    sync.Mutex
+	era   era
+	spare *pipe // a legacy child that was started to find out its era
+	// What the shared legacy child answered to our initialize.
+	initialized mcp.Token
+
+	stopping sync.WaitGroup
+}
+
+// era is what is known of the server's.
+type era int
+
+const (
+	eraUnknown era = iota
+	eraLegacy      // sessions only
+	eraModern      // 2026-07-28 at least, and maybe sessions too
+)
+
+// streamAfter is how long a caller waits for an answer before the stream begins that the answer will come in: proxies and
+// clients drop what is silent, and a stream can be kept alive.
+const streamAfter = 5 * time.Second
+
+// New makes a Bridge. It fails where the program cannot be found; nothing is started yet.
+func New(c Config) (*Bridge, error) {
+	if len(c.Command) == 0 || c.Max < 1 || c.Logger == nil {
+		return nil, errors.New("bridge: a command, a maximum and a logger are required")
+	}
+	path, err := exec.LookPath(c.Command[0])
+	if err != nil {
+		return nil, fmt.Errorf("find the server's program: %w", err)
+	}
+	c.Command = append([]string{path}, c.Command[1:]...)
+	b := &Bridge{Config: c, waiting: streamAfter}
+	b.starts.start = b.startChild
+	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
+	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}
+	b.sessions = sessions{max: c.Max, all: map[string]*session{}}
+	return b, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := b.serve(w, r)
+	if err == nil {
+		return
+	}
+	var e *mcp.Error
+	if !errors.As(err, &e) {
+		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
+	}
+	b.Logger.Warn("request refused", "status", e.Status, "error", err, "request", r.Header.Get("X-Request-Id"))
+	e.Write(w, "")
+}
+
+func (b *Bridge) serve(w http.ResponseWriter, r *http.Request) error {
+	modern := mcp.EraOf(r.Header) == mcp.Modern
+	switch {
+	case r.Method == http.MethodPost && modern:
+		return b.postModern(w, r)
+	case r.Method == http.MethodPost:
+		return b.postLegacy(w, r)
+	case r.Method == http.MethodGet && !modern:
+		return b.listen(w, r)
+	case r.Method == http.MethodDelete && !modern:
+		return b.delete(w, r)
+	}
+	return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest, Message: "Use POST",
+		Header: http.Header{"Allow": {"POST"}}}
+}
+
+// Stop ends all children, and returns when they are gone.
+func (b *Bridge) Stop() {
+	b.starts.close()
+	b.mu.Lock()
+	spare := b.spare
+	b.mu.Unlock()
+	for _, p := range append(b.sessions.pipes(), b.modern.current(), b.legacy.current(), spare) {
+		b.end(p)
+	}
+	b.stopping.Wait()
+}
+
+// end stops a child; Stop waits for it.
+func (b *Bridge) end(p *pipe) {
+	if p != nil {
+		b.stopping.Go(p.process.stop)
+	}
+}
+
+// keeper keeps one child for all: started by the first who needs it, and again by the next when it has ended.
+type keeper struct {
+	start func(context.Context) (*pipe, error)
+	turn  chan struct{} // held while it is looked after
+	mu    sync.Mutex
+	pipe  *pipe
+}
+
+func (k *keeper) get(ctx context.Context) (*pipe, error) {
+	if p := k.current(); p != nil {
+		return p, nil
+	}
+	select {
+	case k.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-k.turn }()
+	if p := k.current(); p != nil {
+		return p, nil
+	}
+	p, err := k.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pipe = p
+	return p, nil
+}
+
+// current returns the child if it lives.
+func (k *keeper) current() *pipe {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pipe != nil {
+		select {
+		case <-k.pipe.ended:
+			k.pipe = nil
+		default:
+		}
+	}
+	return k.pipe
+}

@@ -1,0 +1,184 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"mcpgateway/internal/mcp"
+)
+
+// What finds out a child's era. A ping goes behind: a legacy server answers it even before it is initialized, so one that
+// says nothing to what it does not know need not be waited for until the end.
+const (
+	discover = `{"jsonrpc":"2.0","id":0,"method":"server/discover","params":{"_meta":{` +
+		`"io.modelcontextprotocol/protocolVersion":"` + mcp.ModernVersion + `",` +
+		`"io.modelcontextprotocol/clientInfo":{"name":"mcpgateway","version":"1"},` +
+		`"io.modelcontextprotocol/clientCapabilities":{}}}}`
+	ping = `{"jsonrpc":"2.0","id":0,"method":"ping"}`
+
+	afterPing = time.Second // how much longer than the ping's the answer may take
+)
+
+// postModern takes one message of revision 2026-07-28 or later.
+func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
+	body, err := mcp.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	messages, err := parse(body)
+	if err != nil {
+		return err
+	}
+	m := &messages[0]
+	if isBatch(body) || m.Kind == mcp.Response {
+		return invalid(nil, "this revision has neither batches nor responses from the client")
+	}
+	p, err := b.modern.get(r.Context())
+	if err != nil {
+		return withID(err, m.ID.Token)
+	}
+	if m.Kind == mcp.Notification {
+		// Without a session nobody knows whose request a cancellation means: clients cancel by closing the stream.
+		if m.Method != "notifications/cancelled" {
+			if err := p.forward(r.Context(), m); err != nil {
+				return unsent(err, nil)
+			}
+		}
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}
+	a := answer{w: w, from: newOutlet(), pipe: p, streams: takesStream(r), modern: true, waiting: b.waiting}
+	x := &exchange{to: a.from, streams: a.streams}
+	if err := p.begin(r.Context(), m, x); err != nil {
+		return unsent(err, m.ID.Token)
+	}
+	a.open = []*exchange{x}
+	return a.send(r.Context())
+}
+
+// errOld is the answer to a modern request where the server is not. Clients take any 400 that no modern server would give
+// as the sign to begin with initialize (MCP 2026-07-28, transports, "backwards compatibility").
+var errOld = &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidRequest,
+	Message: "This server speaks the revisions with sessions, up to 2025-11-25: begin with initialize"}
+
+// startModern starts the child of all modern requests. The first time it finds out whether there can be one.
+func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
+	b.mu.Lock()
+	known := b.era
+	b.mu.Unlock()
+	if known == eraLegacy {
+		return nil, errOld
+	}
+	p, err := b.starts.next(use{patience: patienceShared, stray: strayModern})
+	if err != nil || known == eraModern {
+		return p, err
+	}
+	found, err := probe(context.WithoutCancel(ctx), p) // others wait for it too
+	if err != nil {
+		b.end(p)
+		return nil, broken(fmt.Errorf("find the era: %w", err))
+	}
+	b.Logger.Info("era found", "modern", found == eraModern)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.era = found; found == eraLegacy {
+		b.spare = p // the client begins a session next
+		return nil, errOld
+	}
+	return p, nil
+}
+
+// takeSpare returns the child that was started to find out its era, once, if it lives.
+func (b *Bridge) takeSpare() *pipe {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.spare
+	b.spare = nil
+	if p != nil {
+		select {
+		case <-p.ended:
+			return nil
+		default:
+		}
+	}
+	return p
+}
+
+// probe finds out a child's era: any answer to server/discover but a modern server's means legacy, and so does none
+// (MCP 2026-07-28, stdio, "backwards compatibility").
+func probe(ctx context.Context, p *pipe) (era, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	type found struct {
+		answer message
+		err    error
+	}
+	discovered, ponged := make(chan found, 1), make(chan error, 1)
+	ask := func(line string) (message, error) { return question(ctx, p, line) }
+	go func() {
+		m, err := ask(discover)
+		discovered <- found{m, err}
+	}()
+	go func() {
+		_, err := ask(ping)
+		ponged <- err
+	}()
+	var late <-chan time.Time
+	for {
+		select {
+		case f := <-discovered:
+			if f.err != nil {
+				return eraUnknown, f.err
+			}
+			return eraOf(f.answer), nil
+		case err := <-ponged:
+			if err == nil {
+				late = time.After(afterPing)
+			}
+		case <-late:
+			return eraLegacy, nil
+		}
+	}
+}
+
+// eraOf reads the answer to server/discover.
+func eraOf(m message) era {
+	switch m.failed {
+	case 0:
+	case mcp.CodeHeaderMismatch, -32021, -32022:
+		return eraModern
+	default:
+		return eraLegacy
+	}
+	var answer struct {
+		Result struct {
+			SupportedVersions []string `json:"supportedVersions"`
+		} `json:"result"`
+	}
+	if err := json.Unmarshal(m.line, &answer); err != nil {
+		return eraLegacy
+	}
+	if slices.ContainsFunc(answer.Result.SupportedVersions, func(v string) bool { return v >= mcp.ModernVersion }) {
+		return eraModern
+	}
+	return eraLegacy
+}
+
+// strayModern takes what the modern child says beside what belongs to requests. There are no requests to clients, and
+// log messages do not say whose call they are about: they go to the only one under way if that asked for them, and else
+// to nobody, since they could be about somebody else's.
+func strayModern(p *pipe, m mcp.Labelled) {
+	if m.Kind == mcp.Request {
+		p.reply(m, replyNobody)
+		return
+	}
+	if x := p.newest(func(*exchange) bool { return true }); x != nil && p.underWay() == 1 && x.logs && x.streams {
+		x.to.put(message{line: m.Relabel()}, p.used().patience)
+		return
+	}
+	p.log.Debug("message for nobody", "method", m.Method)
+}

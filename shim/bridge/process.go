@@ -1,0 +1,208 @@
+package bridge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Bounds of what a child may do to us.
+const (
+	maxLine     = 32 << 20         // bytes of one message
+	maxLogLine  = 4 << 10          // bytes of a line on stderr, and of what is quoted of one that is no message
+	writeGrace  = 30 * time.Second // to take a message from its standard input
+	outputGrace = 500 * time.Millisecond
+	closeGrace  = time.Second     // between the end of its input and SIGTERM (MCP, stdio, "shutdown")
+	termGrace   = 2 * time.Second // between SIGTERM and SIGKILL
+)
+
+// errTooLong is why a child ends that writes a line without end.
+var errTooLong = fmt.Errorf("a message of more than %d MiB", maxLine>>20)
+
+// process is a running child: lines in, lines out. It is in a process group of its own, which ends with it.
+type process struct {
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *os.File
+	turn   chan struct{} // held while a message is written, so that none lands in another
+	exited chan struct{} // closed when the program has ended
+	status string        // how, from exited on
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	gone bool // no signal must be sent any more
+}
+
+// startProcess starts the program with exactly that environment.
+func startProcess(command, env []string, log *slog.Logger) (*process, error) {
+	p := &process{cmd: exec.Command(command[0], command[1:]...), turn: make(chan struct{}, 1), exited: make(chan struct{}), log: log}
+	childIn, stdin, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	defer childIn.Close()
+	stdout, childOut, err := os.Pipe()
+	if err != nil {
+		stdin.Close()
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	defer childOut.Close()
+	p.stdin, p.stdout = stdin, stdout
+	p.cmd.Env, p.cmd.Stdin, p.cmd.Stdout = env, childIn, childOut
+	p.cmd.Stderr = &logLines{log: log}
+	p.cmd.WaitDelay = outputGrace // a process that left the group may hold stderr open
+	p.cmd.SysProcAttr = groupAttributes()
+	if err := p.cmd.Start(); err != nil {
+		stdin.Close()
+		stdout.Close()
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	p.log = log.With("pid", p.cmd.Process.Pid)
+	p.log.Info("server started")
+	go p.wait()
+	return p, nil
+}
+
+// wait waits for the program's end, and takes what it started along.
+func (p *process) wait() {
+	err := waitGroup(p.cmd, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // mostly nobody is left
+		p.gone = true
+	})
+	p.status = "exit status 0"
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		p.status = err.Error()
+	}
+	p.log.Info("server ended", "status", p.status)
+	close(p.exited)
+	// What it wrote last is still in the pipe. Whoever else holds the pipe has no more to say to us.
+	time.AfterFunc(outputGrace, func() { p.stdout.Close() })
+}
+
+// write sends one message. A child that does not read makes its callers wait, each with one message, and no longer than
+// ctx and writeGrace allow.
+func (p *process) write(ctx context.Context, line []byte) error {
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.exited:
+		return errEnded
+	}
+	defer func() { <-p.turn }()
+	if err := p.stdin.SetWriteDeadline(time.Now().Add(writeGrace)); err != nil {
+		return errEnded
+	}
+	n, err := p.stdin.Write(append(line, '\n'))
+	if err != nil && n > 0 {
+		p.kill() // half a message is in its input: nothing that follows would be understood
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errDeaf
+	}
+	if err != nil {
+		return errEnded
+	}
+	return nil
+}
+
+var (
+	errEnded = errors.New("the server's process has ended")
+	errDeaf  = errors.New("the server does not read its input")
+)
+
+// read calls line for every line until the output ends; the bytes are the callee's. It returns why, nil at a plain end.
+func (p *process) read(line func([]byte)) error {
+	in := bufio.NewReaderSize(p.stdout, 64<<10)
+	var whole []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(whole)+len(part) > maxLine {
+			return errTooLong
+		}
+		whole = append(whole, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err == nil || len(whole) > 0:
+			line(whole)
+			whole = nil
+		}
+		if err == io.EOF || errors.Is(err, os.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// kill ends the group at once. It does not wait.
+func (p *process) kill() { p.signal(syscall.SIGKILL) }
+
+// signal reaches the whole group.
+func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.gone {
+		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	}
+}
+
+// stop ends the child as MCP's stdio transport asks for: its input ends, then SIGTERM, then SIGKILL. It returns when the
+// child is gone.
+func (p *process) stop() {
+	p.stdin.Close()
+	for _, step := range []struct {
+		patience time.Duration
+		then     syscall.Signal
+	}{{closeGrace, syscall.SIGTERM}, {termGrace, syscall.SIGKILL}} {
+		timer := time.NewTimer(step.patience)
+		select {
+		case <-p.exited:
+			timer.Stop()
+			return
+		case <-timer.C:
+			p.signal(step.then)
+		}
+	}
+	<-p.exited
+}
+
+// logLines logs what a child writes to stderr line by line, none longer than maxLogLine. As fields of our own lines they
+// cannot pass for one.
+type logLines struct {
+	log  *slog.Logger
+	rest []byte
+	skip bool // the rest of a line that was too long
+}
+
+// Write implements io.Writer. It never fails.
+func (l *logLines) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		part, after, found := bytes.Cut(b, []byte{'\n'})
+		if !l.skip {
+			l.rest = append(l.rest, part[:min(len(part), maxLogLine-len(l.rest))]...)
+		}
+		if !found && len(l.rest) < maxLogLine {
+			return n, nil
+		}
+		if !l.skip && len(l.rest) > 0 {
+			l.log.Info("stderr", "line", string(bytes.ToValidUTF8(l.rest, []byte("?"))))
+		}
+		l.rest, l.skip, b = l.rest[:0], !found, after
+	}
+	return n, nil
+}

@@ -1,0 +1,180 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/mcp"
+)
+
+// introduction is how we begin with a child that all legacy clients share: as a client that can do nothing itself, since
+// no request of the child's could be for one of them rather than another.
+const introduction = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",` +
+	`"capabilities":{},"clientInfo":{"name":"mcpgateway","version":"1"}}}`
+
+const initializedNotice = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+
+// handshake bounds what we ask a child ourselves. A program may take long to start the first time.
+const handshake = time.Minute
+
+// join begins a session on the shared child: every client gets the answer that we got.
+func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) error {
+	if _, err := b.legacy.get(r.Context()); err != nil {
+		return withID(err, m.ID.Token)
+	}
+	s := &session{caller: r.Header.Get(HeaderCaller)}
+	b.sessions.makeRoom()
+	b.sessions.add(s)
+	b.mu.Lock()
+	initialized := b.initialized
+	b.mu.Unlock()
+	w.Header().Set(mcp.HeaderSession, s.id)
+	(&answer{w: w}).json(http.StatusOK, result(m.ID.Token, initialized))
+	return nil
+}
+
+// startLegacy starts the shared child of the legacy sessions, initializes it, and subscribes again to what they want.
+func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
+	ctx = context.WithoutCancel(ctx) // others wait for it too
+	shared := use{patience: patienceShared, stray: b.strayLegacy}
+	p := b.takeSpare()
+	if p == nil {
+		var err error
+		if p, err = b.starts.next(shared); err != nil {
+			return nil, err
+		}
+	}
+	p.become(shared)
+	answer, err := question(ctx, p, introduction)
+	if err == nil {
+		err = b.keepIntroduction(answer)
+	}
+	if err == nil {
+		err = p.process.write(ctx, []byte(initializedNotice))
+	}
+	if err != nil {
+		b.end(p)
+		return nil, broken(fmt.Errorf("initialize: %w", err))
+	}
+	for uri := range b.sessions.subscriptions() {
+		text, err := json.Marshal(uri)
+		if err == nil {
+			_, err = question(ctx, p, `{"jsonrpc":"2.0","id":0,"method":"resources/subscribe","params":{"uri":`+string(text)+`}}`)
+		}
+		if err != nil {
+			p.log.Warn("not subscribed again", "error", err)
+		}
+	}
+	return p, nil
+}
+
+func (b *Bridge) keepIntroduction(m message) error {
+	var answer struct{ Result json.RawMessage }
+	if err := json.Unmarshal(m.line, &answer); err != nil || m.failed != 0 || len(answer.Result) == 0 {
+		return fmt.Errorf("the server answered %.200s", m.line)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.initialized = mcp.Token(answer.Result)
+	return nil
+}
+
+// errSilent says that a child did not answer in time.
+var errSilent = errors.New("the server answers nothing")
+
+// question asks a child something ourselves.
+func question(ctx context.Context, p *pipe, line string) (message, error) {
+	ctx, stop := context.WithTimeout(ctx, handshake)
+	defer stop()
+	m, err := mcp.ParseLabelled([]byte(line))
+	if err != nil {
+		return message{}, err
+	}
+	a := answer{from: newOutlet(), pipe: p}
+	x := &exchange{to: a.from, ours: true}
+	if err := p.begin(ctx, &m, x); err != nil {
+		return message{}, err
+	}
+	a.open = []*exchange{x}
+	answer, err := a.first(ctx)
+	if ctx.Err() != nil {
+		err = errSilent
+	}
+	return answer, err
+}
+
+// strayLegacy takes what the shared child says beside its answers. What changed concerns all, an updated resource those
+// who subscribed to it. Log messages could be of anybody's calls, so nobody gets them.
+func (b *Bridge) strayLegacy(p *pipe, m mcp.Labelled) {
+	switch {
+	case m.Kind == mcp.Request && m.Method == "ping":
+		p.reply(m, replyPong)
+	case m.Kind == mcp.Request:
+		p.reply(m, replyNobody)
+	case m.Method == "notifications/resources/updated":
+		uri, _ := m.URI.Text()
+		b.sessions.each(func(s *session) {
+			if s.wants(uri) {
+				s.tell(p, m.Relabel())
+			}
+		})
+	case m.Method == "notifications/tools/list_changed", m.Method == "notifications/prompts/list_changed",
+		m.Method == "notifications/resources/list_changed":
+		b.sessions.each(func(s *session) { s.tell(p, m.Relabel()) })
+	default:
+		p.log.Debug("message for nobody", "method", m.Method)
+	}
+}
+
+// wants tells whether a session subscribed to a resource.
+func (s *session) wants(uri string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subscribed[uri]
+}
+
+// maxSubscribed bounds the resources that one session can subscribe to, where the child is shared.
+const maxSubscribed = 1000
+
+// subscribe notes what a session that shares its child subscribes to. It is false where the child need not be told: while
+// others want a resource, one client's end of it is not the child's.
+func (t *sessions) subscribe(s *session, m *mcp.Labelled) (tell bool) {
+	uri, ok := m.URI.Text()
+	if !ok {
+		return true
+	}
+	switch m.Method {
+	case "resources/subscribe":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.subscribed == nil {
+			s.subscribed = map[string]bool{}
+		}
+		if len(s.subscribed) < maxSubscribed {
+			s.subscribed[uri] = true
+		}
+	case "resources/unsubscribe":
+		s.mu.Lock()
+		delete(s.subscribed, uri)
+		s.mu.Unlock()
+		return !t.subscriptions()[uri]
+	}
+	return true
+}
+
+// subscriptions are all resources that sessions subscribed to.
+func (t *sessions) subscriptions() map[string]bool {
+	all := map[string]bool{}
+	t.each(func(s *session) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for uri := range s.subscribed {
+			all[uri] = true
+		}
+	})
+	return all
+}

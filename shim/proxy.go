@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"mcpgateway/internal/audit"
+	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/forward"
+	"mcpgateway/shim/ruleset"
+	"mcpgateway/shim/session"
+	"mcpgateway/shim/wake"
+)
+
+// proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
+func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
+	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log})
+	if err != nil {
+		return err
+	}
+	sealer, err := session.NewSealer(config.Server, config.SealKey)
+	if err != nil {
+		return err
+	}
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	draining, drain := context.WithCancel(context.Background())
+	defer drain()
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Sealer: sealer, CallTimeout: config.CallTimeout,
+		Silence: config.Silence, Draining: draining})
+	if err != nil {
+		return err
+	}
+	// Bound before anything is promised: whoever finds this address taken must not run beside the taker.
+	listener, err := listen(config.Listen)
+	if err != nil {
+		return err
+	}
+	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
+		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
+		calls:        wake.NewCounter(config.Idle, done)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", c.readyz)
+	mux.Handle("/", c)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	go holder.Watch(ctx)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	return leave(listener, server, drain, config.Drain)
+}
+
+// linger is how long connections that were made before the address was taken back may still come in.
+const linger = 100 * time.Millisecond
+
+// leave stops without losing a call: first nobody new finds the shim, then listeners are told, then what is under way
+// ends.
+func leave(l *addressListener, server *http.Server, drain context.CancelFunc, patience time.Duration) error {
+	l.withdraw()
+	drain()
+	time.Sleep(linger)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return server.Close()
+}
