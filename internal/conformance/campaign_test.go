@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -66,35 +65,6 @@ func TestFrontAddsOnlyTheToken(t *testing.T) {
 	got, err := io.ReadAll(response.Body)
 	if want := "evil.example.com|http://evil.example.com|Bearer secret||/mcp-connect/x|body|"; err != nil || string(got) != want {
 		t.Errorf("gateway received %q, %v; want %q", got, err, want)
-	}
-}
-
-func TestNewEnough(t *testing.T) {
-	for version, want := range map[string]bool{"v22.23.3\n": true, "v24.0.0": true, "v20.20.2": false, "v9": false, "": false, "x": false} {
-		if got := newEnough(version); got != want {
-			t.Errorf("newEnough(%q) = %v", version, got)
-		}
-	}
-}
-
-func TestOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "tool")
-	broken := errors.New("broken")
-	if _, err := once(dir, func(string) error { return broken }); !errors.Is(err, broken) {
-		t.Errorf("err = %v, want that of the installer", err)
-	}
-	fills := 0
-	for range 2 {
-		got, err := once(dir, func(partial string) error {
-			fills++
-			return os.WriteFile(filepath.Join(partial, "file"), nil, 0o600)
-		})
-		if err != nil || got != dir {
-			t.Fatalf("once = %q, %v", got, err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "file")); err != nil || fills != 1 {
-		t.Errorf("filled %d times, %v; want once, also after a failure", fills, err)
 	}
 }
 

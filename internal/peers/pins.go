@@ -1,0 +1,17 @@
+package peers
+
+// The pins of npm. What is known of a peer belongs to its version: a newer suite, say, may ask for more.
+const (
+	Suite            = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+	Inspector        = "@modelcontextprotocol/inspector@2.12.0" // brings mcpdo
+	SDK              = "@modelcontextprotocol/sdk@1.32.2"       // legacy era only
+	Client           = "@modelcontextprotocol/client@2.4.0"     // both eras
+	Remote           = "mcp-remote@0.15.1"
+	EverythingServer = "@modelcontextprotocol/server-everything@2026.8.31"
+)
+
+// The pins of the Go module proxy.
+const (
+	FixtureServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server@v1.8.0"
+	FixtureClient = "github.com/modelcontextprotocol/go-sdk/conformance/everything-client@v1.8.0"
+)
