@@ -84,12 +84,12 @@ func (c *campaign) through(ctx context.Context, p profile) (_ results, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, keepLogs(dir, out), os.RemoveAll(dir)) }()
-	front, err := listenFront()
+	front, err := proxytest.ListenFront()
 	if err != nil {
 		return nil, err
 	}
-	defer front.close()
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.url, Catalog: c.catalog(p)})
+	defer front.Close()
+	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.URL, Catalog: c.catalog(p)})
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +98,10 @@ func (c *campaign) through(ctx context.Context, p profile) (_ results, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := front.serve(rig.URL, token); err != nil {
+	if err := front.Serve(proxytest.Lending{Gateway: rig.URL, Token: token}); err != nil {
 		return nil, err
 	}
-	return c.suite(ctx, p, front.url+proxytest.Path(p.server), out)
+	return c.suite(ctx, p, front.URL+proxytest.Path(p.server), out)
 }
 
 // keepLogs copies the logs and audit records below dir into out.

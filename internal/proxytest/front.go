@@ -1,6 +1,7 @@
-package main
+package proxytest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,34 +10,42 @@ import (
 	"time"
 )
 
-// front stands between the suite, which cannot send a token, and the gateway. It adds the token and changes nothing
-// else, Host and Origin least of all: a scenario forges them.
-type front struct {
-	url      string
+// Front stands between a client that cannot send a token and the gateway. It adds the token and changes nothing else, Host
+// and Origin least of all where it is not told to: a scenario forges them.
+type Front struct {
+	URL string // its origin, which it has before Serve
+
 	listener net.Listener
 	server   *http.Server
 }
 
-// listenFront takes the address under which the suite will find the gateway.
-func listenFront() (*front, error) {
+// Lending says what a Front adds to requests, and where they go. Host may be empty.
+type Lending struct {
+	Gateway string // its origin
+	Token   string
+	Host    string // for a gateway that knows its own name only
+}
+
+// ListenFront takes the address under which the client will find the gateway.
+func ListenFront() (*Front, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	return &front{url: "http://" + ln.Addr().String(), listener: ln}, nil
+	return &Front{URL: "http://" + ln.Addr().String(), listener: ln}, nil
 }
 
-// serve begins to forward to the gateway.
-func (f *front) serve(gateway, token string) error {
-	target, err := url.Parse(gateway)
+// Serve begins to forward to the gateway.
+func (f *Front) Serve(l Lending) error {
+	target, err := url.Parse(l.Gateway)
 	if err != nil {
 		return fmt.Errorf("parse gateway: %w", err)
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host
-			r.Out.Header.Set("Authorization", "Bearer "+token)
+			r.Out.Host = cmp.Or(l.Host, r.In.Host)
+			r.Out.Header.Set("Authorization", "Bearer "+l.Token)
 		},
 		FlushInterval: -1, // events must not wait
 	}
@@ -56,7 +65,8 @@ func (f *front) serve(gateway, token string) error {
 	return nil
 }
 
-func (f *front) close() {
+// Close ends all connections.
+func (f *Front) Close() {
 	if f.server != nil {
 		_ = f.server.Close()
 	}
