@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -37,15 +34,17 @@ func (c *campaign) run(ctx context.Context) (problems int, err error) {
 			problems++
 			fmt.Printf("the fixture alone has %s and is known for %d/%d: something changed that is not ours\n", got, p.passed, p.failed)
 		}
-		if c.directOnly {
-			report(os.Stdout, p, direct, nil)
-			continue
+		t := table{profile: p, direct: direct}
+		if !c.directOnly {
+			for _, w := range ways {
+				through, err := c.through(ctx, p, w)
+				if err != nil {
+					return problems, fmt.Errorf("%s through gateway and shim, %s: %w", p.revision, w.name, err)
+				}
+				t.columns = append(t.columns, column{w, through})
+			}
 		}
-		through, err := c.through(ctx, p)
-		if err != nil {
-			return problems, fmt.Errorf("%s through gateway and shim: %w", p.revision, err)
-		}
-		problems += report(os.Stdout, p, direct, through)
+		problems += t.report(os.Stdout)
 	}
 	return problems, nil
 }
@@ -73,8 +72,8 @@ func (c *campaign) direct(ctx context.Context, p profile) (_ results, err error)
 }
 
 // through runs the suite at the fixture behind everything of ours.
-func (c *campaign) through(ctx context.Context, p profile) (_ results, err error) {
-	out := filepath.Join(c.out, p.revision+"-through")
+func (c *campaign) through(ctx context.Context, p profile, w way) (_ results, err error) {
+	out := filepath.Join(c.out, p.revision+"-"+w.name)
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return nil, err
 	}
@@ -89,7 +88,7 @@ func (c *campaign) through(ctx context.Context, p profile) (_ results, err error
 		return nil, err
 	}
 	defer front.Close()
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.URL, Catalog: c.catalog(p)})
+	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.URL, Catalog: c.catalog(p, w)})
 	if err != nil {
 		return nil, err
 	}
@@ -124,19 +123,18 @@ func keepLogs(dir, out string) error {
 }
 
 // catalog offers the fixture, and allows everything: what is refused is not the suite's matter.
-func (c *campaign) catalog(p profile) string {
-	args := append([]string{"-http=127.0.0.1:{port}"}, p.fixtureArgs...)
+func (c *campaign) catalog(p profile, w way) string {
 	return fmt.Sprintf(`apiVersion: v1
 servers:
   - id: %s
     title: Fixture
     description: The conformance suite's server
-    runtime: {command: {exec: %q, args: %s, http: {path: /}}}
+    runtime: %s
     scale: {idle: 10m}
 policies:
   - {name: features, allow: {anyone: true}, servers: ["*"]}
   - {name: methods, allow: {anyone: true}, servers: ["*"], methods: ["*"]}
-`, p.server, c.tools.fixture, yamlList(args))
+`, p.server, w.runtime(c.tools.fixture, p))
 }
 
 func yamlList(items []string) string {
@@ -170,28 +168,4 @@ func (c *campaign) suite(ctx context.Context, p profile, url, out string) (resul
 func isExit(err error) bool {
 	var exit *exec.ExitError
 	return errors.As(err, &exit) && exit.Exited()
-}
-
-// report prints a profile's scenarios and returns how many problems there are. Without through there is nothing to compare.
-func report(w io.Writer, p profile, direct, through results) int {
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(table, "%s, %s fixture\tdirect\tthrough\t\n", p.revision, p.server)
-	lost := losses(direct, through)
-	if through == nil {
-		lost = nil
-	}
-	for _, scenario := range slices.Sorted(maps.Keys(direct)) {
-		mark := ""
-		if slices.ContainsFunc(lost, func(l loss) bool { return l.scenario == scenario }) {
-			mark = "<- fails through"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", scenario, scoreOf(direct[scenario]), scoreOf(through[scenario]), mark)
-	}
-	fmt.Fprintf(table, "total\t%s\t%s\t\n", direct.total(), through.total())
-	table.Flush()
-	for _, l := range lost {
-		fmt.Fprintf(w, "%s, %s: %s\n", l.scenario, l.check, l.message)
-	}
-	fmt.Fprintln(w)
-	return len(lost)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mcpgateway/internal/catalog"
@@ -15,17 +16,42 @@ func TestCatalogIsValid(t *testing.T) {
 		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
 	c := campaign{tools: tools{fixture: "/opt/a \"b\"/everything-server"}}
 	for _, p := range profiles {
-		path := filepath.Join(t.TempDir(), "catalog.yaml")
-		if err := os.WriteFile(path, []byte(c.catalog(p)), 0o600); err != nil {
-			t.Fatal(err)
+		for _, w := range ways {
+			path := filepath.Join(t.TempDir(), "catalog.yaml")
+			if err := os.WriteFile(path, []byte(c.catalog(p, w)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := catalog.LoadCatalog(path, platform)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, ok := got.Server(p.server)
+			want := 0
+			if w.name == "http" {
+				want = 1 + len(p.fixtureArgs)
+			}
+			if !ok || s.Runtime.Command.Exec != c.tools.fixture || len(s.Runtime.Command.Args) != want {
+				t.Errorf("%s: catalog holds %+v", w.name, s)
+			}
 		}
-		got, err := catalog.LoadCatalog(path, platform)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, ok := got.Server(p.server)
-		if !ok || s.Runtime.Command.Exec != c.tools.fixture || len(s.Runtime.Command.Args) != 1+len(p.fixtureArgs) {
-			t.Errorf("catalog holds %+v", s)
+	}
+}
+
+// What passes direct and not through us is a problem, unless it is excused for that way.
+func TestTableReport(t *testing.T) {
+	passed, failed := []check{{ID: "c", Status: success}}, []check{{ID: "c", Status: failure, ErrorMessage: "why"}}
+	var out strings.Builder
+	report := table{profile: profile{revision: "r"}, direct: results{"a": passed, "b": passed}, columns: []column{
+		{way{name: "http"}, results{"a": passed, "b": failed}},
+		{way{name: "stdio", excused: map[string]string{"a": "no header"}}, results{"a": failed, "b": passed}},
+	}}
+	if got := report.report(&out); got != 1 {
+		t.Errorf("%d problems, want 1", got)
+	}
+	for _, want := range []string{"a 1/0 1/0 0/1 <- fails through stdio", "b 1/0 0/1 1/0 <- fails through http", "total 2/0 1/1 1/1",
+		"http, b, c: FAILURE: why", "stdio, a, c: FAILURE: why (excused: no header)"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.TrimSpace(want)) {
+			t.Errorf("the report lacks %q:\n%s", want, &out)
 		}
 	}
 }

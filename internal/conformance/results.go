@@ -86,7 +86,10 @@ func (r results) total() score {
 }
 
 // loss is a check that passes direct and not through us.
-type loss struct{ scenario, check, message string }
+type loss struct {
+	scenario, check, message string
+	way, excuse              string
+}
 
 // losses compares check by check. An id can occur several times in a scenario; then the number of passes counts.
 func losses(direct, through results) []loss {
@@ -95,7 +98,7 @@ func losses(direct, through results) []loss {
 		before, after := passesByID(direct[scenario]), passesByID(through[scenario])
 		for _, id := range slices.Sorted(maps.Keys(before)) {
 			if after[id] < before[id] {
-				lost = append(lost, loss{scenario, id, messageOf(through[scenario], id)})
+				lost = append(lost, loss{scenario: scenario, check: id, message: messageOf(through[scenario], id)})
 			}
 		}
 	}

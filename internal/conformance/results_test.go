@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,30 +75,12 @@ func TestLosses(t *testing.T) {
 		"more":   {{ID: "a", Status: failure}},
 	}
 	want := []loss{
-		{"fails", "a", "FAILURE: 403"},
-		{"fewer", "a", "not reported"},
-		{"missing", "a", "not reported"},
-		{"weaker", "a", "SKIPPED: "},
+		{scenario: "fails", check: "a", message: "FAILURE: 403"},
+		{scenario: "fewer", check: "a", message: "not reported"},
+		{scenario: "missing", check: "a", message: "not reported"},
+		{scenario: "weaker", check: "a", message: "SKIPPED: "},
 	}
 	if diff := cmp.Diff(want, losses(direct, through), cmp.AllowUnexported(loss{})); diff != "" {
 		t.Errorf("losses (-want +got):\n%s", diff)
-	}
-}
-
-func TestReport(t *testing.T) {
-	var out strings.Builder
-	p := profile{revision: "2025-11-25", server: "stateful"}
-	direct := results{"ping": {{ID: "a", Status: success}}, "tools": {{ID: "b", Status: success}}}
-	through := results{"ping": {{ID: "a", Status: success}}, "tools": {{ID: "b", Status: failure, ErrorMessage: "502"}}}
-	if n := report(&out, p, direct, through); n != 1 {
-		t.Errorf("%d problems, want 1", n)
-	}
-	for _, want := range []string{"ping 1/0 1/0", "tools 1/0 0/1 <- fails through", "total 2/0 1/1", "tools, b: FAILURE: 502"} {
-		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
-			t.Errorf("report does not say %q:\n%s", want, &out)
-		}
-	}
-	if n := report(&out, p, direct, nil); n != 0 {
-		t.Errorf("%d problems without anything to compare", n)
 	}
 }

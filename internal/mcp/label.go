@@ -12,6 +12,9 @@ const metaSubscription = "io.modelcontextprotocol/subscriptionId"
 // metaLogLevel asks for the log messages of one request (MCP 2026-07-28, logging).
 const metaLogLevel = "io.modelcontextprotocol/logLevel"
 
+// metaCapabilities must be in every request (MCP 2026-07-28, basic/index, "_meta").
+const metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
+
 // Labelled is one message with the members by which requests are told apart. Whoever lets several clients share one
 // pipe must replace them, since clients count from 1 alike, and give them back as they were, type included.
 type Labelled struct {
@@ -25,6 +28,8 @@ type Labelled struct {
 	Subscription Label // params._meta or result._meta, the subscriptionId
 	URI          Token // params.uri
 	LogLevel     Token // params._meta, the logLevel
+	Version      Token // params._meta, the protocolVersion
+	Capabilities Token // params._meta, the clientCapabilities
 
 	raw []byte
 }
@@ -203,9 +208,13 @@ func (p *labeller) meta(name string) (err error) {
 		return p.label(&p.out.Subscription)
 	case metaLogLevel:
 		p.out.LogLevel, err = p.value()
-		return err
+	case metaVersion:
+		p.out.Version, err = p.value()
+	case metaCapabilities:
+		p.out.Capabilities, err = p.value()
+	default:
+		_, err = p.value()
 	}
-	_, err = p.value()
 	return err
 }
 

@@ -146,9 +146,9 @@ func (a *answer) status(failed int) int {
 		return http.StatusOK
 	}
 	switch failed {
-	case -32601:
+	case codeMethod:
 		return http.StatusNotFound
-	case mcp.CodeInvalidParams, mcp.CodeHeaderMismatch, -32021, -32022:
+	case mcp.CodeInvalidParams, mcp.CodeHeaderMismatch, codeCapability, codeVersion:
 		return http.StatusBadRequest
 	}
 	return http.StatusOK

@@ -44,6 +44,8 @@ type Bridge struct {
 	mu    sync.Mutex
 	era   era
 	spare *pipe // a legacy child that was started to find out its era
+	// The revisions that the modern child supports.
+	supported []string
 	// What the shared legacy child answered to our initialize.
 	initialized mcp.Token
 

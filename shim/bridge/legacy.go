@@ -23,6 +23,9 @@ func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if v := r.Header.Get(mcp.HeaderVersion); v != "" && !slices.Contains(legacyVersions, v) {
+		if m := &messages[0]; m.Kind == mcp.Request && m.Version != nil {
+			return b.unsupported(w, r, m) // of some later revision, since it says so in its body too
+		}
 		return invalid(messages[0].ID.Token, "MCP-Protocol-Version %.40q is not known", v)
 	}
 	if slices.ContainsFunc(messages, func(m mcp.Labelled) bool { return m.Method == "initialize" && m.Kind == mcp.Request }) {

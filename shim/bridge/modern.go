@@ -51,6 +51,10 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
+	if m.Version == nil || m.Capabilities == nil {
+		return &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidParams, ID: m.ID.Token,
+			Message: "_meta must hold io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities"}
+	}
 	a := answer{w: w, from: newOutlet(), pipe: p, streams: takesStream(r), modern: true, waiting: b.waiting}
 	x := &exchange{to: a.from, streams: a.streams}
 	if err := p.begin(r.Context(), m, x); err != nil {
@@ -59,6 +63,31 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 	a.open = []*exchange{x}
 	return a.send(r.Context())
 }
+
+// unsupported answers a request of a revision that nobody knows (MCP 2026-07-28, versioning).
+func (b *Bridge) unsupported(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) error {
+	if _, err := b.modern.get(r.Context()); err != nil {
+		return withID(err, m.ID.Token)
+	}
+	b.mu.Lock()
+	supported := b.supported
+	b.mu.Unlock()
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": json.RawMessage(m.ID.Token), "error": map[string]any{
+		"code": codeVersion, "message": "Unsupported protocol version",
+		"data": map[string]any{"supported": supported, "requested": r.Header.Get(mcp.HeaderVersion)}}})
+	if err != nil {
+		return err
+	}
+	(&answer{w: w}).json(http.StatusBadRequest, body)
+	return nil
+}
+
+// Errors that only modern servers give, beside mcp.CodeHeaderMismatch; and the one of an unknown method.
+const (
+	codeCapability = -32021 // MCP 2026-07-28, transports: a capability that the client did not declare
+	codeVersion    = -32022 // MCP 2026-07-28, versioning: a revision that the server does not speak
+	codeMethod     = -32601 // JSON-RPC 2.0 §5.1
+)
 
 // errOld is the answer to a modern request where the server is not. Clients take any 400 that no modern server would give
 // as the sign to begin with initialize (MCP 2026-07-28, transports, "backwards compatibility").
@@ -77,7 +106,7 @@ func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
 	if err != nil || known == eraModern {
 		return p, err
 	}
-	found, err := probe(context.WithoutCancel(ctx), p) // others wait for it too
+	found, supported, err := probe(context.WithoutCancel(ctx), p) // others wait for it too
 	if err != nil {
 		b.end(p)
 		return nil, broken(fmt.Errorf("find the era: %w", err))
@@ -85,6 +114,7 @@ func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
 	b.Logger.Info("era found", "modern", found == eraModern)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.supported = supported
 	if b.era = found; found == eraLegacy {
 		b.spare = p // the client begins a session next
 		return nil, errOld
@@ -110,7 +140,7 @@ func (b *Bridge) takeSpare() *pipe {
 
 // probe finds out a child's era: any answer to server/discover but a modern server's means legacy, and so does none
 // (MCP 2026-07-28, stdio, "backwards compatibility").
-func probe(ctx context.Context, p *pipe) (era, error) {
+func probe(ctx context.Context, p *pipe) (era, []string, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	type found struct {
@@ -132,27 +162,28 @@ func probe(ctx context.Context, p *pipe) (era, error) {
 		select {
 		case f := <-discovered:
 			if f.err != nil {
-				return eraUnknown, f.err
+				return eraUnknown, nil, f.err
 			}
-			return eraOf(f.answer), nil
+			found, supported := eraOf(f.answer)
+			return found, supported, nil
 		case err := <-ponged:
 			if err == nil {
 				late = time.After(afterPing)
 			}
 		case <-late:
-			return eraLegacy, nil
+			return eraLegacy, nil, nil
 		}
 	}
 }
 
-// eraOf reads the answer to server/discover.
-func eraOf(m message) era {
+// eraOf reads the answer to server/discover, and the revisions that it names.
+func eraOf(m message) (era, []string) {
 	switch m.failed {
 	case 0:
-	case mcp.CodeHeaderMismatch, -32021, -32022:
-		return eraModern
+	case mcp.CodeHeaderMismatch, codeCapability, codeVersion:
+		return eraModern, nil
 	default:
-		return eraLegacy
+		return eraLegacy, nil
 	}
 	var answer struct {
 		Result struct {
@@ -160,12 +191,12 @@ func eraOf(m message) era {
 		} `json:"result"`
 	}
 	if err := json.Unmarshal(m.line, &answer); err != nil {
-		return eraLegacy
+		return eraLegacy, nil
 	}
-	if slices.ContainsFunc(answer.Result.SupportedVersions, func(v string) bool { return v >= mcp.ModernVersion }) {
-		return eraModern
+	if v := answer.Result.SupportedVersions; slices.ContainsFunc(v, func(v string) bool { return v >= mcp.ModernVersion }) {
+		return eraModern, v
 	}
-	return eraLegacy
+	return eraLegacy, nil
 }
 
 // strayModern takes what the modern child says beside what belongs to requests. There are no requests to clients, and
