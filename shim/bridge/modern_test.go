@@ -1,0 +1,124 @@
+package bridge
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpgateway/internal/mcp"
+)
+
+func TestModernShareAChild(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	first := r.post(call("1", "pid", "", modernMeta), modernHeader).text()
+	if second := r.post(call("1", "pid", "", modernMeta), modernHeader).text(); first == "" || first != second {
+		t.Errorf("children %q and %q, want one", first, second)
+	}
+	if own := r.post(call("1", "pid", "", ""), r.session()).text(); own == first {
+		t.Error("a session shares the child of the modern era")
+	}
+	if n := strings.Count(r.log.String(), "era found"); n != 1 {
+		t.Errorf("the era was found out %d times", n)
+	}
+}
+
+func TestModernStatus(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	for name, c := range map[string]struct {
+		body   string
+		status int
+		code   string
+	}{
+		"result":          {call("1", "pid", "", modernMeta), 200, "result"},
+		"invalid params":  {call("1", "no such tool", "", modernMeta), 400, "-32602"},
+		"no version":      {call("1", "pid", "", `"io.modelcontextprotocol/clientCapabilities":{}`), 400, "-32602"},
+		"no capabilities": {call("1", "pid", "", `"io.modelcontextprotocol/protocolVersion":"2026-07-28"`), 400, "-32602"},
+		"batch":           {"[" + call("1", "pid", "", modernMeta) + "]", 400, "-32600"},
+		"response":        {`{"jsonrpc":"2.0","id":1,"result":{}}`, 400, "-32600"},
+		"notification":    {`{"jsonrpc":"2.0","method":"notifications/x"}`, 202, ""},
+	} {
+		if got := r.post(c.body, modernHeader); got.status != c.status || !strings.Contains(got.body, c.code) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		if got, err := r.do(r.request(t.Context(), method, "", modernHeader)); err != nil || got.status != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %+v, %v", method, got, err)
+		}
+	}
+	later := r.post(call("7", "pid", "", strings.Replace(modernMeta, "2026-07-28", "v999", 1)), "Mcp-Protocol-Version: v999")
+	if later.status != 400 || !strings.Contains(later.body, `"supported":["2026-07-28"]`) || !strings.Contains(later.body, `"requested":"v999"`) ||
+		!strings.Contains(later.body, `"id":7`) {
+		t.Errorf("a revision of the future: %+v", later)
+	}
+}
+
+// A legacy server's modern clients learn it by a 400 that no modern server gives, and the child that was asked serves the
+// session that they begin then.
+func TestModernFallsBack(t *testing.T) {
+	for _, manner := range []string{"plain", "shy", "greets"} {
+		r := newRig(t, manner, nil)
+		for range 2 {
+			got := r.post(call("5", "pid", "", modernMeta), modernHeader)
+			if got.status != http.StatusBadRequest || !strings.Contains(got.body, `"id":5`) || strings.Contains(got.body, "-3202") {
+				t.Errorf("%s: %+v", manner, got)
+			}
+		}
+		if got := r.post(call("1", "pid", "", ""), r.session()).text(); got == "" {
+			t.Errorf("%s: no session", manner)
+		}
+		if n := strings.Count(r.log.String(), `"server started"`); n != 1 {
+			t.Errorf("%s: %d children started for one session", manner, n)
+		}
+	}
+}
+
+// A subscription is known to the child by our number, and to the client by its own id. Closing the stream cancels it.
+func TestModernSubscription(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	resp, err := http.DefaultClient.Do(r.request(ctx, http.MethodPost,
+		`{"jsonrpc":"2.0","id":"sub","method":"subscriptions/listen","params":{"_meta":{`+modernMeta+`}}}`, modernHeader))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	e, err := mcp.NewEventReader(resp.Body, 1<<20).Next()
+	if err != nil || !strings.Contains(string(e.Data), `"io.modelcontextprotocol/subscriptionId":"sub"`) {
+		t.Errorf("acknowledged by %q, %v", e.Data, err)
+	}
+	cancel()
+	// discover was 1, ping 2, listen 3.
+	eventually(t, "the child was told", func() bool {
+		return r.post(call("1", "cancelled", "", modernMeta), modernHeader).text() == "3"
+	})
+}
+
+// Log messages do not say whose they are: who else is under way must not get them.
+func TestModernLogMessages(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	logs := modernMeta + `,"io.modelcontextprotocol/logLevel":"info"`
+	if all := r.post(call("1", "log", "", logs), modernHeader).messages(); len(all) != 2 || !strings.Contains(all[0], "logged") {
+		t.Errorf("alone: %q", all)
+	}
+	if all := r.post(call("1", "log", "", modernMeta), modernHeader).messages(); len(all) != 1 {
+		t.Errorf("not asked for: %q", all)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	other := make(chan reply, 1)
+	go func() {
+		got, _ := r.do(r.request(ctx, http.MethodPost, call("2", "sleep", `{"ms":1000}`, logs), modernHeader))
+		other <- got
+	}()
+	eventually(t, "the other is under way", func() bool { return r.bridge.modern.current().underWay() == 1 })
+	if all := r.post(call("1", "log", "", logs), modernHeader).messages(); len(all) != 1 {
+		t.Errorf("beside another: %q", all)
+	}
+	if all := (<-other).messages(); len(all) != 1 {
+		t.Errorf("the other got %q", all)
+	}
+}
