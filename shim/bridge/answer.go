@@ -59,8 +59,6 @@ func (a *answer) send(ctx context.Context) error {
 			if len(a.from.messages) == 0 {
 				return a.fail("The MCP server's process did not answer, " + a.pipe.reason + "; the call may have run")
 			}
-		case <-a.from.slow:
-			return a.fail("The answer was read too slowly, and others wait for this server")
 		case <-timer.C:
 			if a.streams {
 				a.begin()
@@ -185,9 +183,12 @@ func startStream(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush() // the first event tells
 }
 
-// left is the error of a client that is there no more, for the log alone.
+// statusLeft stands where there was nobody to answer any more (nginx's 499).
+const statusLeft = 499
+
+// left is the error of a client that is there no more.
 func left(cause error) error {
-	return &mcp.Error{Status: 499, Code: mcp.CodeUnavailable, Message: "The client left", Cause: cause}
+	return &mcp.Error{Status: statusLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: cause}
 }
 
 func writeEvent(w http.ResponseWriter, line []byte) error {

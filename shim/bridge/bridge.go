@@ -48,8 +48,8 @@ type Bridge struct {
 	supported []string
 	// What the shared legacy child answered to our initialize.
 	initialized mcp.Token
-
-	stopping sync.WaitGroup
+	stopped     bool
+	stopping    sync.WaitGroup // children that end
 }
 
 // era is what is known of the server's.
@@ -93,6 +93,9 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !errors.As(err, &e) {
 		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
 	}
+	if e.Status == statusLeft {
+		return // nobody is there to read an answer, and a part of it may be out
+	}
 	b.Logger.Warn("request refused", "status", e.Status, "error", err, "request", r.Header.Get("X-Request-Id"))
 	e.Write(w, "")
 }
@@ -116,20 +119,28 @@ func (b *Bridge) serve(w http.ResponseWriter, r *http.Request) error {
 // Stop ends all children, and returns when they are gone.
 func (b *Bridge) Stop() {
 	b.starts.close()
-	b.mu.Lock()
-	spare := b.spare
-	b.mu.Unlock()
+	spare := b.takeSpare()
 	for _, p := range append(b.sessions.pipes(), b.modern.current(), b.legacy.current(), spare) {
 		b.end(p)
 	}
+	b.mu.Lock()
+	b.stopped = true
+	b.mu.Unlock()
 	b.stopping.Wait()
 }
 
-// end stops a child; Stop waits for it.
+// end stops a child. Stop waits for it; who comes later than that waits here.
 func (b *Bridge) end(p *pipe) {
-	if p != nil {
-		b.stopping.Go(p.process.stop)
+	if p == nil {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		p.process.kill()
+		return
+	}
+	b.stopping.Go(p.process.stop)
 }
 
 // keeper keeps one child for all: started by the first who needs it, and again by the next when it has ended.

@@ -44,7 +44,7 @@ func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.touch()
 	defer s.touch()
-	a := answer{w: w, from: newOutlet(), pipe: p, batch: isBatch(body), streams: takesStream(r), waiting: b.waiting}
+	a := answer{w: w, from: newOutlet(w), pipe: p, batch: isBatch(body), streams: takesStream(r), waiting: b.waiting}
 	for i := range messages {
 		if err := b.send(r.Context(), s, &messages[i], &a); err != nil {
 			a.leave()
@@ -128,7 +128,7 @@ func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m *mcp.Label
 	}
 	b.sessions.add(s)
 	// Nothing but the answer may come on this stream: its headers say whether there is a session.
-	a := answer{w: w, from: newOutlet(), pipe: s.own}
+	a := answer{w: w, from: newOutlet(w), pipe: s.own}
 	if err = b.ask(r.Context(), s, m, &a); err != nil {
 		b.close(s)
 		return unsent(err, m.ID.Token)
@@ -192,7 +192,7 @@ func (b *Bridge) listen(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := newOutlet()
+	o := newOutlet(w)
 	held, lost := s.listen(o)
 	defer s.unlisten(o)
 	if lost > 0 {

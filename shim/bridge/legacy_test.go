@@ -238,7 +238,9 @@ func TestMaximum(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	for _, c := range []struct{ session, caller string }{{quiet, "quiet"}, {greedy[last], "greedy"}, {greedy[last-1], "greedy"}} {
-		go func() { _, _ = r.do(r.request(ctx, http.MethodPost, call("8", "hang", "", ""), c.session, HeaderCaller+": "+c.caller)) }()
+		go func() {
+			_, _ = r.do(r.request(ctx, http.MethodPost, call("8", "hang", "", ""), c.session, HeaderCaller+": "+c.caller))
+		}()
 	}
 	eventually(t, "all are busy", func() bool {
 		busy := 0

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -13,28 +14,31 @@ type message struct {
 }
 
 // outlet is where one HTTP answer takes its messages from. It holds few: a caller that reads slowly holds the child back,
-// for as long as patience allows.
+// for as long as patience allows, and then its answer is cut off.
 type outlet struct {
 	messages chan message
+	cut      func()        // has the write fail that the reader's slowness keeps waiting
 	left     chan struct{} // closed when nobody reads any more
-	slow     chan struct{} // closed when the reader was too slow, and was given up
-
-	leaving, slowing sync.Once
+	leaving  sync.Once
 }
 
 // queued is how many messages wait for a reader.
 const queued = 8
 
-func newOutlet() *outlet {
-	return &outlet{messages: make(chan message, queued), left: make(chan struct{}), slow: make(chan struct{})}
+// newOutlet makes the outlet of an answer; w is nil where we are who asked.
+func newOutlet(w http.ResponseWriter) *outlet {
+	o := &outlet{messages: make(chan message, queued), left: make(chan struct{}), cut: func() {}}
+	if w != nil {
+		ctl := http.NewResponseController(w)
+		o.cut = func() { _ = ctl.SetWriteDeadline(time.Now()) } // where the server has deadlines
+	}
+	return o
 }
 
 // put hands a message over. It is false where the reader left or was given up.
 func (o *outlet) put(m message, patience time.Duration) bool {
 	select {
 	case <-o.left:
-		return false
-	case <-o.slow:
 		return false
 	default:
 	}
@@ -50,7 +54,7 @@ func (o *outlet) put(m message, patience time.Duration) bool {
 		return true
 	case <-o.left:
 	case <-timer.C:
-		o.slowing.Do(func() { close(o.slow) })
+		o.cut()
 	}
 	return false
 }

@@ -46,7 +46,8 @@ func (l *lockedBuffer) String() string {
 func newRig(t *testing.T, manner string, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &lockedBuffer{}}
-	c := Config{Command: []string{os.Args[0]}, Env: []string{"FAKE_CHILD=" + manner, "PATH=" + os.Getenv("PATH")}, Max: 8,
+	c := Config{Command: []string{os.Args[0]}, Env: []string{"FAKE_CHILD=" + manner, "PATH=" + os.Getenv("PATH"),
+		"GORACE=atexit_sleep_ms=0"}, Max: 8,
 		Logger: slog.New(slog.NewJSONHandler(r.log, nil))}
 	if change != nil {
 		change(&c)

@@ -94,7 +94,7 @@ func question(ctx context.Context, p *pipe, line string) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	a := answer{from: newOutlet(), pipe: p}
+	a := answer{from: newOutlet(nil), pipe: p}
 	x := &exchange{to: a.from, ours: true}
 	if err := p.begin(ctx, &m, x); err != nil {
 		return message{}, err

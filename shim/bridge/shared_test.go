@@ -112,7 +112,7 @@ func TestSharedSlowReader(t *testing.T) {
 	r := newShared(t, "plain")
 	a, b := r.session(), r.session()
 	resp, err := http.DefaultClient.Do(r.request(t.Context(), http.MethodPost,
-		call("1", "progress", `{"count":100000}`, fmt.Sprintf(`"progressToken":%q`, strings.Repeat("long", 1000))), a))
+		call("1", "progress", `{"count":100000}`, fmt.Sprintf(`"progressToken":%q`, strings.Repeat("long", 16_000))), a))
 	if err != nil {
 		t.Fatal(err)
 	}
