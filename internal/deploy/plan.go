@@ -62,6 +62,12 @@ type Package struct {
 	Name     string `json:"name"`     // with its exact version: @scope/name@1.2.3, or name==1.2.3
 }
 
+// Need is a package that a server needs.
+type Need struct {
+	Server  string
+	Package Package
+}
+
 // Unit is one container or process.
 type Unit struct {
 	Name  string `json:"name"` // unique in the plan: shim, server, filter-pii
