@@ -22,12 +22,8 @@ var platformUnbuilt = []unbuilt{
 }
 
 var catalogUnbuilt = []unbuilt{
-	{"servers.runtime.npx", nil, "runtime.npx", "it needs the stdio bridge"},
-	{"servers.runtime.uvx", nil, "runtime.uvx", "it needs the stdio bridge"},
 	{"servers.runtime.container", nil, "runtime.container", "it needs a deployer of containers"},
 	{"servers.runtime.remote", nil, "runtime.remote", "the shim reaches only servers beside it"},
-	{"servers.runtime.command", lacks("http"), "runtime.command without http", "it needs the stdio bridge"},
-	{"servers.stdio", nil, "stdio", "it needs the stdio bridge"},
 	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
@@ -48,17 +44,6 @@ func is(value string) func(*yaml.Node) bool {
 
 func isNot(value string) func(*yaml.Node) bool {
 	return func(n *yaml.Node) bool { return n.Value != value }
-}
-
-func lacks(field string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool {
-		for i := 0; i < len(n.Content); i += 2 {
-			if n.Content[i].Value == field {
-				return false
-			}
-		}
-		return n.Kind == yaml.MappingNode
-	}
 }
 
 // refuseUnbuilt adds a problem for each use of a table's fields.
