@@ -2,7 +2,9 @@ package knative
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -81,6 +83,9 @@ func renderUnit(t *testing.T, u deploy.Unit, ports map[string]string, volumes ma
 		places.Listen = ":" + ports[u.Name]
 		c.Ports = []corev1.ContainerPort{{ContainerPort: int32(u.Port)}}
 	}
+	if u.Package != nil {
+		c.Image, places.Package = bake(c.Image, *u.Package), bakedProgram
+	}
 	for _, name := range u.Sockets {
 		addVolume(&c, volumes, "socket-"+name, socketFolder+name, corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}})
 		places.Sockets[name] = socketFolder + name + "/socket"
@@ -102,6 +107,14 @@ func renderUnit(t *testing.T, u deploy.Unit, ports map[string]string, volumes ma
 			HTTPGet: &corev1.HTTPGetAction{Path: u.Probe.Path, Port: intstr.FromInt32(int32(u.Port))}}}
 	}
 	return c
+}
+
+// bakedProgram is where a baked image has the program of its package.
+const bakedProgram = "/package/program"
+
+// bake names the image that holds a package besides the shim: the plan must tell which one.
+func bake(image string, p deploy.Package) string {
+	return fmt.Sprintf("%s:%x", image, sha256.Sum256([]byte(p.Registry+" "+p.Name)))
 }
 
 // restricted is the strictest context, which Knative's admission asks for.
@@ -185,6 +198,7 @@ func TestPlansCarryWhatAPodNeeds(t *testing.T) {
 				t.Errorf("Knative's own admission refuses it: %v", err)
 			}
 			testContainers(t, name, s)
+			testPackage(t, name, s)
 			testSecrets(t, s)
 			testVolumes(t, p, s)
 			testScale(t, s)
@@ -228,6 +242,30 @@ func testContainers(t *testing.T, name string, s *servingv1.Service) {
 		t.Errorf("%s has the server's port", taken[8080])
 	}
 	testUpstream(t, runtime, s)
+}
+
+// testPackage looks at the server of a package: it runs what its own image holds, and asks no registry.
+func testPackage(t *testing.T, name string, s *servingv1.Service) {
+	t.Helper()
+	runtime, _, _ := strings.Cut(name, ".")
+	want := map[string][]string{
+		"npx": {"/shim", "bridge", "--", bakedProgram, "--read-only"},
+		"uvx": {"/shim", "bridge", "--", bakedProgram, "--repository", "/data"},
+	}[runtime]
+	if want == nil {
+		return
+	}
+	image := map[string]string{
+		"npx": bake("ko.local/shim-node", deploy.Package{Registry: "npm", Name: "@modelcontextprotocol/server-github@2025.4.8"}),
+		"uvx": bake("ko.local/shim-python", deploy.Package{Registry: "pypi", Name: "mcp-server-git[all]==2025.1.14"}),
+	}[runtime]
+	server := s.Spec.Template.Spec.Containers[1]
+	if diff := cmp.Diff(want, server.Command); diff != "" {
+		t.Errorf("the server runs (-want +got):\n%s", diff)
+	}
+	if server.Image != image {
+		t.Errorf("the server's image is %s, want %s", server.Image, image)
+	}
 }
 
 func testUpstream(t *testing.T, runtime string, s *servingv1.Service) {

@@ -22,11 +22,22 @@ policies:
   - {name: all, allow: {anyone: true}, servers: [sample]}
 `
 
+// stdioCatalog has every kind of server that speaks stdio. Whether a package exists is not for validate to find out.
+const stdioCatalog = `apiVersion: v1
+servers:
+  - {id: npx, runtime: {npx: {package: "@mcpgateway-none/nothing@1.2.3", args: [stdio]}}}
+  - {id: uvx, runtime: {uvx: {package: "mcpgateway-nothing==1.2.3"}}, stdio: {child: shared}}
+  - {id: command, runtime: {command: {exec: no-such-program}}, stdio: {child: session, max: 3}}
+`
+
 func TestRun(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("PATH", "") // no verb here needs npm, uv or any other program
 	for name, content := range map[string]string{
 		"platform.yaml": goodPlatform, "catalog.yaml": goodCatalog,
 		"other.yaml":    strings.ReplaceAll(goodCatalog, "sample", "other"),
+		"stdio.yaml":    stdioCatalog,
+		"loose.yaml":    strings.Replace(stdioCatalog, "nothing@1.2.3", "nothing@latest", 1),
 		"bad.yaml":      "apiVersion: v1\nserver: []\npolicies: 3\n",
 		"bad/p.yaml":    "apiVersion: v2\npublicURL: https://mcp.example.com/\n",
 		"folder/a.yaml": goodCatalog,
@@ -53,6 +64,8 @@ func TestRun(t *testing.T) {
 		{"validate", exitOK, "ok: 1 servers, 1 policies\n", ""},
 		{"validate catalog.yaml other.yaml", exitOK, "ok: 2 servers, 2 policies\n", ""},
 		{"validate folder", exitOK, "ok: 1 servers, 1 policies\n", ""},
+		{"validate stdio.yaml", exitOK, "ok: 3 servers, 0 policies\n", ""},
+		{"validate loose.yaml", exitProblems, "loose.yaml:3: runtime.npx.package must be pinned to one version, as in name@1.2.3", ""},
 		{"validate bad.yaml", exitProblems, "bad.yaml:2: unknown field \"server\"\nbad.yaml:3: policies must be a list\n", ""},
 		{"validate missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},
 		{"validate --platform missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},

@@ -22,6 +22,7 @@ type runner interface {
 	Remove(context.Context, deploy.Key) error
 	SetRules(ctx context.Context, server string, signed []byte) error
 	Rules(server string) ([]byte, error)
+	Prepare(context.Context, []deploy.Need) error
 }
 
 // deployer turns names into plans, by the files that it read last.

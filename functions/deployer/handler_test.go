@@ -28,6 +28,7 @@ type fakeRunner struct {
 	err   error       // what Ensure, Find and List fail with
 	up    []deploy.Status
 	rules map[string][]byte
+	needs []deploy.Need      // of the last Prepare
 	gone  context.CancelFunc // called during an Ensure, as a caller who leaves would
 }
 
@@ -75,6 +76,11 @@ func (f *fakeRunner) Rules(server string) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	return f.rules[server], nil
+}
+
+func (f *fakeRunner) Prepare(_ context.Context, needs []deploy.Need) error {
+	f.needs = needs
+	return nil
 }
 
 // entry is a server as the catalog's loader passes it.

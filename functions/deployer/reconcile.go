@@ -89,8 +89,8 @@ func (d *deployer) reload() {
 	d.files.Store(now)
 }
 
-// reconcile puts the files in force: rules that changed, and an end to instances that the catalog does not have, or has
-// in another shape. It reports whether the keys of all issuers are known.
+// reconcile puts the files in force: rules that changed, an end to instances that the catalog does not have, or has in
+// another shape, and what servers need that is not installed yet. It reports whether the keys of all issuers are known.
 func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	f := d.files.Load()
 	asking, cancel := context.WithTimeout(ctx, patience)
@@ -104,7 +104,21 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	if err := d.prune(ctx); err != nil {
 		d.log.Error("instances not compared with the catalog", "error", err)
 	}
+	if err := d.runner.Prepare(ctx, needs(f.catalog)); err != nil {
+		d.log.Error("packages not compared with the catalog", "error", err)
+	}
 	return !slices.ContainsFunc(issuers, func(i identity.Issuer) bool { return i.Keys == nil })
+}
+
+// needs are the packages of the catalog.
+func needs(c *catalog.Catalog) []deploy.Need {
+	var list []deploy.Need
+	for _, s := range c.Servers {
+		if p := deploy.PackageOf(s); p != nil {
+			list = append(list, deploy.Need{Server: s.ID, Package: *p})
+		}
+	}
+	return list
 }
 
 // publish puts a server's rules in force if they differ from those that are.

@@ -200,6 +200,27 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	d.expect("rules three", "remove two")
 }
 
+func TestPackagesArePreparedAsTheCatalogSays(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	if d.runner.needs != nil {
+		t.Errorf("commands need %v", d.runner.needs)
+	}
+	more := `  - {id: three, runtime: {npx: {package: "@a/b@1.2.3"}}, instances: {per: user, max: 5}}
+  - {id: four, runtime: {uvx: {package: "c==1.2"}}}
+policies:`
+	d.write("catalog.yaml", strings.Replace(testCatalog, "policies:", more, 1))
+	d.reload()
+	d.reconciled()
+	want := []deploy.Need{
+		{Server: "three", Package: deploy.Package{Registry: "npm", Name: "@a/b@1.2.3"}},
+		{Server: "four", Package: deploy.Package{Registry: "pypi", Name: "c==1.2"}},
+	}
+	if diff := cmp.Diff(want, d.runner.needs); diff != "" {
+		t.Errorf("prepared is something else:\n%s\n%s", diff, &d.log)
+	}
+}
+
 func TestMistakesChangeNothing(t *testing.T) {
 	d := newDesk(t)
 	d.reconciled()

@@ -252,9 +252,9 @@ policies:
 		got = append(got, what)
 	}
 	want := []string{
-		"5: runtime.npx", "7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
+		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
 		"10: egress", "11: token", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
-		"19: runtime.uvx", "19: listen other than poll", "20: runtime.container", "20: scale.max other than 1", "21: runtime.remote",
+		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1", "21: runtime.remote",
 		"23: filters", "26: when",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

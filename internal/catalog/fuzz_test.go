@@ -22,6 +22,8 @@ func checkProblems(t *testing.T, data []byte, problems Problems) {
 func FuzzCatalog(f *testing.F) {
 	f.Add([]byte(oneServer))
 	f.Add([]byte(oneServer + "    env: [{name: A, secret: {key: k}}]\n    instances: {per: user, max: 3}\n    scale: {idle: 1s}\n"))
+	f.Add([]byte("apiVersion: v1\nservers:\n  - {id: a, runtime: {npx: {package: \"@a/b@1.2.3\", args: [x]}}, stdio: {child: shared, max: 2}}\n"))
+	f.Add([]byte("apiVersion: v1\nservers:\n  - {id: a, runtime: {uvx: {package: \"a[b]==1.2\"}}}\n"))
 	f.Add([]byte(oneServer + "policies: [{name: p, deny: {users: [\"partner:x\"]}, servers: [a*], tools: [\"*\"]}]\n"))
 	f.Add([]byte(oneServer + "filters: [{name: f, webhook: {url: \"https://x.test\"}, on: [\"*\"]}]\n"))
 	f.Add([]byte("servers: [{id: &a b, title: *a, <<: !!x {}}]\n---\n"))
@@ -33,7 +35,7 @@ func FuzzCatalog(f *testing.F) {
 				continue
 			}
 			for _, s := range c.Servers {
-				if !ValidID(s.ID) || s.Runtime.Command == nil || s.Scale.Idle <= 0 || s.Scale.Max != 1 || s.Startup.Timeout <= 0 || s.Token != nil {
+				if !ValidID(s.ID) || !ours(s.Runtime) || s.Scale.Idle <= 0 || s.Scale.Max != 1 || s.Startup.Timeout <= 0 || s.Token != nil {
 					t.Errorf("accepted: %+v", s)
 				}
 			}
@@ -43,6 +45,9 @@ func FuzzCatalog(f *testing.F) {
 		}
 	})
 }
+
+// ours reports whether a runtime is one of those that are built.
+func ours(r Runtime) bool { return r.NPX != nil || r.UVX != nil || r.Command != nil }
 
 func FuzzPlatform(f *testing.F) {
 	f.Add([]byte(goodPlatform))

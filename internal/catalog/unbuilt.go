@@ -22,8 +22,6 @@ var platformUnbuilt = []unbuilt{
 }
 
 var catalogUnbuilt = []unbuilt{
-	{"servers.runtime.npx", nil, "runtime.npx", "it needs the stdio bridge"},
-	{"servers.runtime.uvx", nil, "runtime.uvx", "it needs the stdio bridge"},
 	{"servers.runtime.container", nil, "runtime.container", "it needs a deployer of containers"},
 	{"servers.runtime.remote", nil, "runtime.remote", "the shim reaches only servers beside it"},
 	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},

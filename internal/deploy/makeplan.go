@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -140,25 +139,44 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	return u
 }
 
+// PackageOf is what entry s runs from a registry; nil where it runs something else.
+func PackageOf(s catalog.Server) *Package {
+	switch r := s.Runtime; {
+	case r.NPX != nil:
+		return &Package{Registry: RegistryNPM, Name: r.NPX.Package}
+	case r.UVX != nil:
+		return &Package{Registry: RegistryPyPI, Name: r.UVX.Package}
+	default:
+		return nil
+	}
+}
+
 // makeServer makes the unit of the MCP server, none where it runs elsewhere, and says where the shim finds it.
 func makeServer(s catalog.Server) (*Unit, string, error) {
-	u := &Unit{Name: unitServer, Role: RoleServer, Limits: Resources{CPU: s.Resources.CPU, Memory: s.Resources.Memory}}
+	u := &Unit{
+		Name: unitServer, Role: RoleServer, Package: PackageOf(s),
+		Limits: Resources{CPU: s.Resources.CPU, Memory: s.Resources.Memory},
+	}
 	path, r := "", s.Runtime
+	var words []string // the operator's part of the command
 	switch {
 	case r.NPX != nil:
-		u.Image = ImageNode
-		bridge(u, s.Stdio, append([]string{"npx", "--yes", "--", r.NPX.Package}, r.NPX.Args...))
+		words, u.Image = r.NPX.Args, ImageNode
+		bridge(u, s.Stdio, append([]string{packageProgram}, words...))
 	case r.UVX != nil:
-		u.Image = ImagePython
-		bridge(u, s.Stdio, append([]string{"uvx", "--from", r.UVX.Package, program(r.UVX.Package)}, r.UVX.Args...))
-	case r.Command != nil && r.Command.HTTP == nil:
-		bridge(u, s.Stdio, append([]string{r.Command.Exec}, r.Command.Args...))
+		words, u.Image = r.UVX.Args, ImagePython
+		bridge(u, s.Stdio, append([]string{packageProgram}, words...))
 	case r.Command != nil:
-		u.Port, u.Command = PortAny, append([]string{r.Command.Exec}, r.Command.Args...)
-		u.Env, path = []EnvVar{{"PORT", ownPort}}, r.Command.HTTP.Path
+		words = append([]string{r.Command.Exec}, r.Command.Args...)
+		if r.Command.HTTP == nil {
+			bridge(u, s.Stdio, words)
+			break
+		}
+		u.Port, u.Command, path = PortAny, words, r.Command.HTTP.Path
+		u.Env = []EnvVar{{"PORT", ownPort}}
 	case r.Container != nil:
 		u.Image, u.ImagePullSecret, u.Args = r.Container.Image, r.Container.ImagePullSecret, r.Container.Args
-		u.Port, path = r.Container.Port, r.Container.Path
+		words, u.Port, path = u.Args, r.Container.Port, r.Container.Path
 	case r.Remote != nil:
 		if len(s.Env) > 0 {
 			return nil, "", errors.New("a remote server's environment is not ours to set")
@@ -171,7 +189,7 @@ func makeServer(s catalog.Server) (*Unit, string, error) {
 	if u.Port != 0 {
 		upstream = "http://127.0.0.1:{port:" + unitServer + "}" + cmp.Or(path, "/mcp")
 	}
-	err := errors.Join(checkText(path), checkWords(u), addEnv(u, s.Env, "mcp-"+s.ID+"-server"))
+	err := errors.Join(checkText(path), checkWords(u, words), addEnv(u, s.Env, "mcp-"+s.ID+"-server"))
 	return u, upstream, err
 }
 
@@ -186,11 +204,7 @@ func bridge(u *Unit, stdio *catalog.Stdio, program []string) {
 }
 
 // checkWords refuses placeholders in the operator's part of a command, but for {port} where there is one to choose.
-func checkWords(u *Unit) error {
-	words := slices.Concat(u.Command, u.Args)
-	if len(u.Command) > 0 && u.Command[0] == shimProgram {
-		words = words[1:]
-	}
+func checkWords(u *Unit, words []string) error {
 	for _, word := range words {
 		if err := checkText(word, choosable(u)...); err != nil {
 			return fmt.Errorf("runtime: %w", err)
@@ -282,11 +296,3 @@ func checkShimKey(key *catalog.SecretKey) error {
 }
 
 func shimStore(s catalog.Server) string { return "mcp-" + s.ID + "-shim" }
-
-// program is the command that a PyPI package installs: of the same name, by uvx's convention.
-func program(requirement string) string {
-	if i := strings.IndexAny(requirement, "[=<>~!;@ "); i >= 0 {
-		return requirement[:i]
-	}
-	return requirement
-}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +243,15 @@ func TestMakePlanRefuses(t *testing.T) {
 		"args reach the shim": {func(s *catalog.Server, o *Options) {
 			s.Runtime.Command.Args = []string{"{mount:rules}"}
 		}, "{mount:rules} is not for"},
+		"args reach a package": {func(s *catalog.Server, o *Options) {
+			s.Runtime = catalog.Runtime{NPX: &catalog.Package{Package: "a@1.2.3", Args: []string{"{package}"}}}
+		}, "{package} is not for"},
+		"exec is a package": {func(s *catalog.Server, o *Options) { s.Runtime.Command.Exec = "{package}" }, "{package} is not for"},
+		"exec is the shim":  {func(s *catalog.Server, o *Options) { s.Runtime.Command.Exec = "{shim}" }, "{shim} is not for"},
+		"env reaches a package": {func(s *catalog.Server, o *Options) {
+			s.Runtime = catalog.Runtime{UVX: &catalog.Package{Package: "a==1"}}
+			s.Env = []catalog.EnvVar{{Name: "A", Value: "{package}"}}
+		}, "{package} is not for"},
 		"args of a bridged program": {func(s *catalog.Server, o *Options) { s.Runtime.Command.HTTP = nil }, "{port} is not for"},
 		"env reaches a socket": {func(s *catalog.Server, o *Options) {
 			s.Env = []catalog.EnvVar{{Name: "A", Value: "x{socket:server}"}}
@@ -274,7 +284,7 @@ func TestMakePlanRefuses(t *testing.T) {
 
 func TestExpand(t *testing.T) {
 	p := Places{
-		Shim: "/bin/shim", Listen: "unix:/s", Port: "1", Ports: map[string]string{"server": "2"},
+		Shim: "/bin/shim", Package: "/p", Listen: "unix:/s", Port: "1", Ports: map[string]string{"server": "2"},
 		Sockets: map[string]string{"server": "/v"}, Mounts: map[string]string{"rules": "/r"},
 	}
 	for in, want := range map[string]string{
@@ -282,6 +292,7 @@ func TestExpand(t *testing.T) {
 		"plain":                            "plain",
 		"{shim} {listen} {port}":           "/bin/shim unix:/s 1",
 		"a{port:server}b{socket:server}":   "a2b/v",
+		"{package} {package:a}":            "/p {package:a}",
 		"{mount:rules}":                    "/r",
 		`{"json": {"port": 1}}`:            `{"json": {"port": 1}}`,
 		"{ports} {PORT} {port {}":          "{ports} {PORT} {port {}",
@@ -298,4 +309,33 @@ func TestExpand(t *testing.T) {
 			t.Errorf("Expand(%q) = %q (%v), want %q", in, got, err, want)
 		}
 	}
+	if got, err := (Places{Shim: "/bin/shim"}).Expand("{package}"); err == nil {
+		t.Errorf("a unit without a package got %q", got)
+	}
+}
+
+// TestPackages proves that the package is the same for everybody, and that nothing else of the plan names it.
+func TestPackages(t *testing.T) {
+	want := map[string]*Package{
+		"npx": {Registry: "npm", Name: "@modelcontextprotocol/server-github@2025.4.8"},
+		"uvx": {Registry: "pypi", Name: "mcp-server-git[all]==2025.1.14"},
+	}
+	each(t, func(t *testing.T, name string, p Plan) {
+		runtime, _, _ := strings.Cut(name, ".")
+		for _, u := range p.Units {
+			var expected *Package
+			if u.Role == RoleServer {
+				expected = want[runtime]
+			}
+			if diff := cmp.Diff(expected, u.Package); diff != "" {
+				t.Errorf("unit %s has another package:\n%s", u.Name, diff)
+			}
+			if hasProgram := slices.Contains(u.Command, "{package}"); hasProgram != (expected != nil) {
+				t.Errorf("unit %s runs %v", u.Name, u.Command)
+			}
+		}
+		if diff := cmp.Diff(want[runtime], PackageOf(entry(runtime, "shared", "none"))); diff != "" {
+			t.Errorf("the entry has another package:\n%s", diff)
+		}
+	})
 }

@@ -9,16 +9,18 @@ import (
 
 // The placeholders without a name. Those with one are {port:UNIT}, {socket:VOLUME} and {mount:NAME}.
 const (
-	shimProgram = "{shim}"
-	listen      = "{listen}"
-	ownPort     = "{port}"
+	shimProgram    = "{shim}"
+	packageProgram = "{package}"
+	listen         = "{listen}"
+	ownPort        = "{port}"
 )
 
-var placeholder = regexp.MustCompile(`\{(shim|listen|port|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
+var placeholder = regexp.MustCompile(`\{(shim|package|listen|port|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
 
 // Places is what a deployer fills into the commands and variables of one unit.
 type Places struct {
 	Shim    string            // {shim}: the path of the shim's program where the unit runs
+	Package string            // {package}: the path of the program of the unit's package
 	Listen  string            // {listen}: the unit's serving address, unix:<path> or :<port>
 	Port    string            // {port}: the unit's own TCP port
 	Ports   map[string]string // {port:UNIT}: another unit's port on 127.0.0.1
@@ -47,6 +49,8 @@ func (p Places) value(name string) string {
 	switch {
 	case name == "shim":
 		return p.Shim
+	case name == "package":
+		return p.Package
 	case name == "listen":
 		return p.Listen
 	case name == "port":

@@ -46,9 +46,27 @@ const (
 // a deployer of processes can run it.
 const (
 	ImageShim   = "shim"   // the shim alone
-	ImageNode   = "node"   // the shim, and npx
-	ImagePython = "python" // the shim, and uvx
+	ImageNode   = "node"   // the shim, and what packages of npm need
+	ImagePython = "python" // the shim, and what packages of PyPI need
 )
+
+// The registries that packages come from.
+const (
+	RegistryNPM  = "npm"
+	RegistryPyPI = "pypi"
+)
+
+// Package is a program that a registry has. It can be compared and can index a map.
+type Package struct {
+	Registry string `json:"registry"` // RegistryNPM | RegistryPyPI
+	Name     string `json:"name"`     // with its exact version: @scope/name@1.2.3, or name==1.2.3
+}
+
+// Need is a package that a server needs.
+type Need struct {
+	Server  string
+	Package Package
+}
 
 // Unit is one container or process.
 type Unit struct {
@@ -57,6 +75,9 @@ type Unit struct {
 	Image string `json:"image,omitempty"` // a reference; or one of the Image… names that deployers map
 	// ImagePullSecret names the registry credentials for Image.
 	ImagePullSecret string `json:"imagePullSecret,omitempty"`
+	// Package is what the unit needs besides its image. The deployer has it installed before the unit starts, or its
+	// image holds it; {package} in Command is its program.
+	Package *Package `json:"package,omitempty"`
 	// Command is program and arguments, with placeholders that the deployer fills in (see Expand).
 	Command []string `json:"command,omitempty"`
 	Args    []string `json:"args,omitempty"` // arguments for the image's own program, where Command is empty

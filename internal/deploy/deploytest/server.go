@@ -1,10 +1,12 @@
 package deploytest
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,9 +19,10 @@ import (
 
 // The names by which Main tells its programs, as first argument.
 const (
-	Program     = "deploytest-server"
-	programShim = "proxy" // as deploy.MakePlan calls the shim
-	programWait = "deploytest-wait"
+	Program       = "deploytest-server"
+	programShim   = "proxy" // as deploy.MakePlan calls the shim
+	programBridge = "bridge"
+	programWait   = "deploytest-wait"
 )
 
 // Main runs the program that os.Args names, and does not return then. Call it first in TestMain.
@@ -27,7 +30,7 @@ func Main() {
 	if len(os.Args) < 2 {
 		return
 	}
-	run := map[string]func([]string) error{Program: runServer, programShim: runShim, programWait: runWait}[os.Args[1]]
+	run := map[string]func([]string) error{Program: runServer, programShim: runShim, programBridge: runBridge, programWait: runWait}[os.Args[1]]
 	if run == nil {
 		return
 	}
@@ -77,13 +80,14 @@ type Daemon struct {
 // runServer is an MCP server as far as the suite goes.
 func runServer(args []string) error {
 	flags := flag.NewFlagSet(Program, flag.ExitOnError)
+	stdio := flags.Bool("stdio", false, "serve on standard input and output")
 	port := flags.String("port", "", "TCP port on 127.0.0.1")
 	fail := flags.String("fail", "", "print this and exit instead of serving")
 	hang := flags.Bool("hang", false, "never serve")
 	stubborn := flags.Bool("stubborn", false, "ignore SIGTERM")
 	_ = flags.Parse(args) // exits on errors
 	self := Description{PID: os.Getpid(), Environment: os.Environ(), Arguments: os.Args, Inherited: inherited()}
-	fmt.Println("test server", self.PID)
+	fmt.Fprintln(os.Stderr, "test server", self.PID)
 	if *fail != "" {
 		return errors.New(*fail)
 	}
@@ -92,6 +96,9 @@ func runServer(args []string) error {
 	}
 	if *hang {
 		select {}
+	}
+	if *stdio {
+		return serveStdio(self)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+*port)
 	if err != nil {
@@ -102,36 +109,62 @@ func runServer(args []string) error {
 
 func tools(self Description) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var q request
-		var args struct {
-			SleepArgs
-			DaemonArgs
+		text, err := io.ReadAll(r.Body)
+		if err == nil {
+			text, err = self.answer(text)
 		}
-		q.Params.Arguments = &args
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		var result any = struct{}{}
-		switch q.Params.Name {
-		case ToolDescribe:
-			result = self
-		case ToolSleep:
-			time.Sleep(time.Duration(args.Milliseconds) * time.Millisecond)
-		case ToolDaemon:
-			pid, err := startDaemon(args.DaemonArgs)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			result = Daemon{PID: pid}
-		}
-		a := response{JSONRPC: "2.0", ID: q.ID}
-		a.Result.StructuredContent, _ = json.Marshal(result) // plain structs: cannot fail
-		a.Result.Content = []any{}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(a)
+		_, _ = w.Write(text)
 	}
+}
+
+// serveStdio answers line by line, until there are no more.
+func serveStdio(self Description) error {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		text, err := self.answer(lines.Bytes())
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Printf("%s\n", text); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// answer answers one request.
+func (d Description) answer(text []byte) ([]byte, error) {
+	var q request
+	var args struct {
+		SleepArgs
+		DaemonArgs
+	}
+	q.Params.Arguments = &args
+	if err := json.Unmarshal(text, &q); err != nil {
+		return nil, err
+	}
+	var result any = struct{}{}
+	switch q.Params.Name {
+	case ToolDescribe:
+		result = d
+	case ToolSleep:
+		time.Sleep(time.Duration(args.Milliseconds) * time.Millisecond)
+	case ToolDaemon:
+		pid, err := startDaemon(args.DaemonArgs)
+		if err != nil {
+			return nil, err
+		}
+		result = Daemon{PID: pid}
+	}
+	a := response{JSONRPC: "2.0", ID: q.ID}
+	a.Result.StructuredContent, _ = json.Marshal(result) // plain structs: cannot fail
+	a.Result.Content = []any{}
+	return json.Marshal(a)
 }
 
 // inherited lists what descriptors above 2 lead to. It must be called before anything is opened.

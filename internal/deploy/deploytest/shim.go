@@ -111,21 +111,31 @@ func (s *testShim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.count(1)
 	defer s.count(-1)
 	_, _ = fmt.Println(`{"call":true}`)
-	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
-		p.Out.URL, p.Out.Host = s.upstream, ""
+	proxy := httputil.ReverseProxy{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}, Rewrite: func(p *httputil.ProxyRequest) {
+		p.Out.URL, p.Out.Host = &url.URL{Scheme: "http", Host: "server", Path: s.upstream.Path}, ""
 		p.Out.Header.Del("Authorization")
 	}}
 	proxy.ServeHTTP(w, r)
 }
 
 func (s *testShim) ready(w http.ResponseWriter) {
-	conn, err := net.DialTimeout("tcp", s.upstream.Host, time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conn, err := s.dial(ctx, "", "")
 	if err != nil {
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}
 	conn.Close()
 	_, _ = io.WriteString(w, "ready\n")
+}
+
+// dial reaches the server, or the bridge on its socket.
+func (s *testShim) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if s.upstream.Scheme == "unix" {
+		return new(net.Dialer).DialContext(ctx, "unix", s.upstream.Path)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", s.upstream.Host)
 }
 
 func (s *testShim) count(n int) {

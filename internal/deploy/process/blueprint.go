@@ -14,15 +14,16 @@ import (
 
 // blueprint fills in a plan for one group: its sockets, ports and secrets.
 type blueprint struct {
-	config  Config
-	plan    deploy.Plan
-	group   group
-	ports   map[string]string // by unit
-	sockets map[string]string // by volume
+	config   Config
+	plan     deploy.Plan
+	group    group
+	programs map[deploy.Package]string // paths
+	ports    map[string]string         // by unit
+	sockets  map[string]string         // by volume
 }
 
-func newBlueprint(c Config, p deploy.Plan, g group) blueprint {
-	b := blueprint{config: c, plan: p, group: g, ports: map[string]string{}, sockets: map[string]string{}}
+func newBlueprint(c Config, p deploy.Plan, g group, programs map[deploy.Package]string) blueprint {
+	b := blueprint{config: c, plan: p, group: g, programs: programs, ports: map[string]string{}, sockets: map[string]string{}}
 	for _, u := range p.Units {
 		if u.Port == deploy.PortAny && len(b.ports) < len(g.Ports) {
 			b.ports[u.Name] = strconv.Itoa(g.Ports[len(b.ports)])
@@ -108,6 +109,9 @@ func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
 
 func (b blueprint) places(u deploy.Unit) deploy.Places {
 	p := deploy.Places{Shim: b.config.Shim, Ports: b.ports, Port: b.ports[u.Name], Sockets: map[string]string{}, Mounts: map[string]string{}}
+	if u.Package != nil {
+		p.Package = b.programs[*u.Package]
+	}
 	switch {
 	case u.Role == deploy.RoleShim:
 		p.Listen = "unix:" + b.group.file(socketShim)
@@ -147,3 +151,4 @@ func baseEnvironment() []string {
 func (c Config) logs(server string) string        { return filepath.Join(c.State, "logs", server) }
 func (c Config) mount(name, server string) string { return filepath.Join(c.State, name, server) }
 func (c Config) instances() string                { return filepath.Join(c.State, "i") }
+func (c Config) packages() string                 { return filepath.Join(c.State, "packages") }

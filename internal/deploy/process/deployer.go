@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/packages"
 )
 
 // Config is what a Deployer needs. All fields but Backoff are required.
@@ -43,13 +44,14 @@ type Config struct {
 
 // Deployer runs plans as groups of processes. It may be used concurrently.
 type Deployer struct {
-	config  Config
-	lock    *os.File
-	ports   *ports
-	backoff *backoff
-	done    context.Context // ends with Close: nothing is started any more
-	close   context.CancelFunc
-	watched sync.WaitGroup // groups whose end is waited for
+	config   Config
+	lock     *os.File
+	ports    *ports
+	packages *packages.Store
+	backoff  *backoff
+	done     context.Context // ends with Close: nothing is started any more
+	close    context.CancelFunc
+	watched  sync.WaitGroup // groups whose end is waited for
 
 	mu      sync.Mutex
 	flights map[deploy.KeyID]*flight
@@ -78,7 +80,11 @@ func New(c Config) (*Deployer, error) {
 	}
 	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: newBackoff(c.Backoff), flights: map[deploy.KeyID]*flight{}}
 	d.done, d.close = context.WithCancel(context.Background())
-	if err := d.takeOver(); err != nil {
+	d.packages, err = packages.Open(packages.Config{Folder: c.packages(), Logger: c.Logger})
+	if err == nil {
+		err = d.takeOver()
+	}
+	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("process deployer: %w", err)
 	}
@@ -132,9 +138,10 @@ func (d *Deployer) living(key *deploy.Key) ([]group, error) {
 	}), err
 }
 
-// Close lets go of the state folder. What runs goes on running.
+// Close lets go of the state folder. Servers that run go on running; installs end.
 func (d *Deployer) Close() error {
 	d.close()
+	d.packages.Close()
 	return d.lock.Close()
 }
 

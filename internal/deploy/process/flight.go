@@ -20,13 +20,21 @@ type flight struct {
 }
 
 // Ensure returns the instance that p describes, and starts it if need be; an instance of the same key but of another
-// hash takes no more calls and ends when it has finished those it has. Errors are *deploy.StartError, or ctx's.
+// hash takes no more calls and ends when it has finished those it has. What the plan needs is installed first. Errors
+// are *deploy.StartError, or ctx's.
 func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
+	late, err := d.install(ctx, p)
+	if err != nil {
+		return deploy.Instance{}, err
+	}
 	for {
 		f := d.board(p)
 		select {
 		case <-ctx.Done():
 			return deploy.Instance{}, ctx.Err()
+		case <-late:
+			return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeUnavailable, RetryAfter: tryAgain,
+				Message: "The server is still starting, try again.", Cause: errors.New("what it needs was installed before")}
 		case <-f.landed:
 		}
 		if f.hash != p.Hash && f.err == nil {

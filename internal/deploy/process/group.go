@@ -30,10 +30,11 @@ type group struct {
 
 // record is what the deployer writes once, before the start.
 type record struct {
-	Key     deploy.Key `json:"key"`
-	Hash    string     `json:"hash"`
-	Ports   []int      `json:"ports,omitempty"`
-	Started time.Time  `json:"started"`
+	Key      deploy.Key       `json:"key"`
+	Hash     string           `json:"hash"`
+	Ports    []int            `json:"ports,omitempty"`
+	Packages []deploy.Package `json:"packages,omitempty"` // what its units run, which must stay
+	Started  time.Time        `json:"started"`
 }
 
 // The files of a group's folder.

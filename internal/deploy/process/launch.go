@@ -15,12 +15,16 @@ import (
 
 // launch starts the supervisor of a new group. The channel is closed when the group has ended and was collected.
 func (d *Deployer) launch(p deploy.Plan) (group, <-chan struct{}, error) {
+	programs, err := d.programs(p)
+	if err != nil {
+		return group{}, nil, err
+	}
 	g, lock, err := d.claim(p)
 	if err != nil {
 		return g, nil, err
 	}
 	defer lock.Close()
-	s, err := newBlueprint(d.config, p, g).spec()
+	s, err := newBlueprint(d.config, p, g, programs).spec()
 	if err != nil {
 		d.abandon(g)
 		return g, nil, d.refuse(p.Key(), refusal{message: "The server cannot be started as it is configured.", cause: err, retry: 30 * time.Second})
@@ -74,7 +78,8 @@ func (d *Deployer) claim(p deploy.Plan) (group, *os.File, error) {
 		general.cause = err
 		return group{}, nil, d.refuse(p.Key(), general)
 	}
-	g, lock, err := createGroup(d.config.instances(), record{Key: p.Key(), Hash: p.Hash, Ports: chosen, Started: time.Now()})
+	g, lock, err := createGroup(d.config.instances(), record{
+		Key: p.Key(), Hash: p.Hash, Ports: chosen, Packages: packagesOf(p), Started: time.Now()})
 	if err != nil {
 		d.ports.release(chosen)
 		general.cause = err

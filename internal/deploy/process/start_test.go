@@ -210,7 +210,7 @@ func TestSocketsOfPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Config{State: dir, Secrets: filepath.Join(dir, "secrets"), Shim: "/bin/sh", Drain: time.Second}
-	got, err := newBlueprint(c, plan, group{dir: "/g/1"}).spec()
+	got, err := newBlueprint(c, plan, group{dir: "/g/1"}, nil).spec()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,7 @@ func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
 // StopAll ends everything, and starts nothing more. It is for a shutdown that should leave nothing behind.
 func (d *Deployer) StopAll(ctx context.Context) error {
 	d.close()
+	d.packages.Close()
 	d.starts.Lock() // whoever was about to start has put up a folder, or will see that we are closed
 	list, err := groups(d.config.instances(), nil)
 	d.starts.Unlock()
