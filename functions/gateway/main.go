@@ -32,6 +32,7 @@ Serves /mcp-connect/{id} for every server of the catalog. Configured by the envi
   PLATFORM   the platform file (platform.yaml), which names the catalog and the deployer
   LISTEN     address to serve on (127.0.0.1:8080)
   PORT       instead of LISTEN: the port, on all addresses
+  STATUS     a Unix socket on which to tell its owner what is under way, as JSON; without it nobody is told
 Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
@@ -70,6 +71,13 @@ func run(log *slog.Logger) error {
 	g, err := newGateway(platform, entries, deploy.NewClient(platform.Deployer.Socket), log)
 	if err != nil {
 		return err
+	}
+	if path := os.Getenv("STATUS"); path != "" {
+		closeTraffic, err := g.serveTraffic(path)
+		if err != nil {
+			return err
+		}
+		defer closeTraffic() //nolint:errcheck // the process ends
 	}
 	address := os.Getenv("LISTEN")
 	if port := os.Getenv("PORT"); port != "" && address == "" {
