@@ -17,6 +17,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/socket"
 	"mcpgateway/localstack/issuer"
 )
 
@@ -30,6 +31,9 @@ const standardPort = 8080
 // takeState makes the state folder, which holds sockets and keys and so is for its owner only, and sees to it that
 // nobody else runs on it.
 func (s *stack) takeState() error {
+	if over := len(statusSocket(s.State)) - socket.MaxPath; over > 0 {
+		return fmt.Errorf("the path of the state folder %s is %d bytes too long for sockets in it: choose another with --state", s.State, over)
+	}
 	if err := os.MkdirAll(s.State, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
@@ -162,7 +166,7 @@ func writeFile(path string, text []byte) error {
 func (s *stack) environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"PATH", "PLATFORM", "PORT", "LISTEN", "SHIM"}, name)
+		return slices.Contains([]string{"PATH", "PLATFORM", "PORT", "LISTEN", "SHIM", "STATUS_SOCKET"}, name)
 	})
 	env = append(env,
 		"PATH="+s.Programs+string(os.PathListSeparator)+os.Getenv("PATH"),
