@@ -170,7 +170,7 @@ func cut(text string, width int) string {
 	switch {
 	case len(text) <= width:
 		return text
-	case width <= 2:
+	case width <= 2 || strings.TrimRight(text[width:], " ") == "":
 		return text[:max(0, width)]
 	}
 	return text[:width-1] + "~"
