@@ -35,6 +35,13 @@ desk                                     awake (12 users)      0      7         
 a-server-with-a-name-longer-than-others  waking (1 user)       2      2          0  5.0 MiB
 a note
 `},
+		"a column too few": {Style{Width: 90}, "", `
+SERVER                                  STATE             CALLS  TOTAL  LISTENERS   MEMORY
+playground                              awake                 1   1204          0   29 MiB
+workbench                               asleep                0      0          0        -
+desk                                    awake (12 users)      0      7          3  3.0 GiB
+a-server-with-a-name-longer-than-othe~  waking (1 user)       2      2          0  5.0 MiB
+`},
 		"a long name is cut first": {Style{Width: 70}, "", `
 SERVER              STATE             CALLS  TOTAL  LISTENERS   MEMORY
 playground          awake                 1   1204          0   29 MiB

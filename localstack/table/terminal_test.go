@@ -158,7 +158,7 @@ func TestScreenFollowsTheWidth(t *testing.T) {
 	if got != (Style{Width: 39, Height: 7}) {
 		t.Errorf("drawn for %+v", got)
 	}
-	for _, width := range []int{15, 5, 30} {
+	for _, width := range []int{13, 5, 30} {
 		v.resize(width)
 		s.Show(wide)
 		want := strings.Repeat("-", width-1) + "\n" + strings.Repeat("=", min(10, width-1)) + "\n"

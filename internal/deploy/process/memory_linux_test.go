@@ -3,6 +3,7 @@ package process
 import (
 	"bufio"
 	"context"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -28,13 +29,16 @@ func TestParseResident(t *testing.T) {
 
 // TestResidentCountsGrandchildren compares a shell alone with one whose grandchild holds 64 MB.
 func TestResidentCountsGrandchildren(t *testing.T) {
-	for _, tool := range []string{"sh", "head", "tail"} {
+	for _, tool := range []string{"sh", "head", "tr"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%s is not installed", tool)
 		}
 	}
 	run := func(script string) int {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		// A variable fills the memory of a shell; two others only wait for it.
+		cmd.Env = append(os.Environ(), `CHILD=sh -c "$GRANDCHILD"; :`,
+			`GRANDCHILD=v=$(head -c 67108864 /dev/zero | tr "\0" x); echo; read x; : "$v"`)
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -54,8 +58,7 @@ func TestResidentCountsGrandchildren(t *testing.T) {
 	}
 	const size = 64 << 20
 	small := run("echo; read x")
-	// The inner shell's variable fills its memory; the outer one only waits for it.
-	large := run(`sh -c 'v=$(head -c 67108864 /dev/zero | tr "\0" x); echo; read x; : "$v"'; :`)
+	large := run(`sh -c "$CHILD"; :`)
 	got := resident([]int{small, 0, large, 1, -7})
 	if got[0] <= 0 || got[0] > size/2 || got[2] < size || got[1] != 0 || got[3] != 0 || got[4] != 0 {
 		t.Errorf("%v, want little, 0, over %d, 0, 0", got, size)
