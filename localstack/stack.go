@@ -44,6 +44,8 @@ type Config struct {
 	Log io.Writer
 	// Plain keeps the table away: nothing but lines, one after the other.
 	Plain bool
+
+	withoutNode bool // tests that must not depend on what is installed
 }
 
 // startup is how long gateway and deployer may take until they serve.
@@ -58,6 +60,7 @@ type stack struct {
 	listener net.Listener           // the issuer's
 	lock     *os.File               // on the state folder
 	log      *log
+	hint     string        // on what the sample could have more; may be empty
 	screen   *table.Screen // nil where the output is no terminal, or a plain one
 }
 

@@ -1,11 +1,9 @@
 package localstack
 
 import (
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -20,11 +18,6 @@ import (
 	"mcpgateway/internal/socket"
 	"mcpgateway/localstack/issuer"
 )
-
-// sampleCatalog is written into the state folder where no catalog is given.
-//
-//go:embed sample/catalog.yaml
-var sampleCatalog []byte
 
 const standardPort = 8080
 
@@ -110,15 +103,12 @@ func portOf(publicURL string) int {
 	return port
 }
 
-// writePlatform writes a platform that trusts the development issuer. A sample catalog that is there stays as it is: it
-// may have been changed.
+// writePlatform writes a platform that trusts the development issuer.
 func (s *stack) writePlatform() error {
 	if s.Catalog == "" {
 		s.Catalog = filepath.Join(s.State, "catalog.yaml")
-		if _, err := os.Stat(s.Catalog); errors.Is(err, fs.ErrNotExist) {
-			if err := writeFile(s.Catalog, sampleCatalog); err != nil {
-				return fmt.Errorf("write sample catalog: %w", err)
-			}
+		if err := s.writeSample(); err != nil {
+			return fmt.Errorf("write sample catalog: %w", err)
 		}
 	}
 	text := strings.NewReplacer(
