@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	case "deployer":
 		fakeDeployer()
 	case "mcpgateway":
-		if err := Run(context.Background(), Config{State: os.Args[1], Port: atoi(os.Args[2]), Programs: filepath.Dir(os.Args[0])}); err != nil {
+		if err := Run(context.Background(), Config{State: os.Args[1], Port: atoi(os.Args[2]), Programs: filepath.Dir(os.Args[0]), withoutNode: true}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -130,6 +130,7 @@ type running struct {
 func start(t *testing.T, c Config) *running {
 	t.Helper()
 	r := &running{Config: c, ended: make(chan error, 1)}
+	r.withoutNode = true
 	if r.State == "" {
 		r.State = filepath.Join(t.TempDir(), "state")
 	}

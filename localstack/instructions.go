@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mcpgateway/internal/identity"
-	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/policy"
 	"mcpgateway/localstack/issuer"
 )
@@ -88,6 +87,9 @@ func (s *stack) listAccess(b *bytes.Buffer, people []person) {
 	}
 	fmt.Fprintln(table)
 	table.Flush()
+	if s.hint != "" {
+		fmt.Fprintf(b, "  %s\n", s.hint)
+	}
 }
 
 // giveTokens prints a token for each who may use anything, and how to use the first.
@@ -112,45 +114,9 @@ func (s *stack) giveTokens(b *bytes.Buffer, people []person) error {
 	last := s.platform.Resource(p.servers[len(p.servers)-1])
 	fmt.Fprintf(b, "another one\n  curl -sS -H 'Accept: text/plain' -d grant_type=%s -d user=%s -d resource=%s %s\n",
 		issuer.GrantType, p.Name, last, s.issuer.TokenURL())
-	s.showCalls(b, p, first)
+	s.showClients(b, p, first)
 	return nil
 }
 
 // variable is the shell variable with a person's token.
 func variable(p person) string { return strings.ToUpper(p.Name) }
-
-func (s *stack) showCalls(b *bytes.Buffer, p person, token string) {
-	id := p.servers[0]
-	url, call := s.platform.Resource(id), s.exampleFor(id)
-	curl := fmt.Sprintf(`  curl -sS %s -H "Authorization: Bearer $%s" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream'`,
-		url, variable(p))
-	fmt.Fprintf(b, `
-Try it with curl: a call of revision %[1]s, and the start of a session of revision 2025-11-25
-%[2]s -H 'MCP-Protocol-Version: %[1]s' -H 'Mcp-Method: %[3]s'%[4]s -d '%[5]s'
-%[2]s -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}'
-
-Claude Code
-  claude mcp add --transport http %[6]s %[7]s --header "Authorization: Bearer $%[8]s"
-VS Code, in .vscode/mcp.json
-  {"servers":{"%[6]s":{"type":"http","url":"%[7]s","headers":{"Authorization":"Bearer %[9]s"}}}}
-Cursor, in ~/.cursor/mcp.json
-  {"mcpServers":{"%[6]s":{"url":"%[7]s","headers":{"Authorization":"Bearer %[9]s"}}}}
-
-`, mcp.ModernVersion, curl, call.method, call.header, call.body(), id, url, variable(p), token)
-}
-
-// example is a modern request.
-type example struct{ method, header, params string }
-
-// exampleFor calls a tool of the sample server, and lists the tools of any other.
-func (s *stack) exampleFor(id string) example {
-	if server, ok := s.catalog.Server(id); ok && server.Runtime.Command != nil && server.Runtime.Command.Exec == "sample-server" {
-		return example{"tools/call", " -H 'Mcp-Name: echo'", `"name":"echo","arguments":{"message":"hello"},`}
-	}
-	return example{method: "tools/list"}
-}
-
-func (e example) body() string {
-	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"%s","params":{%s"_meta":{"io.modelcontextprotocol/protocolVersion":"%s","io.modelcontextprotocol/clientInfo":{"name":"curl","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`,
-		e.method, e.params, mcp.ModernVersion)
-}

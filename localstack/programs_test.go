@@ -92,7 +92,12 @@ func busy(t *testing.T, programs string) (*running, *exec.Cmd) {
 		t.Fatal(err)
 	}
 	r := &running{Config: Config{Programs: own, Port: freePorts(t)}, ended: make(chan error, 1)}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(own, "mcpgateway"), "run", "--state", shortDir(t), "--port", fmt.Sprint(r.Port))
+	catalog := filepath.Join(own, "catalog.yaml")
+	if err := os.WriteFile(catalog, makeSample(false, ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(own, "mcpgateway"), "run", "--state", shortDir(t), "--port", fmt.Sprint(r.Port),
+		"--catalog", catalog)
 	cmd.Stdout, cmd.Stderr = &r.out, &r.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/localstack/issuer"
+	"mcpgateway/localstack/table"
 )
 
 // Config says what to run. Its zero value is the sample system on the standard ports.
@@ -36,10 +37,15 @@ type Config struct {
 	IssuerPort int
 	// Programs is the folder of gateway, deployer, shim and sample-server; that of the running program where empty.
 	Programs string
-	// Out gets what there is to know and to paste once all is up; os.Stdout where nil.
+	// Out gets what there is to know and to paste once all is up; os.Stdout where nil. Where it is a terminal, a table
+	// of what the servers do stays below that.
 	Out io.Writer
 	// Log gets the lines of all programs, each with its name; os.Stderr where nil.
 	Log io.Writer
+	// Plain keeps the table away: nothing but lines, one after the other.
+	Plain bool
+
+	withoutNode bool // tests that must not depend on what is installed
 }
 
 // startup is how long gateway and deployer may take until they serve.
@@ -54,6 +60,8 @@ type stack struct {
 	listener net.Listener           // the issuer's
 	lock     *os.File               // on the state folder
 	log      *log
+	hint     string        // on what the sample could have more; may be empty
+	screen   *table.Screen // nil where the output is no terminal, or a plain one
 }
 
 // Run runs the system until ctx ends, and then stops all of it: calls under way have some seconds to end. While it
@@ -101,6 +109,7 @@ func (s *stack) fill() error {
 	if s.Log == nil {
 		s.Log = os.Stderr
 	}
+	s.takeScreen()
 	s.log = &log{out: s.Log}
 	if s.Programs == "" {
 		self, err := os.Executable()
@@ -180,7 +189,7 @@ func (s *stack) run(ctx context.Context) error {
 		defer server.Close()
 	}
 	ended := make(chan error, 1)
-	deployer, gateway := s.child("deployer"), s.child("gateway", "LISTEN="+local(s.Port))
+	deployer, gateway := s.child("deployer"), s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
 	deployer.lastWish = 10 * time.Second // longer than it takes to end all servers
 	deployer.start(ended)
 	gateway.start(ended)
@@ -193,7 +202,7 @@ func (s *stack) run(ctx context.Context) error {
 	if err := s.explain(); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	s.watch(ctx)
 	return nil
 }
 

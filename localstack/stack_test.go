@@ -181,6 +181,7 @@ func TestRunRefuses(t *testing.T) {
 		{"port", Config{State: state(), Port: used.Port}, "port " + taken + " is taken by another program: choose one with --port"},
 		{"issuer's port", Config{State: state(), Port: free, IssuerPort: used.Port}, "port " + taken + " is taken by another program: choose one with --issuer-port"},
 		{"port of nobody", Config{State: state(), Port: 70000}, "--port: 70000 is no port"},
+		{"state too deep", Config{State: filepath.Join(state(), strings.Repeat("d", 100)), Port: free}, "too long for sockets in it: choose another with --state"},
 		{"state in use", Config{State: used.State, Port: free}, "choose another folder with --state"},
 		{"state open to all", Config{State: open, Port: free}, "choose another with --state"},
 		{"both files", Config{State: state(), Platform: bad, Catalog: bad}, "--platform and --catalog"},
@@ -193,7 +194,7 @@ func TestRunRefuses(t *testing.T) {
 			if c.Programs == "" {
 				c.Programs = used.Programs
 			}
-			c.Out, c.Log = &output{}, &output{}
+			c.Out, c.Log, c.withoutNode = &output{}, &output{}, true
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it not refuse
 			defer cancel()
 			if err := Run(ctx, c); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -240,7 +241,7 @@ func TestChangedSampleCatalogStays(t *testing.T) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mine := strings.ReplaceAll(string(sampleCatalog), "workbench", "drawingboard")
+	mine := strings.ReplaceAll(string(makeSample(false, "")), "workbench", "drawingboard")
 	if err := os.WriteFile(filepath.Join(state, "catalog.yaml"), []byte(mine), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func TestOwnPlatformWithoutTheDevelopmentIssuer(t *testing.T) {
 	for path, text := range map[string]string{
 		platform: "apiVersion: v1\npublicURL: http://localhost:" + strconv.Itoa(port) + "\ndeployer: {state: .}\n" +
 			"issuers: [{url: \"https://login.example.com\", audiences: [\"{resource}\"], default: true}]\n",
-		filepath.Join(dir, "catalog.yaml"): string(sampleCatalog),
+		filepath.Join(dir, "catalog.yaml"): string(makeSample(false, "")),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -262,7 +263,7 @@ func TestOwnPlatformWithoutTheDevelopmentIssuer(t *testing.T) {
 	}
 	r := &running{}
 	err := func() error {
-		s, err := prepare(Config{State: filepath.Join(dir, "s"), Platform: platform, Programs: fakes(t), Out: &r.out, Log: &r.log})
+		s, err := prepare(Config{State: filepath.Join(dir, "s"), Platform: platform, Programs: fakes(t), Out: &r.out, Log: &r.log, withoutNode: true})
 		if err != nil {
 			return err
 		}

@@ -1,11 +1,9 @@
 package localstack
 
 import (
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -17,19 +15,18 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/socket"
 	"mcpgateway/localstack/issuer"
 )
-
-// sampleCatalog is written into the state folder where no catalog is given.
-//
-//go:embed sample/catalog.yaml
-var sampleCatalog []byte
 
 const standardPort = 8080
 
 // takeState makes the state folder, which holds sockets and keys and so is for its owner only, and sees to it that
 // nobody else runs on it.
 func (s *stack) takeState() error {
+	if over := len(statusSocket(s.State)) - socket.MaxPath; over > 0 {
+		return fmt.Errorf("the path of the state folder %s is %d bytes too long for sockets in it: choose another with --state", s.State, over)
+	}
 	if err := os.MkdirAll(s.State, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
@@ -106,15 +103,12 @@ func portOf(publicURL string) int {
 	return port
 }
 
-// writePlatform writes a platform that trusts the development issuer. A sample catalog that is there stays as it is: it
-// may have been changed.
+// writePlatform writes a platform that trusts the development issuer.
 func (s *stack) writePlatform() error {
 	if s.Catalog == "" {
 		s.Catalog = filepath.Join(s.State, "catalog.yaml")
-		if _, err := os.Stat(s.Catalog); errors.Is(err, fs.ErrNotExist) {
-			if err := writeFile(s.Catalog, sampleCatalog); err != nil {
-				return fmt.Errorf("write sample catalog: %w", err)
-			}
+		if err := s.writeSample(); err != nil {
+			return fmt.Errorf("write sample catalog: %w", err)
 		}
 	}
 	text := strings.NewReplacer(
@@ -162,7 +156,7 @@ func writeFile(path string, text []byte) error {
 func (s *stack) environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"PATH", "PLATFORM", "PORT", "LISTEN", "SHIM"}, name)
+		return slices.Contains([]string{"PATH", "PLATFORM", "PORT", "LISTEN", "SHIM", "STATUS_SOCKET"}, name)
 	})
 	env = append(env,
 		"PATH="+s.Programs+string(os.PathListSeparator)+os.Getenv("PATH"),

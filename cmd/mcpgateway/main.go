@@ -25,6 +25,7 @@ type verb struct {
 
 var verbs = []verb{
 	{"run", "run the whole system on this machine", runStack},
+	{"status", "show what the servers of a running system do", status},
 	{"validate", "check the platform file and the catalog", validate},
 }
 

@@ -15,6 +15,12 @@ const runUsage = `Usage: mcpgateway run [FLAGS]
 Runs the whole system on this machine: the gateway, the deployer, and a development issuer that gives anyone on this
 machine a token of its users. Prints the servers' URLs, tokens and lines to paste. Ctrl-C stops all of it.
 
+On a terminal a table below the log shows, for each server, whether it is asleep, waking or awake, the calls under way
+and since the start, the streams on which clients listen, and the memory of its processes. The table rewrites itself.
+Where lines one after the other are better, as for a screen reader, a file or a pipe, use --plain: it is also what
+happens where the output is no terminal, or TERM is dumb. "mcpgateway status" prints the table once. NO_COLOR keeps
+colours away.
+
 `
 
 func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -30,6 +36,7 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	flags.StringVar(&c.Catalog, "catalog", "", "catalog, a `FILE` or folder; without it and --platform, a sample")
 	flags.IntVar(&c.Port, "port", 0, "`PORT` of the gateway (that of the platform's publicURL, or 8080)")
 	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the development issuer (the one after the gateway's)")
+	flags.BoolVar(&c.Plain, "plain", false, "no table: nothing on the terminal is rewritten")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK

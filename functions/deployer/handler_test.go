@@ -118,7 +118,7 @@ func TestHandler(t *testing.T) {
 		"ensure own":       {"POST", "/ensure", `{"server":"own","owner":{"issuer":"i","subject":"s"}}`, nil, 200, instance, []string{"ensure own"}},
 		"find":             {"POST", "/find", `{"server":"shared"}`, nil, 200, `{"found":true,"instance":{"id":"i","url":"unix:///s","cold":false}}`, []string{"find shared"}},
 		"find unknown":     {"POST", "/find", `{"server":"gone"}`, nil, 200, `{"found":true,"instance":{"id":"i","url":"unix:///s","cold":false}}`, []string{"find gone"}},
-		"status":           {"GET", "/status", ``, nil, 200, `[{"key":{"server":"shared"},"id":"i","hash":"h"}]`, nil},
+		"status":           {"GET", "/status", ``, nil, 200, `[{"key":{"server":"shared"},"id":"i","hash":"h","ready":true,"memory":9}]`, nil},
 		"unknown":          {"POST", "/ensure", `{"server":"gone"}`, nil, 404, unknown, nil},
 		"owner of shared":  {"POST", "/ensure", `{"server":"shared","owner":{"issuer":"i","subject":"s"}}`, nil, 404, unknown, nil},
 		"own without one":  {"POST", "/ensure", `{"server":"own"}`, nil, 404, unknown, nil},
@@ -139,7 +139,7 @@ func TestHandler(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, runner := newDeployer(io.Discard)
-			runner.err, runner.up = c.err, []deploy.Status{{Key: deploy.Key{Server: "shared"}, ID: "i", Hash: "h"}}
+			runner.err, runner.up = c.err, []deploy.Status{{Key: deploy.Key{Server: "shared"}, ID: "i", Hash: "h", Ready: true, Memory: 9}}
 			w := httptest.NewRecorder()
 			d.handler().ServeHTTP(w, httptest.NewRequest(c.method, c.path, strings.NewReader(c.body)))
 			if got := strings.TrimSpace(w.Body.String()); w.Code != c.status || got != c.want {

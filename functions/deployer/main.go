@@ -20,6 +20,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/process"
+	"mcpgateway/internal/socket"
 )
 
 const help = `usage: deployer
@@ -78,7 +79,7 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	d.files.Store(files)
 	// Before anybody can ask: no instance starts without rules. Issuers that do not answer at once come later.
 	d.reconcile(context.Background(), firstPatience)
-	listener, err := listen(platform.Deployer.Socket)
+	listener, err := socket.Listen(platform.Deployer.Socket)
 	if err != nil {
 		return err
 	}

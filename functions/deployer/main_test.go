@@ -284,7 +284,7 @@ func TestRunRefuses(t *testing.T) {
 		"missing":         {filepath.Join(s.dir, "none.yaml"), os.Args[0], "none.yaml"},
 		"no shim":         {filepath.Join(s.dir, "platform.yaml"), filepath.Join(s.dir, "none"), "SHIM names another file"},
 		"state in use":    {filepath.Join(s.dir, "platform.yaml"), os.Args[0], "another deployer's"},
-		"socket in use":   {s.platform("socket", "deployer: {state: t, socket: s/deployer.sock}"), os.Args[0], "another deployer serves"},
+		"socket in use":   {s.platform("socket", "deployer: {state: t, socket: s/deployer.sock}"), os.Args[0], "another program serves"},
 		"socket in a way": {s.platform("way", "deployer: {state: u, socket: catalog.yaml}"), os.Args[0], "is no socket"},
 		"broken key":      {s.platform("key", "deployer: {state: v}"), os.Args[0], "instead of 32"},
 	} {
@@ -314,24 +314,6 @@ func (s *site) platform(name, section string) string {
 	}
 	s.write(name+".yaml", strings.Replace(string(text), "deployer: {state: s}", section, 1))
 	return filepath.Join(s.dir, name+".yaml")
-}
-
-func TestListenReplacesAStaleSocket(t *testing.T) {
-	s := newSite(t)
-	path := filepath.Join(s.dir, "x", "y.sock")
-	l, err := listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listen(path); err == nil || !strings.Contains(err.Error(), "another deployer serves") {
-		t.Errorf("a second one got %v", err)
-	}
-	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false) // as a kill leaves it
-	l.Close()
-	if l, err = listen(path); err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
 }
 
 // lockedBuffer is a log that may be read while it is written.

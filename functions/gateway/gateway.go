@@ -23,6 +23,7 @@ type gateway struct {
 	verifier *identity.Verifier
 	servers  *servers
 	limits   *limits
+	tally    tally
 	origins  map[string]bool // Origin values that pages may have
 	hosts    map[string]bool // Host values that requests may have
 	audit    *audit.Log

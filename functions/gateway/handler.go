@@ -29,6 +29,7 @@ func (g *gateway) serveMCP(c *call) error {
 		return err
 	}
 	defer release()
+	defer g.tally.enter(c)()
 	if err := c.read(); err != nil {
 		return err
 	}

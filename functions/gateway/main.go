@@ -29,9 +29,10 @@ import (
 const help = `usage: gateway
 
 Serves /mcp-connect/{id} for every server of the catalog. Configured by the environment:
-  PLATFORM   the platform file (platform.yaml), which names the catalog and the deployer
-  LISTEN     address to serve on (127.0.0.1:8080)
-  PORT       instead of LISTEN: the port, on all addresses
+  PLATFORM       the platform file (platform.yaml), which names the catalog and the deployer
+  LISTEN         address to serve on (127.0.0.1:8080)
+  PORT           instead of LISTEN: the port, on all addresses
+  STATUS_SOCKET  a Unix socket that tells its owner what is under way, as JSON; without it nobody is told
 Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
@@ -70,6 +71,13 @@ func run(log *slog.Logger) error {
 	g, err := newGateway(platform, entries, deploy.NewClient(platform.Deployer.Socket), log)
 	if err != nil {
 		return err
+	}
+	if path := os.Getenv("STATUS_SOCKET"); path != "" {
+		closeTraffic, err := g.serveTraffic(path)
+		if err != nil {
+			return err
+		}
+		defer closeTraffic() //nolint:errcheck // the process ends
 	}
 	address := os.Getenv("LISTEN")
 	if port := os.Getenv("PORT"); port != "" && address == "" {

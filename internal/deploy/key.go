@@ -32,4 +32,8 @@ type Status struct {
 	Key  Key    `json:"key"`
 	ID   string `json:"id"`
 	Hash string `json:"hash"` // of the plan it was started by
+	// Ready says that it got as far as taking calls; before that it starts.
+	Ready bool `json:"ready"`
+	// Memory is what all its processes have in memory, in bytes: pages that they share count for each. 0 is not known.
+	Memory int64 `json:"memory,omitempty"`
 }

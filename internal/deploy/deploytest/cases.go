@@ -32,7 +32,7 @@ func coldThenWarm(b *bench) {
 	if second := b.describe(cold, p.Key()); second.PID != first.PID {
 		b.Error("the server was started twice")
 	}
-	if list := b.list(); len(list) != 1 || list[0].ID != cold.ID || list[0].Hash != p.Hash || list[0].Key.ID() != p.Key().ID() {
+	if list := b.list(); len(list) != 1 || list[0].ID != cold.ID || list[0].Hash != p.Hash || list[0].Key.ID() != p.Key().ID() || !list[0].Ready {
 		b.Errorf("the list is %+v", list)
 	}
 }

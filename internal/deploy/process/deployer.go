@@ -166,8 +166,15 @@ func (d *Deployer) List(context.Context) ([]deploy.Status, error) {
 		return nil, err
 	}
 	statuses := []deploy.Status{}
-	for _, g := range list {
+	supervisors := make([]int, len(list))
+	for i, g := range list {
 		statuses = append(statuses, g.status())
+		var r supervisorRecord
+		_ = readJSON(g.file(fileSupervisor), &r) // none yet, or none any more: its memory is not known
+		supervisors[i] = r.PID
+	}
+	for i, bytes := range resident(supervisors) {
+		statuses[i].Memory = bytes
 	}
 	return statuses, nil
 }

@@ -88,10 +88,13 @@ func createGroup(instances string, r record) (group, *os.File, error) {
 	return g, lock, nil
 }
 
-func (g group) id() string            { return filepath.Base(g.dir) }
-func (g group) file(n string) string  { return filepath.Join(g.dir, n) }
-func (g group) url() string           { return "unix://" + g.file(socketShim) }
-func (g group) status() deploy.Status { return deploy.Status{Key: g.Key, ID: g.id(), Hash: g.Hash} }
+func (g group) id() string           { return filepath.Base(g.dir) }
+func (g group) file(n string) string { return filepath.Join(g.dir, n) }
+func (g group) url() string          { return "unix://" + g.file(socketShim) }
+
+func (g group) status() deploy.Status {
+	return deploy.Status{Key: g.Key, ID: g.id(), Hash: g.Hash, Ready: g.wasReady()}
+}
 
 // alive reports whether the supervisor runs.
 func (g group) alive() bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,14 +77,23 @@ func parseStat(text []byte) (processStat, bool) {
 }
 
 // descendants lists the children of a process, and theirs.
-func descendants(of int) []int {
-	children := map[int][]int{}
+func descendants(of int) []int { return allChildren().descendants(of) }
+
+// children are the processes of the machine by their parents.
+type children map[int][]int
+
+func allChildren() children {
+	c := children{}
 	for _, p := range running() {
-		children[p.parent] = append(children[p.parent], p.pid)
+		c[p.parent] = append(c[p.parent], p.pid)
 	}
-	list := children[of]
+	return c
+}
+
+func (c children) descendants(of int) []int {
+	list := slices.Clone(c[of])
 	for i := 0; i < len(list); i++ {
-		list = append(list, children[list[i]]...)
+		list = append(list, c[list[i]]...)
 	}
 	return list
 }

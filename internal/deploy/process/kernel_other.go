@@ -21,6 +21,9 @@ func bootID() string { return "" }
 // descendants is not known.
 func descendants(int) []int { return nil }
 
+// resident is not known.
+func resident(supervisors []int) []int64 { return make([]int64, len(supervisors)) }
+
 // holdListeners is not known: taken for granted.
 func holdListeners(supervisorRecord, []int) bool { return true }
 

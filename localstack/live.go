@@ -1,0 +1,97 @@
+package localstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"mcpgateway/localstack/table"
+)
+
+// refresh is how often the table looks what the system does.
+const refresh = time.Second
+
+// statusSocket is where the gateway of a state folder says what is under way.
+func statusSocket(state string) string { return filepath.Join(state, "gateway.sock") }
+
+// takeScreen has all that is written go to a terminal with a table, where out is one that can show it.
+func (s *stack) takeScreen() {
+	terminal, ok := s.Out.(*os.File)
+	if s.Plain || !ok || !table.Supported(terminal) {
+		return
+	}
+	s.screen = table.NewScreen(terminal)
+	s.Out = s.screen
+	if log, ok := s.Log.(*os.File); ok && table.Same(log, terminal) {
+		s.Log = s.screen
+	}
+}
+
+// watch shows what the servers do until ctx ends. Where there is no terminal to show it on, it only waits.
+func (s *stack) watch(ctx context.Context) {
+	if s.screen == nil {
+		<-ctx.Done()
+		return
+	}
+	defer s.screen.Close()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT)
+	defer signal.Stop(signals)
+	again := time.NewTicker(refresh)
+	defer again.Stop()
+	look := table.NewLooker(statusSocket(s.State))
+	var rows []table.Row
+	for {
+		note := ""
+		if now, err := look.Look(ctx); err == nil {
+			rows = now
+		} else {
+			note = "(as it was: gateway or deployer does not answer)"
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.screen.Show(func(style table.Style) []string { return table.Lines(rows, note, style) })
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			if sig == syscall.SIGCONT {
+				s.screen.Resume()
+			}
+		case <-again.C:
+		}
+	}
+}
+
+// Status prints once what the servers do of the system that runs on a state folder.
+func Status(ctx context.Context, state string, out io.Writer) error {
+	rows, err := table.NewLooker(statusSocket(state)).Look(ctx)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing runs in %s: start it with mcpgateway run, or name another folder with --state", state)
+	}
+	if err != nil {
+		return err
+	}
+	var style table.Style
+	if terminal, ok := out.(*os.File); ok && table.Supported(terminal) {
+		if width, _, err := term.GetSize(int(terminal.Fd())); err == nil {
+			style = table.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
+		}
+	}
+	for _, line := range table.Lines(rows, "", style) {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
