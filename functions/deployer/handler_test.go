@@ -18,6 +18,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 )
 
 // fakeRunner remembers what it was asked.
@@ -92,8 +93,8 @@ func newDeployer(log io.Writer) (*deployer, *fakeRunner) {
 	own.Instances.PerUser = true
 	broken.Runtime = catalog.Runtime{}
 	runner := &fakeRunner{rules: map[string][]byte{}}
-	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil))}
-	d.files.Store(&files{platform: &catalog.Platform{}, catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
+	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil)), changed: make(chan struct{}, 1)}
+	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
 	return d, runner
 }
 
@@ -153,7 +154,7 @@ func TestEnsurePlansByTheCatalog(t *testing.T) {
 	d, runner := newDeployer(io.Discard)
 	body := `{"server":"own","owner":{"issuer":"https://issuer","subject":"alice"}}`
 	d.handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/ensure", strings.NewReader(body)))
-	server, _ := d.files.Load().catalog.Server("own")
+	server, _ := d.files.Load().Catalog.Server("own")
 	want, err := deploy.MakePlan(*server, nil, deploy.Options{RulesKey: d.public(), Owner: &deploy.Owner{Issuer: "https://issuer", Subject: "alice"}})
 	if err != nil {
 		t.Fatal(err)

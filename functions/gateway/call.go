@@ -19,6 +19,8 @@ import (
 
 // call is one request on its way through the gateway.
 type call struct {
+	*snapshot // that was in force when the request came: it goes by it to its end
+
 	w      http.ResponseWriter
 	r      *http.Request
 	id     string // finds the log lines, here and in the shim
@@ -27,15 +29,17 @@ type call struct {
 	timing timing
 
 	who   identity.Identity // from authenticate on
+	token string            // from authenticate on
 	entry *catalog.Server   // from admit on
 	body  []byte            // from read on; empty for GET and DELETE
 	begun bool              // a part of the answer was sent
 }
 
-func newCall(w http.ResponseWriter, r *http.Request) *call {
+func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}}
+	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header),
+		timing: timing{began: time.Now()}, snapshot: s}
 }
 
 // baseHeaders go out with every answer. Servers share an origin with each other and with the sign-in pages, so nothing

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
@@ -179,7 +180,7 @@ func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance,
 	}
 	defer s.dequeue(id)
 	if first { // who joins a flight wakes nothing
-		if err := limits.wake(c.who); err != nil {
+		if err := limits.wake(c); err != nil {
 			return nil, err
 		}
 	}
@@ -260,6 +261,22 @@ func (s *servers) forget(i *instance) {
 		delete(s.known, i.key)
 	}
 	i.transport.CloseIdleConnections()
+}
+
+// keep forgets the instances of servers that the catalog does not have. Calls under way keep their connections.
+func (s *servers) keep(c *catalog.Catalog) {
+	has := map[string]bool{}
+	for i := range c.Servers {
+		has[c.Servers[i].ID] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, i := range s.known {
+		if !has[key.Server] {
+			delete(s.known, key)
+			i.transport.CloseIdleConnections()
+		}
+	}
 }
 
 // dial prepares the connections to an instance: "unix:///PATH" or an http URL.
