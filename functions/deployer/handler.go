@@ -56,20 +56,28 @@ func (d *deployer) ensure(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	plan, err := d.plan(key)
-	if isUnknown(err) && d.latecomers.lookAgain(r.Context(), time.Now()) {
-		plan, err = d.plan(key)
-	}
-	if err != nil {
-		d.fail(w, err)
-		return
-	}
-	instance, err := d.runner.Ensure(r.Context(), plan)
+	instance, err := d.run(r.Context(), key)
 	if err != nil {
 		d.fail(w, err)
 		return
 	}
 	d.answer(w, http.StatusOK, instance)
+}
+
+// run makes an instance run as the files have it, also where they change while it starts.
+func (d *deployer) run(ctx context.Context, key deploy.Key) (deploy.Instance, error) {
+	plan, err := d.plan(key)
+	if isUnknown(err) && d.latecomers.lookAgain(ctx, time.Now()) {
+		plan, err = d.plan(key)
+	}
+	for err == nil {
+		instance, failed := d.runner.Ensure(ctx, plan)
+		started := plan.Hash
+		if plan, err = d.plan(key); ctx.Err() != nil || err == nil && plan.Hash == started {
+			return instance, failed
+		}
+	}
+	return deploy.Instance{}, err
 }
 
 func (d *deployer) find(w http.ResponseWriter, r *http.Request) {

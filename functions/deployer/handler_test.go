@@ -30,6 +30,7 @@ type fakeRunner struct {
 	up    []deploy.Status
 	rules map[string][]byte
 	gone  context.CancelFunc // called during an Ensure, as a caller who leaves would
+	meant func() error       // called during an Ensure; what it returns becomes of the start
 }
 
 func (f *fakeRunner) note(words ...string) {
@@ -44,6 +45,9 @@ func (f *fakeRunner) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance
 	if f.gone != nil {
 		f.gone()
 		return deploy.Instance{}, context.Canceled
+	}
+	if f.meant != nil {
+		return deploy.Instance{ID: "i", URL: "unix:///s", Cold: true}, f.meant()
 	}
 	return deploy.Instance{ID: "i", URL: "unix:///s", Cold: true}, f.err
 }

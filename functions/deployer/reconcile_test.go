@@ -338,3 +338,39 @@ func TestLooksAreBounded(t *testing.T) {
 		t.Error("waits for who has gone")
 	}
 }
+
+// What starts while the files change is started again as they are now, and whoever waits learns nothing of it.
+func TestFilesThatChangeDuringAStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		id, value string // of the server in the next version
+		err       error  // what becomes of the first start
+		status    int
+		starts    int
+	}{
+		"retired meanwhile":   {"one", "debug", &deploy.StartError{Code: deploy.CodeUnavailable, Message: "stopped"}, http.StatusOK, 2},
+		"about to retire":     {"one", "debug", nil, http.StatusOK, 2},
+		"failed by itself":    {"one", "info", &deploy.StartError{Code: deploy.CodeUnavailable, Message: "stopped"}, http.StatusServiceUnavailable, 1},
+		"removed meanwhile":   {"gone", "info", nil, http.StatusNotFound, 1},
+		"nothing of all that": {"one", "info", nil, http.StatusOK, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.reconciled()
+			starts := 0
+			d.runner.meant = func() error {
+				if starts++; starts > 1 {
+					return nil
+				}
+				next := strings.Replace(testCatalog, "id: one", "id: "+c.id, 1)
+				d.write("catalog.yaml", strings.Replace(strings.Replace(next, "value: info", "value: "+c.value, 1), "[one]", "["+c.id+"]", 1))
+				d.Look()
+				return c.err
+			}
+			w := httptest.NewRecorder()
+			d.handler().ServeHTTP(w, httptest.NewRequest("POST", "/ensure", strings.NewReader(`{"server":"one"}`)))
+			if w.Code != c.status || starts != c.starts {
+				t.Errorf("%d after %d starts, want %d after %d", w.Code, starts, c.status, c.starts)
+			}
+		})
+	}
+}

@@ -38,8 +38,9 @@ func (g *gateway) accept(v *documents.Version) error {
 	if err != nil {
 		return err
 	}
-	g.current.Store(s)
-	g.servers.keep(s.catalog)
+	if old := g.current.Swap(s); old != nil {
+		g.servers.keep(old.catalog, s.catalog)
+	}
 	g.listeners.review(g)
 	return nil
 }

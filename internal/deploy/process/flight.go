@@ -29,8 +29,8 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 			return deploy.Instance{}, ctx.Err()
 		case <-f.landed:
 		}
-		if f.hash != p.Hash && f.err == nil {
-			continue // it was another revision's
+		if f.hash != p.Hash {
+			continue // it was another revision's, and so is what became of it
 		}
 		if f.err != nil {
 			return deploy.Instance{}, f.err
