@@ -28,6 +28,8 @@ type call struct {
 	era    mcp.Era
 	timing timing
 
+	registry bool // it is for the registry API, which has errors of its own form
+
 	who   identity.Identity // from authenticate on
 	token string            // from authenticate on
 	entry *catalog.Server   // from admit on
@@ -67,7 +69,7 @@ func (c *call) key() deploy.Key {
 
 // listener tells, by method and headers only, whether the client just waits for what the server may say.
 func (c *call) listener() bool {
-	return c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+	return !c.registry && c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
 }
 
 // writePatience is how long a client may take to read what one write sends.

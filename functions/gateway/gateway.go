@@ -61,6 +61,10 @@ func (g *gateway) refuse(c *call, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	c.setTiming()
+	if c.registry {
+		e.WriteBody(c.w, registryError(e))
+		return
+	}
 	e.Write(c.w, c.id)
 }
 

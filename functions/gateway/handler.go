@@ -93,8 +93,11 @@ func (g *gateway) forward(c *call) error {
 // a redirect loses a POST's body and a client's token.
 func (g *gateway) route(c *call) error {
 	path := c.r.URL.Path
+	if rest, ok := strings.CutPrefix(c.r.URL.EscapedPath(), "/v0.1/servers"); ok && (rest == "" || rest[0] == '/') {
+		return g.serveRegistry(c, rest) // names in it hold an escaped slash
+	}
 	if c.r.URL.RawPath != "" {
-		return notFound() // no path of ours needs an escape
+		return notFound() // no other path of ours needs an escape
 	}
 	if id, ok := strings.CutPrefix(path, "/mcp-connect/"); ok && catalog.ValidID(id) {
 		c.server = id
@@ -104,6 +107,8 @@ func (g *gateway) route(c *call) error {
 		return g.serveMetadata(c, id)
 	}
 	switch path {
+	case "/.well-known/oauth-protected-resource":
+		return g.serveMetadata(c, catalog.Gateway)
 	case "/healthz":
 		return c.text("ok")
 	case "/readyz":

@@ -3,7 +3,9 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/documents"
@@ -20,11 +22,22 @@ type snapshot struct {
 	verifier *identity.Verifier
 	hosts    map[string]bool // Host values that requests may have
 	origins  map[string]bool // Origin values that pages may have
+
+	listed    []*catalog.Server // all servers by id, as the registry API lists them
+	namespace string            // of their names there
+	since     time.Time         // when it came in force
 }
 
 func newSnapshot(v *documents.Version) (*snapshot, error) {
-	s := &snapshot{platform: v.Platform, catalog: v.Catalog, verifier: v.Verifier}
+	s := &snapshot{platform: v.Platform, catalog: v.Catalog, verifier: v.Verifier, since: time.Now()}
+	for i := range v.Catalog.Servers {
+		s.listed = append(s.listed, &v.Catalog.Servers[i])
+	}
+	slices.SortFunc(s.listed, func(a, b *catalog.Server) int { return strings.Compare(a.ID, b.ID) })
 	var err error
+	if s.namespace, err = namespaceOf(v.Platform.PublicURL); err != nil {
+		return nil, err
+	}
 	if s.policies, err = policy.Compile(v.Catalog.Policies, v.Platform.Issuers); err != nil {
 		return nil, err
 	}
