@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -47,7 +46,8 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+	door := &door{idle: map[net.Conn]bool{}}
+	server := &http.Server{Handler: door.serve(mux), ConnState: door.note, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go holder.Watch(ctx)
 	served := make(chan error, 1)
@@ -57,22 +57,5 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 		return err
 	case <-ctx.Done():
 	}
-	return leave(listener, server, drain, config.Drain)
-}
-
-// linger is how long connections that were made before the address was taken back may still come in.
-const linger = 100 * time.Millisecond
-
-// leave stops without losing a call: first nobody new finds the shim, then listeners are told, then what is under way
-// ends.
-func leave(l *addressListener, server *http.Server, drain context.CancelFunc, patience time.Duration) error {
-	l.withdraw()
-	drain()
-	time.Sleep(linger)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving: %w", err)
-	}
-	return server.Close()
+	return door.leave(listener, server, drain, config.Drain)
 }

@@ -8,9 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 )
 
 // runner runs plans. That is a process deployer; tests have another.
@@ -29,9 +32,12 @@ type runner interface {
 type deployer struct {
 	runner runner
 	key    ed25519.PrivateKey // signs rules
-	path   string             // of the platform file
 	log    *slog.Logger
-	files  atomic.Pointer[files]
+
+	files      atomic.Pointer[documents.Version] // in force, rules and all
+	changed    chan struct{}                     // holds a word when files came in force that nothing was compared with yet
+	publishing sync.Mutex                        // held while rules are written: those of older files never replace newer ones
+	latecomers latecomers
 }
 
 // maxQuestion bounds a question, in bytes: a server's name, an issuer's URL and a subject.
@@ -51,17 +57,28 @@ func (d *deployer) ensure(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	plan, err := d.plan(key)
-	if err != nil {
-		d.fail(w, err)
-		return
-	}
-	instance, err := d.runner.Ensure(r.Context(), plan)
+	instance, err := d.run(r.Context(), key)
 	if err != nil {
 		d.fail(w, err)
 		return
 	}
 	d.answer(w, http.StatusOK, instance)
+}
+
+// run makes an instance run as the files have it, also where they change while it starts.
+func (d *deployer) run(ctx context.Context, key deploy.Key) (deploy.Instance, error) {
+	plan, err := d.plan(key)
+	if isUnknown(err) && d.latecomers.lookAgain(ctx, time.Now()) {
+		plan, err = d.plan(key)
+	}
+	for err == nil {
+		instance, failed := d.runner.Ensure(ctx, plan)
+		started := plan.Hash
+		if plan, err = d.plan(key); ctx.Err() != nil || err == nil && plan.Hash == started {
+			return instance, failed
+		}
+	}
+	return deploy.Instance{}, err
 }
 
 func (d *deployer) find(w http.ResponseWriter, r *http.Request) {
@@ -111,11 +128,11 @@ func (d *deployer) question(w http.ResponseWriter, r *http.Request) (deploy.Key,
 // plan is what the catalog says that a key means. The error is a *deploy.StartError.
 func (d *deployer) plan(key deploy.Key) (deploy.Plan, error) {
 	f := d.files.Load()
-	server, ok := f.catalog.Server(key.Server)
+	server, ok := f.Catalog.Server(key.Server)
 	if !ok || server.Instances.PerUser != (key.Owner != nil) {
 		return deploy.Plan{}, &deploy.StartError{Code: deploy.CodeUnknown, Message: "The catalog has no such server."}
 	}
-	plan, err := deploy.MakePlan(*server, f.catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner})
+	plan, err := deploy.MakePlan(*server, f.Catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner})
 	if err != nil {
 		d.log.Error("no plan", "server", key.Server, "error", err)
 		return plan, &deploy.StartError{Code: deploy.CodeUnavailable, Message: "The server cannot be started as it is configured.",

@@ -18,6 +18,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 )
 
 // fakeRunner remembers what it was asked.
@@ -30,6 +31,7 @@ type fakeRunner struct {
 	rules map[string][]byte
 	needs []deploy.Need      // of the last Prepare
 	gone  context.CancelFunc // called during an Ensure, as a caller who leaves would
+	meant func() error       // called during an Ensure; what it returns becomes of the start
 }
 
 func (f *fakeRunner) note(words ...string) {
@@ -44,6 +46,9 @@ func (f *fakeRunner) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance
 	if f.gone != nil {
 		f.gone()
 		return deploy.Instance{}, context.Canceled
+	}
+	if f.meant != nil {
+		return deploy.Instance{ID: "i", URL: "unix:///s", Cold: true}, f.meant()
 	}
 	return deploy.Instance{ID: "i", URL: "unix:///s", Cold: true}, f.err
 }
@@ -98,8 +103,8 @@ func newDeployer(log io.Writer) (*deployer, *fakeRunner) {
 	own.Instances.PerUser = true
 	broken.Runtime = catalog.Runtime{}
 	runner := &fakeRunner{rules: map[string][]byte{}}
-	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil))}
-	d.files.Store(&files{platform: &catalog.Platform{}, catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
+	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil)), changed: make(chan struct{}, 1)}
+	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
 	return d, runner
 }
 
@@ -159,7 +164,7 @@ func TestEnsurePlansByTheCatalog(t *testing.T) {
 	d, runner := newDeployer(io.Discard)
 	body := `{"server":"own","owner":{"issuer":"https://issuer","subject":"alice"}}`
 	d.handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/ensure", strings.NewReader(body)))
-	server, _ := d.files.Load().catalog.Server("own")
+	server, _ := d.files.Load().Catalog.Server("own")
 	want, err := deploy.MakePlan(*server, nil, deploy.Options{RulesKey: d.public(), Owner: &deploy.Owner{Issuer: "https://issuer", Subject: "alice"}})
 	if err != nil {
 		t.Fatal(err)

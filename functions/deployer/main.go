@@ -20,6 +20,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/process"
+	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
 )
 
@@ -28,8 +29,9 @@ const help = `usage: deployer
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
   PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets
   SHIM       the shim's program (the file "shim" beside this one)
-Logs go to stderr as JSON lines. SIGHUP reads the files again, which happens every half minute too. SIGTERM stops all
-servers; when the deployer is killed instead, they go on, and the next deployer finds them.
+Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
+the version before stays in force. SIGTERM stops all servers; when the deployer is killed instead, they go on, and the
+next deployer finds them.
 `
 
 // supervise is the argument with which the deployer starts itself, once for each instance.
@@ -61,11 +63,12 @@ func main() {
 
 // run wires the deployer and serves until a signal stops it.
 func run(signals <-chan os.Signal, log *slog.Logger) error {
-	files, err := loadFiles(os.Getenv("PLATFORM"), log)
+	files, err := documents.Open(os.Getenv("PLATFORM"), log)
 	if err != nil {
 		return err
 	}
-	platform := files.platform
+	first := files.Current()
+	platform := first.Platform
 	runner, err := newRunner(platform, log)
 	if err != nil {
 		return err
@@ -75,16 +78,18 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("read the key that signs rules: %w", err)
 	}
-	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(seed), log: log, path: os.Getenv("PLATFORM")}
-	d.files.Store(files)
+	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(seed), log: log, changed: make(chan struct{}, 1),
+		latecomers: newLatecomers(files.Look)}
 	// Before anybody can ask: no instance starts without rules. Issuers that do not answer at once come later.
+	d.files.Store(first)
 	d.reconcile(context.Background(), firstPatience)
+	files.Accept = d.accept
 	listener, err := socket.Listen(platform.Deployer.Socket)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "socket", platform.Deployer.Socket, "servers", len(files.catalog.Servers))
-	return serve(d, runner, listener, signals)
+	log.Info("serving", "socket", platform.Deployer.Socket, "servers", len(first.Catalog.Servers))
+	return serve(d, files, runner, listener, signals)
 }
 
 func newRunner(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
@@ -107,15 +112,16 @@ func newRunner(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error)
 
 // serve answers and reconciles until it is told to stop, and then stops every server. Who tells it twice does not want
 // to wait for calls under way.
-func serve(d *deployer, runner *process.Deployer, l net.Listener, signals <-chan os.Signal) error {
+func serve(d *deployer, files *documents.Keeper, runner *process.Deployer, l net.Listener, signals <-chan os.Signal) error {
 	server := &http.Server{Handler: d.handler(), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	again := make(chan struct{}, 1)
-	go d.keepReconciling(ctx, again)
+	again := make(chan os.Signal, 1)
+	go files.Watch(ctx, documents.Every, again)
+	go d.keepReconciling(ctx)
 	for {
 		select {
 		case err := <-served:
@@ -123,7 +129,7 @@ func serve(d *deployer, runner *process.Deployer, l net.Listener, signals <-chan
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
 				select {
-				case again <- struct{}{}:
+				case again <- sig:
 				default: // one is waiting already
 				}
 				continue

@@ -7,86 +7,64 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"reflect"
 	"slices"
 	"time"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/rules"
 )
 
-// How often the files are read again, so that a change of policy is in force within a minute: half of that here, and a
-// second in the shim. While keys of an issuer are missing it is tried more often.
+// How often what runs, and the rules that it has, are compared with the files and with the issuers' keys. While keys of
+// an issuer are missing it is tried more often.
 const (
 	interval        = 30 * time.Second
 	intervalMissing = 5 * time.Second
 )
 
-// How long issuers may take to answer: at the start, when everybody waits for us, and later.
+// How long issuers may take to answer: when everybody waits for us, as at the start and at a change, and otherwise.
 const (
 	firstPatience = time.Second
 	patience      = 10 * time.Second
 )
 
-// files is what the operator wrote, as it was read last.
-type files struct {
-	platform *catalog.Platform
-	catalog  *catalog.Catalog
-	verifier *identity.Verifier // which keeps the issuers' keys
-}
-
-func loadFiles(path string, log *slog.Logger) (*files, error) {
-	if path == "" {
-		return nil, errors.New("PLATFORM is not set: it must name the platform file")
-	}
-	f := &files{}
-	var err error
-	if f.platform, err = catalog.LoadPlatform(path); err != nil {
-		return nil, err
-	}
-	if f.catalog, err = catalog.LoadCatalog(f.platform.Catalog, f.platform); err != nil {
-		return nil, err
-	}
-	f.verifier, err = identity.NewVerifier(identity.Config{Issuers: f.platform.Issuers, Logger: log})
-	return f, err
-}
-
-// keepReconciling reconciles until ctx ends: on a clock, and when asked.
-func (d *deployer) keepReconciling(ctx context.Context, again <-chan struct{}) {
+// keepReconciling reconciles until ctx ends: on a clock, and when files changed.
+func (d *deployer) keepReconciling(ctx context.Context) {
 	pause := intervalMissing
 	for {
+		wait := patience
 		select {
 		case <-ctx.Done():
 			return
-		case <-again:
+		case <-d.changed:
+			wait = firstPatience
 		case <-time.After(pause):
 		}
-		d.reload()
-		if pause = interval; !d.reconcile(ctx, patience) {
+		if pause = interval; !d.reconcile(ctx, wait) {
 			pause = intervalMissing
 		}
 	}
 }
 
-// reload reads the files again. With a mistake in them the old ones stay: servers that run must not end because
-// somebody is typing.
-func (d *deployer) reload() {
-	now, err := loadFiles(d.path, d.log)
-	if err != nil {
-		d.log.Error("files not read again, what was read before stays in force", "error", err)
-		return
+// accept puts files in force: rules first, so that no server starts without, or by those that it had when the files
+// knew it last.
+func (d *deployer) accept(now *documents.Version) error {
+	asking, cancel := context.WithTimeout(context.Background(), firstPatience)
+	defer cancel()
+	issuers := now.Verifier.Snapshot(asking)
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	d.publishAll(context.Background(), now, issuers)
+	if old := d.files.Swap(now); old.Platform.Limits.CallTimeout != now.Platform.Limits.CallTimeout {
+		d.log.Warn("how long the calls of a server that is replaced may take needs a restart to change", "until then", old.Platform.Limits.CallTimeout)
 	}
-	old := d.files.Load()
-	if reflect.DeepEqual(now.platform.Issuers, old.platform.Issuers) {
-		now.verifier = old.verifier
+	select {
+	case d.changed <- struct{}{}:
+	default: // one is waiting already
 	}
-	if now.platform.Deployer != old.platform.Deployer {
-		d.log.Warn("a change of the platform's deployer section needs a restart")
-	}
-	d.files.Store(now)
+	return nil
 }
 
 // reconcile puts the files in force: rules that changed, an end to instances that the catalog does not have, or has in
@@ -95,16 +73,16 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	f := d.files.Load()
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	issuers := f.verifier.Snapshot(asking)
-	for _, s := range f.catalog.Servers {
-		if err := d.publish(ctx, f, s, issuers); err != nil {
-			d.log.Error("rules not changed", "server", s.ID, "error", err)
-		}
+	issuers := f.Verifier.Snapshot(asking)
+	d.publishing.Lock()
+	if d.files.Load() == f { // else newer ones were published meanwhile, and there is a word of it on changed
+		d.publishAll(ctx, f, issuers)
 	}
+	d.publishing.Unlock()
 	if err := d.prune(ctx); err != nil {
 		d.log.Error("instances not compared with the catalog", "error", err)
 	}
-	if err := d.runner.Prepare(ctx, needs(f.catalog)); err != nil {
+	if err := d.runner.Prepare(ctx, needs(f.Catalog)); err != nil {
 		d.log.Error("packages not compared with the catalog", "error", err)
 	}
 	return !slices.ContainsFunc(issuers, func(i identity.Issuer) bool { return i.Keys == nil })
@@ -121,14 +99,23 @@ func needs(c *catalog.Catalog) []deploy.Need {
 	return list
 }
 
+// publishAll puts the rules of all servers in force. The caller holds publishing.
+func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers []identity.Issuer) {
+	for _, s := range f.Catalog.Servers {
+		if err := d.publish(ctx, f, s, issuers); err != nil {
+			d.log.Error("rules not changed", "server", s.ID, "error", err)
+		}
+	}
+}
+
 // publish puts a server's rules in force if they differ from those that are.
-func (d *deployer) publish(ctx context.Context, f *files, s catalog.Server, issuers []identity.Issuer) error {
+func (d *deployer) publish(ctx context.Context, f *documents.Version, s catalog.Server, issuers []identity.Issuer) error {
 	before, err := d.published(s.ID)
 	if err != nil {
 		// Not ours, or of an older form: whatever it says, ours is in force from now on.
 		d.log.Warn("rules replaced that cannot be read", "server", s.ID, "error", err)
 	}
-	now := deploy.MakeRules(s, f.catalog, f.platform, keepKeys(issuers, before.Issuers), before.Version)
+	now := deploy.MakeRules(s, f.Catalog, f.Platform, keepKeys(issuers, before.Issuers), before.Version)
 	if same(now, before) {
 		return nil
 	}

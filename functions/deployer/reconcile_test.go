@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 	"mcpgateway/internal/rules"
 )
 
@@ -31,6 +34,7 @@ policies:
 type desk struct {
 	t *testing.T
 	*deployer
+	*documents.Keeper
 	runner *fakeRunner
 	dir    string
 	issuer *httptest.Server
@@ -42,7 +46,6 @@ func newDesk(t *testing.T) *desk {
 	d.write("platform.yaml", fmt.Sprintf("apiVersion: v1\npublicURL: http://127.0.0.1:8080\nissuers: [{url: %q, audiences: [\"{resource}\"], default: true}]\n", d.issuer.URL))
 	d.write("catalog.yaml", testCatalog)
 	d.deployer, d.runner = newDeployer(&d.log)
-	d.path = filepath.Join(d.dir, "platform.yaml")
 	d.load()
 	return d
 }
@@ -71,11 +74,13 @@ func (d *desk) write(name, text string) {
 // load reads the files as a deployer that starts does.
 func (d *desk) load() {
 	d.t.Helper()
-	f, err := loadFiles(d.path, d.deployer.log)
-	if err != nil {
+	var err error
+	if d.Keeper, err = documents.Open(filepath.Join(d.dir, "platform.yaml"), d.deployer.log); err != nil {
 		d.t.Fatal(err)
 	}
-	d.files.Store(f)
+	d.Accept = d.accept
+	d.latecomers = newLatecomers(d.Look)
+	d.files.Store(d.Current())
 }
 
 // inForce are the rules of a server.
@@ -103,6 +108,16 @@ func (d *desk) expect(want ...string) {
 	}
 }
 
+// taken reads the files again, and compares what the runner was asked by that.
+func (d *desk) taken(want ...string) {
+	d.t.Helper()
+	d.runner.asked = nil
+	d.Look()
+	if diff := cmp.Diff(want, d.runner.asked); diff != "" {
+		d.t.Errorf("the runner was asked (-want +got):\n%s\n%s", diff, &d.log)
+	}
+}
+
 func TestRulesAreWrittenWhenTheyChange(t *testing.T) {
 	d := newDesk(t)
 	began := time.Now().UnixMilli()
@@ -117,8 +132,8 @@ func TestRulesAreWrittenWhenTheyChange(t *testing.T) {
 	}
 	d.write("catalog.yaml", strings.Replace(testCatalog, "anyone: true", "groups: [engineers]", 1))
 	d.expect()
-	d.reload()
-	d.expect("rules one")
+	d.taken("rules one") // before anybody can ask by the new files
+	d.expect()
 	if now := d.inForce("one"); now.Version <= one.Version || now.Policies[0].Allow.Anyone {
 		t.Errorf("in force is %+v after %+v", now, one)
 	}
@@ -164,8 +179,7 @@ func TestKeysOutliveTheirIssuer(t *testing.T) {
 		t.Errorf("without the issuer, asked %v, known %v", asked, known)
 	}
 	d.write("catalog.yaml", strings.Replace(testCatalog, "anyone: true", "groups: [engineers]", 1))
-	d.reload()
-	d.expect("rules one")
+	d.taken("rules one")
 	if now := d.inForce("one"); string(now.Issuers[0].Keys) != string(before.Issuers[0].Keys) {
 		t.Errorf("the keys are %s after %s", now.Issuers[0].Keys, before.Issuers[0].Keys)
 	}
@@ -189,15 +203,15 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	d.expect("remove two")
 	d.runner.up = d.runner.up[:2]
 	d.write("catalog.yaml", strings.Replace(testCatalog, "value: info", "value: debug", 1))
-	d.reload()
+	d.Look()
 	changed, err := d.plan(deploy.Key{Server: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.expect("retire one but " + changed.Hash)
 	d.write("catalog.yaml", strings.Replace(testCatalog, "id: two", "id: three", 1))
-	d.reload()
-	d.expect("rules three", "remove two")
+	d.taken("rules three")
+	d.expect("remove two")
 }
 
 func TestPackagesArePreparedAsTheCatalogSays(t *testing.T) {
@@ -210,7 +224,7 @@ func TestPackagesArePreparedAsTheCatalogSays(t *testing.T) {
   - {id: four, runtime: {uvx: {package: "c==1.2"}}}
 policies:`
 	d.write("catalog.yaml", strings.Replace(testCatalog, "policies:", more, 1))
-	d.reload()
+	d.Look()
 	d.reconciled()
 	want := []deploy.Need{
 		{Server: "three", Package: deploy.Package{Registry: "npm", Name: "@a/b@1.2.3"}},
@@ -231,13 +245,13 @@ func TestMistakesChangeNothing(t *testing.T) {
 	d.runner.up = []deploy.Status{{Key: plan.Key(), Hash: plan.Hash}}
 	for _, text := range []string{"", "servers: [", strings.Replace(testCatalog, "env:", "enw:", 1)} {
 		d.write("catalog.yaml", text)
-		d.reload()
+		d.Look()
 		d.expect()
 	}
 	if err := os.Remove(filepath.Join(d.dir, "platform.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	d.reload()
+	d.Look()
 	d.expect()
 	if n := strings.Count(d.log.String(), "stays in force"); n != 4 {
 		t.Errorf("%d of 4 mistakes are logged:\n%s", n, &d.log)
@@ -246,25 +260,138 @@ func TestMistakesChangeNothing(t *testing.T) {
 
 func TestReloadOfThePlatform(t *testing.T) {
 	d := newDesk(t)
-	verifier := d.files.Load().verifier
-	d.reload()
-	if d.files.Load().verifier != verifier {
+	verifier := d.files.Load().Verifier
+	d.Look()
+	if d.files.Load().Verifier != verifier {
 		t.Error("the issuers' keys are forgotten though nothing changed")
 	}
-	text, err := os.ReadFile(d.path)
+	text, err := os.ReadFile(filepath.Join(d.dir, "platform.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.write("platform.yaml", string(text)+"deployer: {state: elsewhere}\n")
-	d.reload()
+	d.Look()
 	if !strings.Contains(d.log.String(), "needs a restart") {
 		t.Errorf("no word on the deployer section:\n%s", &d.log)
 	}
 	other := newIssuer(t)
 	d.write("platform.yaml", strings.Replace(string(text), d.issuer.URL, other.URL, 1))
-	d.reload()
+	d.Look()
 	d.reconciled()
 	if got := d.inForce("one"); got.Issuers[0].URL != other.URL || got.Issuers[0].Keys == nil {
 		t.Errorf("the issuers are %+v", got.Issuers)
+	}
+}
+
+// A reconciliation by older files that waits for an issuer must not undo what newer ones say.
+func TestOlderFilesNeverReplaceNewer(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	answer, asked := make(chan struct{}), make(chan struct{}, 10)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked <- struct{}{}; <-answer }))
+	defer other.Close()
+	good, err := os.ReadFile(filepath.Join(d.dir, "platform.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("platform.yaml", strings.Replace(string(good), d.issuer.URL, other.URL, 1))
+	d.Look() // an issuer that hangs does not keep a change from being in force
+	<-asked
+	reconciled := make(chan bool)
+	go func() { reconciled <- d.reconcile(context.Background(), 30*time.Second) }()
+	time.Sleep(50 * time.Millisecond) // it waits for the issuer
+	d.write("platform.yaml", string(good))
+	d.Look()
+	close(answer)
+	if <-reconciled {
+		t.Error("the reconciliation did not wait for the issuer: this test proves nothing")
+	}
+	if got := d.inForce("one").Issuers[0].URL; got != d.issuer.URL {
+		t.Errorf("in force is %s again", got)
+	}
+}
+
+// What the gateway offers already, since it looked a moment before, is read and not refused.
+func TestNewNamesAreLookedFor(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	ensure := func(server string) int {
+		w := httptest.NewRecorder()
+		d.handler().ServeHTTP(w, httptest.NewRequest("POST", "/ensure", strings.NewReader(`{"server":"`+server+`"}`)))
+		return w.Code
+	}
+	for _, id := range []string{"three", "four"} { // the second within the pause
+		d.write("catalog.yaml", strings.Replace(testCatalog, "id: two", "id: "+id, 1))
+		d.runner.asked = nil
+		if code := ensure(id); code != http.StatusOK {
+			t.Errorf("%s: %d", id, code)
+		}
+		if diff := cmp.Diff([]string{"rules " + id, "ensure " + id}, d.runner.asked); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if code := ensure("two"); code != http.StatusNotFound {
+		t.Errorf("what is gone: %d", code)
+	}
+}
+
+// However many ask for what there is not, the files are read a few times.
+func TestLooksAreBounded(t *testing.T) {
+	var looks atomic.Int32
+	l := newLatecomers(func() { looks.Add(1) })
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			if !l.lookAgain(context.Background(), time.Now()) {
+				t.Error("did not look")
+			}
+		})
+	}
+	all.Wait()
+	if n, most := int(looks.Load()), int(time.Since(began)/lookPause)+2; n < 1 || n > most {
+		t.Errorf("%d looks, at most %d", n, most)
+	}
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	l.last = time.Now().Add(time.Hour)
+	if l.lookAgain(gone, l.last.Add(time.Hour)) {
+		t.Error("waits for who has gone")
+	}
+}
+
+// What starts while the files change is started again as they are now, and whoever waits learns nothing of it.
+func TestFilesThatChangeDuringAStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		id, value string // of the server in the next version
+		err       error  // what becomes of the first start
+		status    int
+		starts    int
+	}{
+		"retired meanwhile":   {"one", "debug", &deploy.StartError{Code: deploy.CodeUnavailable, Message: "stopped"}, http.StatusOK, 2},
+		"about to retire":     {"one", "debug", nil, http.StatusOK, 2},
+		"failed by itself":    {"one", "info", &deploy.StartError{Code: deploy.CodeUnavailable, Message: "stopped"}, http.StatusServiceUnavailable, 1},
+		"removed meanwhile":   {"gone", "info", nil, http.StatusNotFound, 1},
+		"nothing of all that": {"one", "info", nil, http.StatusOK, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.reconciled()
+			starts := 0
+			d.runner.meant = func() error {
+				if starts++; starts > 1 {
+					return nil
+				}
+				next := strings.Replace(testCatalog, "id: one", "id: "+c.id, 1)
+				d.write("catalog.yaml", strings.Replace(strings.Replace(next, "value: info", "value: "+c.value, 1), "[one]", "["+c.id+"]", 1))
+				d.Look()
+				return c.err
+			}
+			w := httptest.NewRecorder()
+			d.handler().ServeHTTP(w, httptest.NewRequest("POST", "/ensure", strings.NewReader(`{"server":"one"}`)))
+			if w.Code != c.status || starts != c.starts {
+				t.Errorf("%d after %d starts, want %d after %d", w.Code, starts, c.status, c.starts)
+			}
+		})
 	}
 }

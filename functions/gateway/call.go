@@ -19,6 +19,8 @@ import (
 
 // call is one request on its way through the gateway.
 type call struct {
+	*snapshot // that was in force when the request came: it goes by it to its end
+
 	w      http.ResponseWriter
 	r      *http.Request
 	id     string // finds the log lines, here and in the shim
@@ -26,16 +28,20 @@ type call struct {
 	era    mcp.Era
 	timing timing
 
+	registry bool // it is for the registry API, which has errors of its own form
+
 	who   identity.Identity // from authenticate on
+	token string            // from authenticate on
 	entry *catalog.Server   // from admit on
 	body  []byte            // from read on; empty for GET and DELETE
 	begun bool              // a part of the answer was sent
 }
 
-func newCall(w http.ResponseWriter, r *http.Request) *call {
+func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}}
+	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header),
+		timing: timing{began: time.Now()}, snapshot: s}
 }
 
 // baseHeaders go out with every answer. Servers share an origin with each other and with the sign-in pages, so nothing
@@ -63,7 +69,7 @@ func (c *call) key() deploy.Key {
 
 // listener tells, by method and headers only, whether the client just waits for what the server may say.
 func (c *call) listener() bool {
-	return c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+	return !c.registry && c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
 }
 
 // writePatience is how long a client may take to read what one write sends.

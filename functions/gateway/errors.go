@@ -26,7 +26,7 @@ func unauthenticated(resource string, err error) error {
 
 func notFound() error {
 	return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest,
-		Message: "Nothing is here; servers are at /mcp-connect/{id}"}
+		Message: "Nothing is here; servers are at /mcp-connect/{id}, and listed at /v0.1/servers"}
 }
 
 func unavailable(message string, cause error) error {

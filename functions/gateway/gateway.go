@@ -6,28 +6,22 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/audit"
-	"mcpgateway/internal/catalog"
-	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
-	"mcpgateway/internal/policy"
 )
 
 // gateway is the handler with what it needs.
 type gateway struct {
-	platform *catalog.Platform
-	catalog  *catalog.Catalog
-	policies *policy.Set
-	verifier *identity.Verifier
-	servers  *servers
-	limits   *limits
-	tally    tally
-	origins  map[string]bool // Origin values that pages may have
-	hosts    map[string]bool // Host values that requests may have
-	audit    *audit.Log
-	log      *slog.Logger
+	current   atomic.Pointer[snapshot] // a request takes it once
+	servers   *servers
+	limits    *limits
+	listeners *listeners
+	tally     tally
+	audit     *audit.Log
+	log       *slog.Logger
 
 	keepAlive time.Duration // between comments on a silent stream
 	poll      time.Duration // how often a listener of a sleeping server looks whether it woke
@@ -44,7 +38,7 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := newCall(w, r)
+	c := newCall(w, r, g.current.Load())
 	defer g.recover(c)
 	c.baseHeaders()
 	if err := g.route(c); err != nil {
@@ -68,6 +62,10 @@ func (g *gateway) refuse(c *call, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	c.setTiming()
+	if c.registry {
+		e.WriteBody(c.w, registryError(e))
+		return
+	}
 	e.Write(c.w, c.id)
 }
 
@@ -101,7 +99,7 @@ func (g *gateway) recover(c *call) {
 
 // ready says whether calls can be served: the keys of one issuer are known, or can be had.
 func (g *gateway) ready(c *call) error {
-	for _, i := range g.verifier.Snapshot(c.r.Context()) {
+	for _, i := range c.verifier.Snapshot(c.r.Context()) {
 		if i.Keys != nil {
 			return c.text("ready")
 		}

@@ -12,7 +12,7 @@ import (
 
 // serveMCP is the path of every MCP request: authenticate, admit, ensure, stream.
 func (g *gateway) serveMCP(c *call) error {
-	if err := g.checkOrigin(c); err != nil {
+	if err := c.checkOrigin(); err != nil {
 		return err // evil pages first: no answer of ours is for them
 	}
 	if c.r.Method == http.MethodOptions {
@@ -43,27 +43,27 @@ func (g *gateway) serveMCP(c *call) error {
 // which servers exist.
 func (g *gateway) authenticate(c *call) error {
 	defer c.timing.measure("auth")()
-	resource := g.platform.ResourceAt(strings.ToLower(c.r.Host), c.server)
+	resource := c.platform.ResourceAt(strings.ToLower(c.r.Host), c.server)
 	token, ok := identity.Bearer(c.r.Header)
 	if !ok {
 		return unauthenticated(resource, nil)
 	}
-	who, err := g.verifier.Verify(c.r.Context(), token, g.platform.Resources(c.server))
+	who, err := c.verifier.Verify(c.r.Context(), token, c.platform.Resources(c.server))
 	switch {
 	case errors.Is(err, identity.ErrUnavailable):
 		return unavailable("The identity provider cannot be reached, so tokens cannot be checked; try again", err)
 	case err != nil:
 		return unauthenticated(resource, err)
 	}
-	c.who = who
+	c.who, c.token = who, token
 	return nil
 }
 
 // admit decides whether any request of the caller could be allowed. Unknown and not admitted are the same answer.
 func (g *gateway) admit(c *call) error {
 	defer c.timing.measure("admit")()
-	entry, known := g.catalog.Server(c.server)
-	if !g.policies.Admits(c.who, c.server) || !known {
+	entry, known := c.catalog.Server(c.server)
+	if !c.policies.Admits(c.who, c.server) || !known {
 		return mcp.NotAdmitted(nil)
 	}
 	c.entry = entry
@@ -72,7 +72,7 @@ func (g *gateway) admit(c *call) error {
 
 // forward sends the call to the server, which wakes it where it sleeps, and streams the answer.
 func (g *gateway) forward(c *call) error {
-	ctx, cancel := c.lifetime(g.platform.Limits.CallTimeout)
+	ctx, cancel := c.lifetime(c.platform.Limits.CallTimeout)
 	defer cancel()
 	resp, err := g.servers.ask(ctx, c)
 	if err != nil {
@@ -94,8 +94,11 @@ func (g *gateway) forward(c *call) error {
 // a redirect loses a POST's body and a client's token.
 func (g *gateway) route(c *call) error {
 	path := c.r.URL.Path
+	if rest, ok := strings.CutPrefix(c.r.URL.EscapedPath(), "/v0.1/servers"); ok && (rest == "" || rest[0] == '/') {
+		return g.serveRegistry(c, rest) // names in it hold an escaped slash
+	}
 	if c.r.URL.RawPath != "" {
-		return notFound() // no path of ours needs an escape
+		return notFound() // no other path of ours needs an escape
 	}
 	if id, ok := strings.CutPrefix(path, "/mcp-connect/"); ok && catalog.ValidID(id) {
 		c.server = id
@@ -105,6 +108,8 @@ func (g *gateway) route(c *call) error {
 		return g.serveMetadata(c, id)
 	}
 	switch path {
+	case "/.well-known/oauth-protected-resource":
+		return g.serveMetadata(c, catalog.Gateway)
 	case "/healthz":
 		return c.text("ok")
 	case "/readyz":

@@ -146,7 +146,7 @@ func TestWhatWakes(t *testing.T) {
 func TestOneFlight(t *testing.T) {
 	r := newRig(t, answerJSON)
 	r.deployer.delay = 100 * time.Millisecond
-	r.gateway.limits.most.WakesPerMinute = 1
+	r.version.Platform.Limits.WakesPerMinute = 1
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
@@ -267,7 +267,7 @@ func TestMetadata(t *testing.T) {
 func TestLimits(t *testing.T) {
 	hold := make(chan struct{})
 	r := newRig(t, func(w http.ResponseWriter, req *http.Request) { <-hold; answerJSON(w, req) })
-	r.gateway.limits.most.InFlight = 2
+	r.version.Platform.Limits.InFlight = 2
 	var under sync.WaitGroup
 	for range 2 {
 		under.Go(func() { _, _ = r.do(t, r.request(t, "POST", "github", echo)) })
@@ -287,7 +287,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%d calls are still counted", n)
 	}
 	r.gateway.limits.usage = map[who]*usage{}
-	r.gateway.limits.most.CallsPerSecond, r.gateway.limits.most.Burst = 1, 3
+	r.version.Platform.Limits.CallsPerSecond, r.version.Platform.Limits.Burst = 1, 3
 	var refused int
 	for range 10 {
 		if resp, _ := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode == 429 {

@@ -25,12 +25,14 @@ type listening struct {
 	lastID []byte // of the last event with an id: where the next leg goes on
 }
 
-// listen serves a listening stream until the client leaves, its token expires, or the server ends it. A stream of the
-// modern era wakes the server once, to be acknowledged (MCP 2026-07-28, subscriptions); one of the legacy era never.
+// listen serves a listening stream until the client leaves, its token expires, the documents say that the client may
+// listen no more, or the server ends it. A stream of the modern era wakes the server once, to be acknowledged
+// (MCP 2026-07-28, subscriptions); one of the legacy era never.
 func (g *gateway) listen(c *call) error {
 	ctx, cancel := context.WithDeadline(c.r.Context(), c.who.Expiry)
 	defer cancel()
 	defer context.AfterFunc(g.leaving, cancel)()
+	defer g.listeners.add(g, c, cancel)()
 	resp, err := g.servers.ask(ctx, c)
 	if resp == nil && err == nil && c.r.Method == http.MethodPost {
 		resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)

@@ -20,10 +20,8 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
-	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
-	"mcpgateway/internal/identity"
-	"mcpgateway/internal/policy"
+	"mcpgateway/internal/documents"
 )
 
 const help = `usage: gateway
@@ -33,7 +31,8 @@ Serves /mcp-connect/{id} for every server of the catalog. Configured by the envi
   LISTEN         address to serve on (127.0.0.1:8080)
   PORT           instead of LISTEN: the port, on all addresses
   STATUS_SOCKET  a Unix socket that tells its owner what is under way, as JSON; without it nobody is told
-Logs go to stderr and audit records to stdout, as JSON lines.
+The platform file and the catalog are read again when they change, and at once at SIGHUP; with a mistake in them the
+version before stays in force. Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
 func main() {
@@ -56,19 +55,12 @@ func main() {
 }
 
 func run(log *slog.Logger) error {
-	path := os.Getenv("PLATFORM")
-	if path == "" {
-		return errors.New("PLATFORM is not set: it must name the platform file")
-	}
-	platform, err := catalog.LoadPlatform(path)
+	files, err := documents.Open(os.Getenv("PLATFORM"), log)
 	if err != nil {
 		return err
 	}
-	entries, err := catalog.LoadCatalog(platform.Catalog, platform)
-	if err != nil {
-		return err
-	}
-	g, err := newGateway(platform, entries, deploy.NewClient(platform.Deployer.Socket), log)
+	first := files.Current()
+	g, err := newGateway(first, deploy.NewClient(first.Platform.Deployer.Socket), log)
 	if err != nil {
 		return err
 	}
@@ -79,6 +71,7 @@ func run(log *slog.Logger) error {
 		}
 		defer closeTraffic() //nolint:errcheck // the process ends
 	}
+	files.Accept = g.accept
 	address := os.Getenv("LISTEN")
 	if port := os.Getenv("PORT"); port != "" && address == "" {
 		address = ":" + port
@@ -91,27 +84,18 @@ func run(log *slog.Logger) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go files.Watch(ctx, documents.Every, hangup)
 	return serve(ctx, listener, g)
 }
 
 // newGateway wires the handler.
-func newGateway(p *catalog.Platform, c *catalog.Catalog, d deployer, log *slog.Logger) (*gateway, error) {
-	verifier, err := identity.NewVerifier(identity.Config{Issuers: p.Issuers, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	policies, err := policy.Compile(c.Policies, p.Issuers)
-	if err != nil {
-		return nil, err
-	}
-	hosts, origins, err := allowed(p)
-	if err != nil {
-		return nil, err
-	}
-	leaving, leave := context.WithCancel(context.Background())
-	return &gateway{platform: p, catalog: c, policies: policies, verifier: verifier, servers: newServers(d, log),
-		limits: newLimits(p.Limits), hosts: hosts, origins: origins, audit: audit.NewLog(os.Stdout), log: log,
-		keepAlive: keepAlive, poll: poll, leaving: leaving, leave: leave}, nil
+func newGateway(v *documents.Version, d deployer, log *slog.Logger) (*gateway, error) {
+	g := &gateway{servers: newServers(d, log), limits: newLimits(), listeners: &listeners{open: map[*call]func(){}},
+		audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
+	g.leaving, g.leave = context.WithCancel(context.Background())
+	return g, g.accept(v)
 }
 
 // newServer sets the bounds of what a client may cost before its request is there.

@@ -15,10 +15,10 @@ type metadata struct {
 	BearerMethods        []string `json:"bearer_methods_supported"`
 }
 
-// serveMetadata tells any client where to sign in for a server. It is served for every well-formed id, known or not,
+// serveMetadata tells any client where to sign in for a server, or for the gateway's list of servers. It is served for every well-formed id, known or not,
 // so that it tells nobody which servers exist; every page may read it.
 func (g *gateway) serveMetadata(c *call, id string) error {
-	if !g.hosts[strings.ToLower(c.r.Host)] {
+	if !c.hosts[strings.ToLower(c.r.Host)] {
 		return foreign("Host", nil)
 	}
 	h := c.w.Header()
@@ -34,8 +34,8 @@ func (g *gateway) serveMetadata(c *call, id string) error {
 	default:
 		return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest, Message: "Use GET", Header: http.Header{"Allow": {"GET"}}}
 	}
-	m := metadata{Resource: g.platform.ResourceAt(strings.ToLower(c.r.Host), id), BearerMethods: []string{"header"}}
-	for _, i := range g.platform.Issuers {
+	m := metadata{Resource: c.platform.ResourceAt(strings.ToLower(c.r.Host), id), BearerMethods: []string{"header"}}
+	for _, i := range c.platform.Issuers {
 		m.AuthorizationServers = append(m.AuthorizationServers, i.URL)
 	}
 	h.Set("Content-Type", "application/json")

@@ -28,15 +28,15 @@ func allowed(p *catalog.Platform) (hosts, origins map[string]bool, err error) {
 }
 
 // checkOrigin refuses requests that a page of somebody else makes through its visitor's browser.
-func (g *gateway) checkOrigin(c *call) error {
-	if !g.hosts[strings.ToLower(c.r.Host)] {
+func (c *call) checkOrigin() error {
+	if !c.hosts[strings.ToLower(c.r.Host)] {
 		return foreign("Host", errors.New("host "+c.r.Host))
 	}
 	origins := c.r.Header["Origin"]
 	if len(origins) == 0 {
 		return nil // not a browser
 	}
-	if len(origins) > 1 || !g.origins[strings.ToLower(origins[0])] {
+	if len(origins) > 1 || !c.origins[strings.ToLower(origins[0])] {
 		return foreign("Origin", errors.New("origin "+strings.Join(origins, " ")))
 	}
 	h := c.w.Header()

@@ -20,6 +20,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/policy"
@@ -31,6 +32,7 @@ const public = "https://gateway.test"
 type rig struct {
 	*httptest.Server
 	gateway  *gateway
+	version  *documents.Version // in force at first
 	issuer   *identitytest.Issuer
 	partner  *identitytest.Issuer
 	deployer *fakeDeployer
@@ -152,7 +154,11 @@ func newRig(t *testing.T, shim http.HandlerFunc) *rig {
 	entries := &catalog.Catalog{Servers: []catalog.Server{entry("github"), entry("secret"), entry("mine")},
 		Policies: []policy.Policy{{Name: "all", Allow: &policy.Subjects{Groups: []string{"engineering"}}, Servers: []string{"github", "mine"}}}}
 	entries.Servers[2].Instances.PerUser = true
-	if r.gateway, err = newGateway(platform, entries, r.deployer, slog.New(slog.DiscardHandler)); err != nil {
+	r.version, err = documents.New(platform, entries, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.gateway, err = newGateway(r.version, r.deployer, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	r.gateway.audit = audit.NewLog(r.audit)

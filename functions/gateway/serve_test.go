@@ -39,7 +39,7 @@ func TestTimeoutsDoNotEndCalls(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		l := pipeListener{make(chan net.Conn), ctx}
 		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c := newCall(w, r)
+			c := newCall(w, r, nil)
 			if err := c.read(); err != nil {
 				t.Error(err)
 			}
@@ -82,7 +82,7 @@ func TestSlowBody(t *testing.T) {
 		l := pipeListener{make(chan net.Conn), ctx}
 		got := make(chan error, 1)
 		server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c := newCall(w, r)
+			c := newCall(w, r, nil)
 			got <- c.read()
 		}), nil)
 		served := make(chan error, 1)

@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
@@ -121,18 +123,22 @@ func (s *servers) ask(ctx context.Context, c *call) (*http.Response, error) {
 
 // wakeAndAsk makes the caller's instance run and sends it the call.
 func (s *servers) wakeAndAsk(ctx context.Context, c *call, limits *limits) (*http.Response, error) {
-	woken, err := s.wake(ctx, c, limits)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := woken.send(ctx, c)
-	if err != nil {
+	for again := false; ; again = true {
+		woken, err := s.wake(ctx, c, limits)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := woken.send(ctx, c)
+		if err == nil {
+			return resp, nil
+		}
 		if nothingSent(err) {
 			s.forget(woken)
 		}
-		return nil, c.brokeOff(err)
+		if again || !nothingSent(err) { // the first may have been replaced in the moment in which it was ready
+			return nil, c.brokeOff(err)
+		}
 	}
-	return resp, nil
 }
 
 // find returns the caller's instance if it runs, nil if it sleeps.
@@ -179,7 +185,7 @@ func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance,
 	}
 	defer s.dequeue(id)
 	if first { // who joins a flight wakes nothing
-		if err := limits.wake(c.who); err != nil {
+		if err := limits.wake(c); err != nil {
 			return nil, err
 		}
 	}
@@ -260,6 +266,26 @@ func (s *servers) forget(i *instance) {
 		delete(s.known, i.key)
 	}
 	i.transport.CloseIdleConnections()
+}
+
+// keep forgets the instances of servers that a new catalog does not have, or has in another shape: their shims are about
+// to leave. Calls under way keep their connections.
+func (s *servers) keep(old, now *catalog.Catalog) {
+	before, same := map[string]*catalog.Server{}, map[string]bool{}
+	for i := range old.Servers {
+		before[old.Servers[i].ID] = &old.Servers[i]
+	}
+	for i := range now.Servers {
+		same[now.Servers[i].ID] = reflect.DeepEqual(before[now.Servers[i].ID], &now.Servers[i])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, i := range s.known {
+		if !same[key.Server] {
+			delete(s.known, key)
+			i.transport.CloseIdleConnections()
+		}
+	}
 }
 
 // dial prepares the connections to an instance: "unix:///PATH" or an http URL.

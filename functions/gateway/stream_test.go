@@ -360,7 +360,7 @@ func TestTooManyStreams(t *testing.T) {
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	var open atomic.Int32
 	r := newRig(t, answerJSON)
-	r.gateway.catalog.Servers[0].Scale.Idle = catalog.Duration(400 * time.Millisecond)
+	r.version.Catalog.Servers[0].Scale.Idle = catalog.Duration(400 * time.Millisecond)
 	r.deployer.connState = func(_ net.Conn, s http.ConnState) {
 		switch s {
 		case http.StateNew:

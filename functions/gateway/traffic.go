@@ -38,8 +38,9 @@ func (t *tally) enter(c *call) (leave func()) {
 // traffic is what is under way now, server by server.
 func (g *gateway) traffic() traffic.Status {
 	waiting := g.servers.waitingFor()
-	s := traffic.Status{Deployer: g.platform.Deployer.Socket, Servers: []traffic.Server{}}
-	for _, entry := range g.catalog.Servers {
+	now := g.current.Load()
+	s := traffic.Status{Deployer: now.platform.Deployer.Socket, Servers: []traffic.Server{}}
+	for _, entry := range now.catalog.Servers {
 		one := traffic.Server{ID: entry.ID, PerUser: entry.Instances.PerUser, Waiting: waiting[entry.ID]}
 		if counted, ok := g.tally.servers.Load(entry.ID); ok {
 			n := counted.(*counts)

@@ -57,7 +57,7 @@ func TestTraffic(t *testing.T) {
 		<-release
 		answerJSON(w, req)
 	})
-	r.gateway.platform.Deployer.Socket = "/deployer.sock"
+	r.gateway.current.Load().platform.Deployer.Socket = "/deployer.sock"
 	path := filepath.Join(r.deployer.dir, "status")
 	stop, err := r.gateway.serveTraffic(path)
 	if err != nil {

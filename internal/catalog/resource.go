@@ -2,14 +2,24 @@ package catalog
 
 import "strings"
 
-// Resource is the URL under which a server is offered: the value of "{resource}" in audiences (RFC 8707) and of
-// "resource" in the protected resource metadata (RFC 9728).
-func (p *Platform) Resource(server string) string { return p.PublicURL + "/mcp-connect/" + server }
+// Resource is the URL under which a server is offered, or where server is Gateway the gateway itself: the value of
+// "{resource}" in audiences (RFC 8707) and of "resource" in the protected resource metadata (RFC 9728).
+func (p *Platform) Resource(server string) string { return p.PublicURL + resourcePath(server) }
+
+// Gateway stands in the place of a server's id for the gateway itself, which has its list of servers to offer.
+const Gateway = ""
+
+func resourcePath(server string) string {
+	if server == Gateway {
+		return ""
+	}
+	return "/mcp-connect/" + server
+}
 
 // ResourceAt is the URL of a server at one of the gateway's hosts: clients compare it with the one they were given.
 func (p *Platform) ResourceAt(host, server string) string {
 	scheme, _, _ := strings.Cut(p.PublicURL, "://")
-	return scheme + "://" + host + "/mcp-connect/" + server
+	return scheme + "://" + host + resourcePath(server)
 }
 
 // Resources lists all URLs under which a server is offered, at PublicURL first: a token must be bound to one of them.
@@ -19,6 +29,11 @@ func (p *Platform) Resources(server string) []string {
 	for _, host := range p.Hosts {
 		if r := p.ResourceAt(host, server); r != list[0] {
 			list = append(list, r)
+		}
+	}
+	if server == Gateway {
+		for _, r := range list {
+			list = append(list, r+"/") // the same URL (RFC 3986 §6.2.3), and how many clients write it
 		}
 	}
 	return list

@@ -12,6 +12,11 @@ func TestResources(t *testing.T) {
 	if diff := cmp.Diff(want, p.Resources("a")); diff != "" {
 		t.Error(diff)
 	}
+	// The gateway itself, as clients write its URL.
+	want = []string{"https://x.test", "https://y.test:8443", "https://x.test/", "https://y.test:8443/"}
+	if diff := cmp.Diff(want, p.Resources(Gateway)); diff != "" {
+		t.Error(diff)
+	}
 	if got := p.ResourceAt("z.test", "a"); got != "https://z.test/mcp-connect/a" {
 		t.Errorf("ResourceAt: %s", got)
 	}

@@ -25,6 +25,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
+	// Before is the verifier that the new one replaces. What it knows of the keys of issuers that both have is kept, and
+	// how old it is, so that nobody waits for an issuer because another was added. May be nil.
+	Before *Verifier
 }
 
 // Verifier checks bearer tokens. It is safe for concurrent use; it starts no goroutine that outlives a fetch, so it
@@ -62,18 +65,25 @@ func NewVerifier(c Config) (*Verifier, error) {
 		if v.byURL[i.URL] != nil {
 			return nil, fmt.Errorf("identity: issuer %q is configured twice", i.URL)
 		}
-		known := &issuer{Issuer: i, keys: &keySource{
-			fetch: fetcher{issuer: i.URL, client: client}.fetch,
-			now:   c.Now,
-			log:   c.Logger.With("issuer", i.URL),
-		}}
-		if err := known.keys.start(i.Keys); err != nil {
-			return nil, fmt.Errorf("identity: issuer %q: read key snapshot: %w", i.URL, err)
+		known := &issuer{Issuer: i, keys: c.Before.keysOf(i.URL)}
+		if known.keys == nil {
+			known.keys = &keySource{fetch: fetcher{issuer: i.URL, client: client}.fetch, now: c.Now, log: c.Logger.With("issuer", i.URL)}
+			if err := known.keys.start(i.Keys); err != nil {
+				return nil, fmt.Errorf("identity: issuer %q: read key snapshot: %w", i.URL, err)
+			}
 		}
 		v.issuers = append(v.issuers, known)
 		v.byURL[i.URL] = known
 	}
 	return v, nil
+}
+
+// keysOf returns the keys of an issuer, nil where it is none of v's, or there is no v.
+func (v *Verifier) keysOf(url string) *keySource {
+	if v == nil || v.byURL[url] == nil {
+		return nil
+	}
+	return v.byURL[url].keys
 }
 
 // check refuses an issuer whose tokens could not be told apart safely.

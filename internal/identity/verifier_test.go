@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -209,5 +210,34 @@ func BenchmarkVerify(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The verifier that follows another asks no issuer again that both have, and knows how old its keys are.
+func TestVerifierAfterAnother(t *testing.T) {
+	key, other := newES256(t, "k1"), newES256(t, "k2")
+	net := newFakeIssuers(map[string][]jose.JSONWebKey{})
+	net.publish(home, key)
+	net.publish(partner, other)
+	first := newTestVerifier(t, net, bound(home))
+	if _, err := first.Verify(t.Context(), key.token(t, nil), []string{resource}); err != nil {
+		t.Fatal(err)
+	}
+	net.setDown(true)
+	changed := bound(home)
+	changed.GroupsClaim = "roles"
+	next, err := NewVerifier(Config{Issuers: []Issuer{changed, bound(partner)}, HTTPClient: &http.Client{Transport: net}, Before: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := next.Verify(t.Context(), key.token(t, object{"roles": []string{"admin"}}), []string{resource})
+	if err != nil || len(id.Groups) != 1 || id.Groups[0] != "admin" {
+		t.Errorf("while the issuer is down: %+v, %v", id, err)
+	}
+	if _, err := next.Verify(t.Context(), other.token(t, object{"iss": partner}), []string{resource}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("an issuer that is new and down: %v", err)
+	}
+	if _, err := first.Verify(t.Context(), other.token(t, object{"iss": partner}), []string{resource}); !errors.Is(err, errUnknownIssuer) {
+		t.Errorf("the first verifier learned of an issuer: %v", err)
 	}
 }

@@ -42,7 +42,10 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // Write sends the error. A legacy client that gets a bare 400, 404 or 405 takes the server for one of another era,
 // so the body is always JSON-RPC (MCP 2026-07-28, transports, "backwards compatibility").
-func (e *Error) Write(w http.ResponseWriter, requestID string) {
+func (e *Error) Write(w http.ResponseWriter, requestID string) { e.WriteBody(w, e.Body(requestID)) }
+
+// WriteBody sends the error with another JSON body, for what is no MCP endpoint.
+func (e *Error) WriteBody(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	for name, values := range e.Header {
 		h[name] = values
@@ -52,7 +55,6 @@ func (e *Error) Write(w http.ResponseWriter, requestID string) {
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
 	}
-	body := e.Body(requestID)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(body) // a client that left needs no answer

@@ -37,8 +37,8 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 				Message: "The server is still starting, try again.", Cause: errors.New("what it needs was installed before")}
 		case <-f.landed:
 		}
-		if f.hash != p.Hash && f.err == nil {
-			continue // it was another revision's
+		if f.hash != p.Hash {
+			continue // it was another revision's, and so is what became of it
 		}
 		if f.err != nil {
 			return deploy.Instance{}, f.err

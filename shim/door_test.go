@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A caller with an idle connection may send the next call on it when the shim has begun to leave: it is answered, and
+// told that the connection ends.
+func TestLeavingServesIdleConnections(t *testing.T) {
+	l, err := listen("unix:" + filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := &door{idle: map[net.Conn]bool{}}
+	server := &http.Server{Handler: door.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })), ConnState: door.note}
+	go server.Serve(l)
+	dial := func() (net.Conn, *bufio.Reader) {
+		c, err := net.Dial("unix", l.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c, bufio.NewReader(c)
+	}
+	ask := func(c net.Conn, in *bufio.Reader) *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: shim\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "ok" {
+			t.Fatalf("%q, %v", b, err)
+		}
+		return resp
+	}
+	idle, idleIn := dial()
+	if ask(idle, idleIn).Close {
+		t.Error("a connection ends though nobody leaves")
+	}
+	forgotten, forgottenIn := dial() // never used again: it must not keep the shim
+	ask(forgotten, forgottenIn)
+	left := make(chan error, 1)
+	go func() { left <- door.leave(l, server, func() {}, time.Minute) }()
+	time.Sleep(2 * linger)
+	if _, err := net.Dial("unix", l.path); err == nil {
+		t.Error("somebody new finds the shim")
+	}
+	if !ask(idle, idleIn).Close {
+		t.Error("the caller is not told that the connection ends")
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+}
