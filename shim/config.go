@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"mcpgateway/shim/session"
@@ -15,7 +17,7 @@ import (
 
 const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_LISTEN          unix:PATH or HOST:PORT to serve on
-  SHIM_UPSTREAM        the MCP server's endpoint, http://HOST:PORT/PATH
+  SHIM_UPSTREAM        the MCP server's endpoint: http://HOST:PORT/PATH, or unix:PATH
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
@@ -95,13 +97,20 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	return c, errors.Join(problems...)
 }
 
+// parseUpstream reads an endpoint. A socket's path is taken as it is: it is no URL, and % in it means nothing.
 func parseUpstream(v string) (*url.URL, error) {
+	if path, ok := strings.CutPrefix(v, "unix:"); ok {
+		if !filepath.IsAbs(path) {
+			return nil, errors.New("unix:PATH needs an absolute path")
+		}
+		return &url.URL{Scheme: "unix", Path: path}, nil
+	}
 	u, err := url.Parse(v)
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
 	if u.Scheme != "http" || u.Port() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("must be http://HOST:PORT/PATH")
+		return nil, errors.New("must be http://HOST:PORT/PATH or unix:PATH")
 	}
 	return u, nil
 }

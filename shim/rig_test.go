@@ -78,6 +78,12 @@ func newRig(t *testing.T, server http.HandlerFunc) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newRigTo(t, forward.Config{Upstream: u})
+}
+
+// newRigTo is a rig whose server the test runs itself: of to, it sets where that is.
+func newRigTo(t *testing.T, to forward.Config) *rig {
+	t.Helper()
 	pub, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +110,8 @@ func newRig(t *testing.T, server http.HandlerFunc) *rig {
 	draining, drain := context.WithCancel(context.Background())
 	r.drain = drain
 	t.Cleanup(drain)
-	f, err := forward.New(forward.Config{Upstream: u, Sealer: sealer, CallTimeout: 10 * time.Second, Silence: 300 * time.Millisecond, Draining: draining})
+	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
+	f, err := forward.New(to)
 	if err != nil {
 		t.Fatal(err)
 	}

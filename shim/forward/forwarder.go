@@ -25,7 +25,7 @@ import (
 
 // Config is what a Forwarder needs.
 type Config struct {
-	Upstream    *url.URL        // the server's endpoint
+	Upstream    *url.URL        // the server's endpoint: http, or unix with the path of its socket
 	Sealer      *session.Sealer // for its session ids
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
@@ -35,6 +35,7 @@ type Config struct {
 // Forwarder sends exchanges to one server.
 type Forwarder struct {
 	Config
+	endpoint  string // what requests are for
 	transport *peer.Client
 }
 
@@ -44,10 +45,17 @@ func New(c Config) (*Forwarder, error) {
 		return nil, errors.New("forward: every field is required")
 	}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
-	return &Forwarder{Config: c, transport: &peer.Client{Dial: func(ctx context.Context) (net.Conn, error) {
-		return dialer.DialContext(ctx, "tcp", c.Upstream.Host)
+	network, address, endpoint := "tcp", c.Upstream.Host, c.Upstream.String()
+	if c.Upstream.Scheme == "unix" {
+		network, address, endpoint = "unix", c.Upstream.Path, bridgeEndpoint
+	}
+	return &Forwarder{Config: c, endpoint: endpoint, transport: &peer.Client{Dial: func(ctx context.Context) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
 	}}}, nil
 }
+
+// bridgeEndpoint is what is asked of a server behind a socket, where nothing else has a name.
+const bridgeEndpoint = "http://bridge/"
 
 // Ready tells whether the server accepts connections.
 func (f *Forwarder) Ready(ctx context.Context) error {
@@ -119,7 +127,7 @@ func (f *Forwarder) request(ctx context.Context, x *call.Exchange) (*http.Reques
 	if x.Request.Method == http.MethodPost {
 		body = bytes.NewReader(x.Body)
 	}
-	r, err := http.NewRequestWithContext(ctx, x.Request.Method, f.Upstream.String(), body)
+	r, err := http.NewRequestWithContext(ctx, x.Request.Method, f.endpoint, body)
 	if err != nil {
 		return nil, broken(err)
 	}
