@@ -6,18 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"mcpgateway/internal/egress"
+	"mcpgateway/shim/forward"
 	"mcpgateway/shim/session"
 )
 
 const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_LISTEN          unix:PATH or HOST:PORT to serve on
-  SHIM_UPSTREAM        the MCP server's endpoint: http://HOST:PORT/PATH, or unix:PATH
+  SHIM_UPSTREAM        the MCP server's endpoint: http://127.0.0.1:PORT/PATH or unix:PATH; with SHIM_EGRESS any URL
+  SHIM_EGRESS          the server runs elsewhere. Where it may be: "public", or networks and their ports,
+                       "140.82.112.0/20 443, 10.0.0.0/8 80 8080"
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
@@ -33,6 +38,7 @@ type config struct {
 	Server       string
 	Listen       string
 	Upstream     *url.URL
+	Remote       *forward.Remote // nil where the server is beside the shim
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
@@ -74,8 +80,17 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	c.Server = required("SHIM_SERVER")
 	c.Listen = required("SHIM_LISTEN")
 	c.Rules = required("SHIM_RULES")
+	if v := getenv("SHIM_EGRESS"); v != "" {
+		c.Remote = &forward.Remote{ConnectTimeout: connectTimeout}
+		c.Remote.Egress, err = egress.Parse(v)
+		problem("SHIM_EGRESS", err)
+	}
 	if v := required("SHIM_UPSTREAM"); v != "" {
-		c.Upstream, err = parseUpstream(v)
+		parse := parseUpstream
+		if c.Remote != nil {
+			parse = parseRemote
+		}
+		c.Upstream, err = parse(v)
 		problem("SHIM_UPSTREAM", err)
 	}
 	if v := required("SHIM_RULES_KEY"); v != "" {
@@ -97,7 +112,11 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	return c, errors.Join(problems...)
 }
 
-// parseUpstream reads an endpoint. A socket's path is taken as it is: it is no URL, and % in it means nothing.
+// connectTimeout bounds how long a caller waits before a remote server has seen anything of the call.
+const connectTimeout = 10 * time.Second
+
+// parseUpstream reads the endpoint of a server beside the shim. A socket's path is taken as it is: it is no URL, and % in
+// it means nothing.
 func parseUpstream(v string) (*url.URL, error) {
 	if path, ok := strings.CutPrefix(v, "unix:"); ok {
 		if !filepath.IsAbs(path) {
@@ -105,12 +124,24 @@ func parseUpstream(v string) (*url.URL, error) {
 		}
 		return &url.URL{Scheme: "unix", Path: path}, nil
 	}
+	u, err := parseRemote(v)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever else it is, it is somewhere else, and needs a guard.
+	if a, err := netip.ParseAddrPort(u.Host); err != nil || u.Scheme != "http" || !a.Addr().IsLoopback() {
+		return nil, errors.New("without SHIM_EGRESS must be http://127.0.0.1:PORT/PATH or unix:PATH")
+	}
+	return u, nil
+}
+
+func parseRemote(v string) (*url.URL, error) {
 	u, err := url.Parse(v)
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
-	if u.Scheme != "http" || u.Port() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("must be http://HOST:PORT/PATH or unix:PATH")
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, errors.New("must be http or https://HOST[:PORT]/PATH")
 	}
 	return u, nil
 }

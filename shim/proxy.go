@@ -30,7 +30,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Sealer: sealer, CallTimeout: config.CallTimeout,
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining})
 	if err != nil {
 		return err

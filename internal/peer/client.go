@@ -2,8 +2,8 @@
 //
 // It does the work of a call in the caller's goroutine. http.Transport hands each request to a goroutine that writes
 // and each answer from one that reads; on a machine with few cores these hand-overs cost more than the rest of a proxy.
-// What is needed of HTTP is left to net/http (Request.Write, ReadResponse). It follows no redirect, keeps no cookie,
-// speaks no TLS, and never sends a request twice.
+// What is needed of HTTP is left to net/http (Request.Write, ReadResponse). It follows no redirect, keeps no cookie, and
+// never sends a request twice. Whether a connection is encrypted is the dialler's business.
 package peer
 
 import (
@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +29,10 @@ const (
 type Client struct {
 	// Dial connects to the peer.
 	Dial func(context.Context) (net.Conn, error)
+	// MaxIdleTime is how long a connection is kept that nobody uses; 0: until the peer closes it. That is seen at once
+	// on this machine. From far away it is seen too late now and then, and the call that was sent meanwhile is lost: such
+	// a peer's connections must go before the peer closes them.
+	MaxIdleTime time.Duration
 
 	mu   sync.Mutex
 	idle []*conn // last used last
@@ -39,7 +44,8 @@ type conn struct {
 	client *Client
 	in     *bufio.Reader
 	out    *bufio.Writer
-	head   int // bytes that may still be read before the answer's head is over; negative: no limit
+	head   int       // bytes that may still be read before the answer's head is over; negative: no limit
+	idle   time.Time // since when, where MaxIdleTime is set
 }
 
 // errHead is returned for an answer whose headers do not end.
@@ -85,6 +91,7 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // connect takes an idle connection that still stands, or makes one.
 func (c *Client) connect(ctx context.Context) (*conn, error) {
+	c.expire()
 	for {
 		c.mu.Lock()
 		last := len(c.idle) - 1
@@ -152,6 +159,25 @@ func (k *conn) answer(r *http.Request) (*http.Response, error) {
 	}
 }
 
+// expire closes connections that were not used for MaxIdleTime.
+func (c *Client) expire() {
+	if c.MaxIdleTime <= 0 {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	n := 0
+	for n < len(c.idle) && now.Sub(c.idle[n].idle) >= c.MaxIdleTime { // those used longest ago come first
+		n++
+	}
+	expired := slices.Clone(c.idle[:n])
+	c.idle = slices.Delete(c.idle, 0, n)
+	c.mu.Unlock()
+	for _, k := range expired {
+		_ = k.Close()
+	}
+}
+
 // CloseIdleConnections closes what no exchange uses.
 func (c *Client) CloseIdleConnections() {
 	c.mu.Lock()
@@ -171,6 +197,10 @@ func (k *conn) release() {
 		return
 	}
 	c := k.client
+	if c.MaxIdleTime > 0 {
+		k.idle = time.Now()
+		c.expire()
+	}
 	c.mu.Lock()
 	full := len(c.idle) == maxIdle
 	if !full {

@@ -1,7 +1,8 @@
 // Package forward is the shim's last stage: it sends the exchange to the MCP server and streams the answer back, as
 // the bytes it came in but for sealed session ids and filtered lists.
 //
-// It speaks HTTP only, decides nothing, and sends no request twice.
+// It decides nothing but where a remote server may be (package egress), and sends no request twice, but where the server
+// redirects it within its origin.
 package forward
 
 import (
@@ -11,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -25,7 +25,8 @@ import (
 
 // Config is what a Forwarder needs.
 type Config struct {
-	Upstream    *url.URL        // the server's endpoint: http, or unix with the path of its socket
+	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
+	Remote      *Remote         // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer // for its session ids
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
@@ -42,26 +43,24 @@ type Forwarder struct {
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
 	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
-		return nil, errors.New("forward: every field is required")
+		return nil, errors.New("forward: every field but Remote is required")
 	}
-	dialer := net.Dialer{Timeout: 5 * time.Second}
-	network, address, endpoint := "tcp", c.Upstream.Host, c.Upstream.String()
-	if c.Upstream.Scheme == "unix" {
-		network, address, endpoint = "unix", c.Upstream.Path, bridgeEndpoint
+	client, endpoint, err := c.reach()
+	if err != nil {
+		return nil, err
 	}
-	return &Forwarder{Config: c, endpoint: endpoint, transport: &peer.Client{Dial: func(ctx context.Context) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, address)
-	}}}, nil
+	return &Forwarder{Config: c, endpoint: endpoint, transport: client}, nil
 }
 
-// bridgeEndpoint is what is asked of a server behind a socket, where nothing else has a name.
-const bridgeEndpoint = "http://bridge/"
-
-// Ready tells whether the server accepts connections.
+// Ready tells whether the server accepts connections. A remote server is always taken to: whether it does is for its
+// callers to find out, and no wake waits for somebody far away.
 func (f *Forwarder) Ready(ctx context.Context) error {
+	if f.Remote != nil {
+		return nil
+	}
 	conn, err := f.transport.Dial(ctx)
 	if err != nil {
-		return fmt.Errorf("reach server: %w", err)
+		return err
 	}
 	return conn.Close()
 }
@@ -74,13 +73,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
 	}
-	r, err := f.request(ctx, x)
+	resp, err := f.exchange(ctx, x)
 	if err != nil {
 		return err
-	}
-	resp, err := f.transport.RoundTrip(r)
-	if err != nil {
-		return unreachable(x, err)
 	}
 	defer resp.Body.Close()
 	if err := f.head(x, resp); err != nil {
@@ -122,12 +117,12 @@ func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelC
 }
 
 // request is built anew: nothing of the inbound request goes on but what is listed.
-func (f *Forwarder) request(ctx context.Context, x *call.Exchange) (*http.Request, error) {
+func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint string) (*http.Request, error) {
 	var body io.Reader
 	if x.Request.Method == http.MethodPost {
 		body = bytes.NewReader(x.Body)
 	}
-	r, err := http.NewRequestWithContext(ctx, x.Request.Method, f.endpoint, body)
+	r, err := http.NewRequestWithContext(ctx, x.Request.Method, endpoint, body)
 	if err != nil {
 		return nil, broken(err)
 	}
@@ -177,9 +172,14 @@ func broken(err error) error {
 
 // unreachable is the error of an exchange that got no answer.
 func unreachable(x *call.Exchange, err error) error {
+	var unreached *unreachedError
 	switch {
 	case x.Request.Context().Err() != nil && x.Era == mcp.Modern:
 		return &mcp.Error{Status: 499, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
+	case errors.As(err, &unreached):
+		// Why is in the log: where a name leads is not for callers to know.
+		return &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
+			Message: "The MCP server cannot be reached; nothing was sent to it. Try again, or tell whoever runs this gateway"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &mcp.Error{Status: http.StatusGatewayTimeout, Code: mcp.CodeUnavailable, Cause: err,
 			Message: "The MCP server did not answer in time"}

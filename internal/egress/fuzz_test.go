@@ -1,0 +1,70 @@
+package egress
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// FuzzAllowed looks whether what is allowed as public is public by another reading: that of package net, on the bytes
+// of the address, and on the IPv4 address that each known way of embedding would find in it.
+func FuzzAllowed(f *testing.F) {
+	for _, text := range []string{"1.1.1.1", "127.0.0.1", "::ffff:127.0.0.1", "::ffff:7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2001::7f00:1",
+		"fe80::1%eth0", "::1", "0x7f.1", "2130706433", "0177.0.0.1", "127.1", "1.1.1.1.", "localhost.", "[::1]", "fd00:ec2::254", "::127.0.0.1", "2606:4700::1111", "::ffff:0:127.0.0.1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			// What is no address is a name; that must be so for everybody who could connect.
+			if ip := net.ParseIP(text); ip != nil {
+				t.Fatalf("%q is %v", text, ip)
+			}
+			return
+		}
+		if anyPublic.Allowed(netip.AddrPortFrom(a, 443)) != nil {
+			return
+		}
+		ip := net.ParseIP(text) // nil with a zone
+		if !isPublic(ip) {
+			t.Fatalf("%q is allowed", text)
+		}
+		if ip.To4() != nil {
+			return
+		}
+		for _, embedded := range []struct {
+			prefix string
+			at     int
+		}{{"64:ff9b::/96", 12}, {"2002::/16", 2}, {"::/96", 12}, {"::ffff:0:0:0/96", 12}, {"64:ff9b:1::/48", 12}} {
+			if _, n, _ := net.ParseCIDR(embedded.prefix); n.Contains(ip) && !isPublic(ip[embedded.at:embedded.at+4]) {
+				t.Fatalf("%q is allowed, and leads to %v", text, net.IP(ip[embedded.at:embedded.at+4]))
+			}
+		}
+	})
+}
+
+func isPublic(ip net.IP) bool {
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified() && !ip.IsMulticast()
+}
+
+// FuzzParse looks whether what is read is what is written.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{"public", "10.0.0.0/8 80 8080, fd00::/8 443", "0.0.0.0/0 1", "::ffff:10.0.0.0/104 443", "10.0.0.0/8 +1", "10.0.0.0/08 1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		rules, err := Parse(text)
+		if err != nil {
+			return
+		}
+		again, err := Parse(Format(rules))
+		if err != nil || Format(again) != Format(rules) {
+			t.Fatalf("%q: %q, %v", text, Format(rules), err)
+		}
+		for _, r := range rules {
+			if !r.Net.IsValid() || len(r.Ports) == 0 {
+				t.Fatalf("%q: %v", text, r)
+			}
+		}
+	})
+}

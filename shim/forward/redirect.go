@@ -1,0 +1,71 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"mcpgateway/shim/call"
+)
+
+const (
+	maxRedirects    = 3
+	maxRedirectBody = 64 << 10 // bytes that are read of one, to use its connection again
+)
+
+// exchange sends the request and returns the answer's head. It follows the server where that redirects within its own
+// origin, with the same method and body: frameworks do so to add or remove a slash. Nothing of a request, and no session
+// id, goes anywhere else.
+func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Response, error) {
+	endpoint := f.endpoint
+	for hops := 0; ; hops++ {
+		r, err := f.request(ctx, x, endpoint)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := f.transport.RoundTrip(r)
+		if err != nil {
+			return nil, unreachable(x, err)
+		}
+		if resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect {
+			return resp, nil
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, maxRedirectBody)
+		_ = resp.Body.Close()
+		if hops == maxRedirects {
+			return nil, broken(fmt.Errorf("the server redirects more than %d times", maxRedirects))
+		}
+		next, err := redirected(r.URL, resp.Header["Location"])
+		if err != nil {
+			return nil, broken(err)
+		}
+		endpoint = next.String()
+	}
+}
+
+// redirected is where a redirect leads, if that is within the origin it came from (RFC 6454, section 5).
+func redirected(from *url.URL, locations []string) (*url.URL, error) {
+	if len(locations) != 1 {
+		return nil, fmt.Errorf("the server redirects to %d places", len(locations))
+	}
+	to, err := from.Parse(locations[0])
+	switch {
+	case err != nil:
+		return nil, errors.New("the server redirects to what is no URL")
+	case to.Opaque != "" || to.User != nil || to.Scheme != from.Scheme || !sameHost(from, to):
+		return nil, fmt.Errorf("the server redirects to another origin, %.200q", to.Scheme+"://"+to.Host)
+	}
+	to.Fragment, to.RawFragment = "", ""
+	return to, nil
+}
+
+// sameHost compares hosts as text: another spelling of the same machine is another host.
+func sameHost(a, b *url.URL) bool {
+	portA, errA := portOf(a)
+	portB, errB := portOf(b)
+	return errA == nil && errB == nil && portA == portB && strings.EqualFold(a.Hostname(), b.Hostname())
+}
