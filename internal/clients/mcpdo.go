@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -38,17 +39,8 @@ func mcpdo(era string) func(context.Context, *visit) (outcome, error) {
 		if err := o.takeCall(printed); err != nil {
 			return o, err
 		}
-		if v.server.announce.Tool != "" {
-			if err := v.hear(ctx); err != nil {
-				return o, err
-			}
-			o.further = append(o.further, "heard a message")
-		}
-		if v.server.resource != "" {
-			if _, err := v.mcpdo(ctx, "resources/subscribe", v.server.resource); err != nil {
-				return o, err
-			}
-			o.further = append(o.further, "subscribed")
+		if err := v.hearAll(ctx, &o); err != nil {
+			return o, err
 		}
 		_, err = v.mcpdo(ctx, "disconnect", connectionName)
 		return o, err
@@ -64,33 +56,70 @@ const (
 
 // mcpdo runs one command on the connection.
 func (v *visit) mcpdo(ctx context.Context, args ...string) ([]byte, error) {
-	return v.run(ctx, append(append([]string{v.programs.node, v.programs.mcpdo}, args...), "--connection", connectionName, "--format", "json")...)
+	return v.run(ctx, v.mcpdoArgs(args)...)
 }
 
-// hear listens to the connection until a message of the server arrives that a call provokes. The first calls can be too
-// early for the listener.
-func (v *visit) hear(ctx context.Context) error {
+func (v *visit) mcpdoArgs(args []string) []string {
+	return slices.Concat([]string{v.programs.node, v.programs.mcpdo}, args, []string{"--connection", connectionName, "--format", "json"})
+}
+
+// hearAll hears what the server has to say without being asked.
+func (v *visit) hearAll(ctx context.Context, o *outcome) error {
+	if announce := v.server.announce; announce.Tool != "" {
+		// The first calls can be too early for the listener.
+		err := v.hear(ctx, "notifications/message", func(*output) error { return v.tell(ctx, announce) }, "logging/tail")
+		if err != nil {
+			return err
+		}
+		o.further = append(o.further, "heard a message")
+	}
+	if v.server.resource != "" {
+		toggle := v.server.toggle
+		err := v.hear(ctx, "resources/updated", func(heard *output) error {
+			if toggle.Tool == "" || !heard.contains("subscribed") {
+				return nil
+			}
+			once := toggle
+			toggle.Tool = ""
+			return v.tell(ctx, once)
+		}, "resources/subscribe", v.server.resource)
+		if err != nil {
+			return err
+		}
+		o.further = append(o.further, "heard an update")
+	}
+	return nil
+}
+
+// tell makes a call for what it does to others.
+func (v *visit) tell(ctx context.Context, c call) error {
+	_, err := v.mcpdo(ctx, "tools/call", c.Tool, "--tool-args-json", c.json())
+	return err
+}
+
+// hear runs a command that listens until it is stopped, and returns when it has printed a text. Meanwhile provoke is called
+// again and again.
+func (v *visit) hear(ctx context.Context, text string, provoke func(heard *output) error, args ...string) error {
 	ctx, cancel := context.WithCancel(ctx)
-	tail := &command{env: v.env, out: &v.printed, stdout: new(output),
-		args: []string{v.programs.node, v.programs.mcpdo, "logging/tail", "--connection", connectionName, "--format", "json"}}
+	listener := &command{env: v.env, out: &v.printed, stdout: new(output), args: v.mcpdoArgs(args)}
 	ended := make(chan error, 1)
 	go func() {
-		_, err := tail.run(ctx)
+		_, err := listener.run(ctx)
 		ended <- err
 	}()
 	defer func() { cancel(); <-ended }()
 	for ctx.Err() == nil {
-		if _, err := v.mcpdo(ctx, "tools/call", v.server.announce.Tool, "--tool-args-json", v.server.announce.json()); err != nil {
+		if err := provoke(listener.stdout); err != nil {
 			return err
 		}
 		for range 10 {
-			if tail.stdout.contains("notifications/message") {
+			if listener.stdout.contains(text) {
 				return nil
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	return fmt.Errorf("no message arrived: %w", ctx.Err())
+	return fmt.Errorf("%s did not arrive: %w", text, ctx.Err())
 }
 
 // stopDaemon stops the daemon of this visit, which outlives the commands.

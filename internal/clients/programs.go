@@ -55,7 +55,11 @@ func install(ctx context.Context, cache string) (programs, error) {
 	if p.goServer, err = i.Go(ctx, peers.FixtureServer); err != nil {
 		return p, err
 	}
-	p.everything = peers.EverythingServer
+	everything, err := i.NPM(ctx, peers.EverythingServer)
+	if err != nil {
+		return p, err
+	}
+	p.everything = filepath.Join(everything, "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js")
 	p.node, err = i.Node(ctx)
 	return p, err
 }

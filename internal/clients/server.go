@@ -19,10 +19,11 @@ type server struct {
 	slow    call   // a tool that reports progress while it runs
 	// any is a tool that takes any arguments: the Go fixture client calls whatever it sees, so it sees only this.
 	any string
-	// announce is a call after which a listener hears a log message, and resource something to subscribe to; "" where the
-	// server has none.
+	// announce is a call after which a listener hears a log message; resource is something to subscribe to, which changes by
+	// itself or after the call toggle. They are empty where the server has none.
 	announce call
 	resource string
+	toggle   call
 }
 
 // call is a tool call and what must come of it.
@@ -52,6 +53,24 @@ func servers(p programs) []server {
 			era:     modern,
 			slow:    call{Tool: "test_tool_with_progress", Arguments: map[string]any{}, steps: 3, brief: true},
 			any:     "test_simple_text",
+		},
+		{
+			id:       "fixture-stdio",
+			runtime:  fmt.Sprintf(`{command: {exec: %q}}`, p.goServer),
+			era:      modern,
+			slow:     call{Tool: "test_tool_with_progress", Arguments: map[string]any{}, steps: 3, brief: true},
+			any:      "test_simple_text",
+			resource: "test://watched-resource",
+		},
+		{
+			id:      "everything",
+			runtime: fmt.Sprintf(`{command: {exec: %q, args: [%q, stdio]}}`, p.node, p.everything),
+			era:     legacy,
+			slow: call{Tool: "trigger-long-running-operation", Arguments: map[string]any{"duration": 2, "steps": 10},
+				text: "Long running operation completed", steps: 10},
+			any:      "get-tiny-image",
+			resource: "demo://resource/dynamic/text/1",
+			toggle:   call{Tool: "toggle-subscriber-updates", Arguments: map[string]any{}},
 		},
 	}
 }
