@@ -48,7 +48,7 @@ var Rules = []Rule{
 		Why:   "imports follow the request, and no function depends on how it is run here"},
 	{From: []string{Module + "/internal"}, Reach: Link,
 		// These drive the whole system from outside and are imported by nobody.
-		Except: []string{Module + "/internal/conformance", Module + "/internal/bench", Module + "/internal/proxytest"},
+		Except: []string{Module + "/internal/conformance", Module + "/internal/bench", Module + "/internal/clients", Module + "/internal/proxytest"},
 		Never:  []string{Module + "/functions", Module + "/shim", Module + "/localstack", Module + "/knative", Module + "/cmd"},
 		Why:    "internal packages are leaves"},
 	{From: []string{Module + "/shim"}, Reach: Link,

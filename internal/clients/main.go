@@ -1,0 +1,86 @@
+// Command clients has MCP clients that nobody here wrote use the system as "mcpgateway run" starts it: each connects,
+// lists the tools of each server, calls one and, where it can, hears of its progress while it runs.
+//
+// It asks whether they get on, not how fast. What a client is shown to have done is compared with what the shim recorded.
+// Refusals and bad input have tests of their own.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "folder of the built programs")
+	cache := flag.String("cache", ".cache", "folder for the clients, the servers and the logs")
+	only := flag.String("only", "", "`PATTERN` of the rows to run, on \"server client\"")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *bin, *cache, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "clients:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin, cache, only string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []*string{&bin, &cache} {
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return err
+		}
+	}
+	p, err := install(ctx, cache)
+	if err != nil {
+		return err
+	}
+	out := filepath.Join(cache, "clients")
+	if err := errors.Join(os.RemoveAll(out), os.MkdirAll(out, 0o700)); err != nil {
+		return err
+	}
+	rows, err := runAll(ctx, bin, out, p, pattern)
+	if err != nil {
+		return err
+	}
+	if failed := printTable(os.Stdout, rows); failed > 0 || len(rows) == 0 {
+		return fmt.Errorf("%d of %d rows failed; logs in %s", failed, len(rows), out)
+	}
+	return ctx.Err()
+}
+
+// runAll starts the system and runs every client at every server, one after the other: side by side they would disturb
+// each other's times.
+func runAll(ctx context.Context, bin, out string, p programs, only *regexp.Regexp) (rows []row, err error) {
+	// Sockets need a short path.
+	dir, err := os.MkdirTemp("", "mcp")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := startSystem(ctx, bin, dir, filepath.Join(out, "run.log"), catalogText(servers(p)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	for _, server := range servers(p) {
+		for _, client := range clients {
+			if ctx.Err() != nil || !only.MatchString(server.id+" "+client.name) {
+				continue
+			}
+			r := runOne(ctx, &visit{system: s, programs: p, server: server, client: client, dir: dir, out: out})
+			fmt.Println(r.line())
+			rows = append(rows, r)
+		}
+	}
+	return rows, ctx.Err()
+}

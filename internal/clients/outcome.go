@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mcpgateway/internal/audit"
+)
+
+// outcome is what a client was shown.
+type outcome struct {
+	Tools    []string  `json:"tools"`
+	Progress []arrival `json:"progress"`
+	Took     float64   `json:"took"` // of the call, in ms
+	Text     string    `json:"text"` // of the result
+	IsError  bool      `json:"isError"`
+
+	era     string   // in its own words, where it has any
+	further []string // what it did beyond list and call
+}
+
+// arrival is a progress notification, At milliseconds after the call began.
+type arrival struct {
+	Progress float64 `json:"progress"`
+	At       float64 `json:"at"`
+}
+
+// check lists what is wrong with an outcome. records are those of the client's visit, by the shim.
+func (o *outcome) check(s server, c client, records []audit.Record) []string {
+	var wrong []string
+	report := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	want := s.slow
+	if c.user == harmless {
+		want = call{Tool: s.any}
+		if len(o.Tools) != 1 {
+			report("it saw the tools %q, and may see only %s", o.Tools, s.any)
+		}
+	}
+	if !slices.Contains(o.Tools, want.Tool) {
+		report("%s is not among the tools it saw: %q", want.Tool, o.Tools)
+	}
+	if o.IsError || !strings.HasPrefix(o.Text, want.text) {
+		report("the call's result is %.80q, error %v; want %q", o.Text, o.IsError, want.text)
+	}
+	if c.hearsProgress {
+		wrong = append(wrong, checkProgress(o.Progress, o.Took, want)...)
+	}
+	era := c.expects(s)
+	if o.era != "" && o.era != era {
+		report("it says that it speaks the %s era, and should the %s", o.era, era)
+	}
+	for method, name := range map[string]string{"tools/list": "", "tools/call": want.Tool} {
+		if !slices.ContainsFunc(records, func(r audit.Record) bool {
+			return r.CallType == method && r.CallIdentifier == name && r.Outcome == audit.Forwarded && r.ResponseStatus == 200 &&
+				r.Era == era && r.Subject == c.user
+		}) {
+			report("the shim recorded no %s %s by %s in the %s era", method, name, c.user, era)
+		}
+	}
+	return wrong
+}
+
+// checkProgress wants all notifications, in order, and one by one while the tool runs. It compares times with each other
+// only, since a busy machine is slow: had they been kept back, they had come together, and late.
+func checkProgress(got []arrival, took float64, want call) []string {
+	if len(got) != want.steps {
+		return []string{fmt.Sprintf("%d progress notifications, want %d", len(got), want.steps)}
+	}
+	var wrong []string
+	apart, span := 0, got[len(got)-1].At-got[0].At
+	for i := 1; i < len(got); i++ {
+		if got[i].Progress <= got[i-1].Progress || got[i].At < got[i-1].At {
+			wrong = append(wrong, fmt.Sprintf("progress %g came after %g", got[i].Progress, got[i-1].Progress))
+		}
+		if got[i].At-got[i-1].At > span/float64(2*len(got)) {
+			apart++
+		}
+	}
+	if got[0].At >= took {
+		wrong = append(wrong, "the first progress came after the result")
+	}
+	if want.brief {
+		return wrong
+	}
+	if got[0].At > took/2 {
+		wrong = append(wrong, "the first progress came in the second half of the call")
+	}
+	if apart < (len(got)-1)/2 {
+		wrong = append(wrong, "progress came in bunches")
+	}
+	return wrong
+}
+
+// times are the arrivals and the end of the call, for the table.
+func (o *outcome) times() string {
+	if len(o.Progress) == 0 {
+		return "-"
+	}
+	var b strings.Builder
+	for _, a := range o.Progress {
+		fmt.Fprintf(&b, "%.0f ", a.At)
+	}
+	fmt.Fprintf(&b, "of %.0f ms", o.Took)
+	return b.String()
+}
+
+// toolsAnswer and callAnswer are results of MCP, as the command line clients print them.
+type toolsAnswer struct {
+	Tools []struct {
+		Name string `json:"name"`
+	} `json:"tools"`
+}
+
+type callAnswer struct {
+	Content []struct {
+		Text string `json:"text"`
+	} `json:"content"`
+	IsError bool `json:"isError"`
+}
+
+// takeTools and takeCall read a printed result into the outcome.
+func (o *outcome) takeTools(printed []byte) error {
+	var a toolsAnswer
+	if err := json.Unmarshal(printed, &a); err != nil {
+		return fmt.Errorf("read the list of tools: %w", err)
+	}
+	for _, t := range a.Tools {
+		o.Tools = append(o.Tools, t.Name)
+	}
+	return nil
+}
+
+func (o *outcome) takeCall(printed []byte) error {
+	var a callAnswer
+	if err := json.Unmarshal(printed, &a); err != nil {
+		return fmt.Errorf("read the result: %w", err)
+	}
+	if len(a.Content) == 0 {
+		return fmt.Errorf("the result has no content: %.80q", printed)
+	}
+	o.Text, o.IsError = a.Content[0].Text, a.IsError
+	return nil
+}

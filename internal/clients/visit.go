@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"mcpgateway/internal/audit"
+)
+
+// patience is how long one client may take for all it does.
+const patience = time.Minute
+
+// recordsLate is how long records may be on their way to their file.
+const recordsLate = 5 * time.Second
+
+// visit is one client at one server.
+type visit struct {
+	system   *system
+	programs programs
+	server   server
+	client   client
+	dir      string // for what the client leaves
+	out      string // for what it prints
+
+	token   string
+	env     []string
+	printed output
+	before  int // records that are older
+}
+
+// row is a line of the table.
+type row struct {
+	server, client, era string
+	outcome             outcome
+	wrong               []string
+}
+
+// runOne runs a client at a server. What it printed is kept, and shown where it failed.
+func runOne(ctx context.Context, v *visit) row {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r := row{server: v.server.id, client: v.client.name, era: "-"}
+	records, err := v.observe(ctx, &r)
+	if err != nil {
+		r.wrong = append(r.wrong, err.Error())
+	}
+	for _, record := range records {
+		if isCall(record) {
+			r.era = record.Era
+		}
+	}
+	text := v.hideToken(string(v.printed.bytes()))
+	name := strings.NewReplacer(" ", "-", ",", "").Replace(v.server.id + " " + v.client.name)
+	if err := os.WriteFile(filepath.Join(v.out, name+".log"), []byte(text), 0o600); err != nil {
+		r.wrong = append(r.wrong, err.Error())
+	}
+	for i := range r.wrong {
+		r.wrong[i] = v.hideToken(r.wrong[i])
+	}
+	if len(r.wrong) > 0 {
+		fmt.Printf("--- %s, what it printed:\n%s\n", name, text[max(0, len(text)-8<<10):])
+	}
+	return r
+}
+
+func (v *visit) observe(ctx context.Context, r *row) ([]audit.Record, error) {
+	old, err := v.records()
+	if err != nil {
+		return nil, err
+	}
+	v.before = len(old)
+	if v.token, err = v.system.token(ctx, v.client.user, v.server.id); err != nil {
+		return nil, err
+	}
+	v.env = []string{"TOKEN=" + v.token, "HOME=" + v.dir,
+		"PATH=" + filepath.Dir(v.programs.node) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"MCP_REMOTE_CONFIG_DIR=" + filepath.Join(v.dir, "remote")}
+	var visitErr error
+	r.outcome, visitErr = v.client.visit(ctx, v)
+	records, err := v.recordsOfCall(ctx)
+	if visitErr == nil && err == nil {
+		r.wrong = r.outcome.check(v.server, v.client, records)
+	}
+	return records, errors.Join(visitErr, err)
+}
+
+func (v *visit) url() string { return v.system.resource(v.server.id) }
+
+// run runs one program of the client's.
+func (v *visit) run(ctx context.Context, args ...string) ([]byte, error) {
+	c := command{args: args, env: v.env, out: &v.printed}
+	return c.run(ctx)
+}
+
+// records are those of this visit.
+func (v *visit) records() ([]audit.Record, error) { return v.system.records(v.server.id, v.before) }
+
+// recordsOfCall are those of this visit when that of a call is among them, or it does not come. The shim writes them in time,
+// but to a pipe: they reach their file a little later.
+func (v *visit) recordsOfCall(ctx context.Context) ([]audit.Record, error) {
+	late := time.After(recordsLate)
+	for {
+		records, err := v.records()
+		if err != nil || slices.ContainsFunc(records, isCall) {
+			return records, err
+		}
+		select {
+		case <-late:
+			return records, nil
+		case <-ctx.Done():
+			return records, nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func isCall(r audit.Record) bool { return r.CallType == "tools/call" }
+
+// hideToken keeps a credential out of logs, development or not.
+func (v *visit) hideToken(text string) string {
+	if v.token == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, v.token, "TOKEN")
+}
+
+func (r row) line() string {
+	verdict := "ok"
+	if len(r.wrong) > 0 {
+		verdict = "FAIL"
+	}
+	result := strings.Join(append([]string{fmt.Sprintf("%.30q", r.outcome.Text)}, r.outcome.further...), ", ")
+	return fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", r.server, r.client, r.era, len(r.outcome.Tools), result, r.outcome.times(), verdict)
+}
+
+// printTable prints all rows and why those that failed did, and returns how many did.
+func printTable(w io.Writer, rows []row) (failed int) {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "\nserver\tclient\tera\ttools\tresult\tprogress after\t")
+	for _, r := range rows {
+		fmt.Fprintln(table, r.line())
+	}
+	table.Flush()
+	for _, r := range rows {
+		if len(r.wrong) > 0 {
+			failed++
+		}
+		for _, wrong := range r.wrong {
+			fmt.Fprintf(w, "%s, %s: %s\n", r.server, r.client, wrong)
+		}
+	}
+	return failed
+}
