@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mcpgateway/shim/call"
 	"mcpgateway/shim/forward"
 )
 
@@ -30,10 +31,11 @@ func TestUnixUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked []string
+	var asked, callers []string
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		asked = append(asked, req.Method+" "+req.Host+" "+req.RequestURI+" "+string(body))
+		callers = append(callers, req.Header.Get(call.HeaderCaller))
 		answerJSON(`{"jsonrpc":"2.0","id":1,"result":{}}`)(w, req)
 	}))
 	_ = server.Listener.Close()
@@ -44,12 +46,15 @@ func TestUnixUpstream(t *testing.T) {
 		t.Errorf("not ready: %v", err)
 	}
 	for range 2 {
-		if resp, body := r.post(t, r.engineer(t), callTool("x")); resp.StatusCode != 200 {
+		if resp, body := r.post(t, r.engineer(t), callTool("x"), call.HeaderCaller, "forged"); resp.StatusCode != 200 {
 			t.Errorf("got %d %s", resp.StatusCode, body)
 		}
 	}
 	want := "POST bridge / " + callTool("x")
 	if len(asked) != 2 || asked[0] != want || asked[1] != want {
 		t.Errorf("the server was asked %q", asked)
+	}
+	if len(callers[0]) != 32 || callers[0] != callers[1] {
+		t.Errorf("the caller is %q", callers)
 	}
 }

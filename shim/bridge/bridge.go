@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"mcpgateway/internal/mcp"
+	shimcall "mcpgateway/shim/call"
 )
 
-// HeaderCaller is a request header of the shim's that tells callers apart, so that none takes another's place. It is no
-// name of theirs.
-const HeaderCaller = "Shim-Caller"
+// HeaderCaller is the header by which the shim tells callers apart.
+const HeaderCaller = shimcall.HeaderCaller
 
 // Config is what a Bridge needs.
 type Config struct {

@@ -132,6 +132,9 @@ func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint stri
 	if x.Session != "" {
 		r.Header.Set(mcp.HeaderSession, x.Session)
 	}
+	if f.Upstream.Scheme == "unix" {
+		r.Header[call.HeaderCaller] = []string{x.Caller()}
+	}
 	return r, nil
 }
 
