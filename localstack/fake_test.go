@@ -31,8 +31,20 @@ func TestMain(m *testing.M) {
 		}
 	default:
 		os.Setenv("GORACE", "atexit_sleep_ms=0") // or each program takes a second to end under the race detector
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
+}
+
+// builds is a folder that all tests share.
+var builds string
+
+func runTests(m *testing.M) int {
+	var err error
+	if builds, err = os.MkdirTemp("", "localstack"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(builds)
+	return m.Run()
 }
 
 func atoi(s string) int {

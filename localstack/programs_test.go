@@ -10,15 +10,24 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// build builds the real programs.
+// build builds the real programs, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(builds, "bin")
 	for name, pkg := range map[string]string{
 		"mcpgateway":    "mcpgateway/cmd/mcpgateway",
 		"gateway":       "mcpgateway/functions/gateway",
@@ -27,11 +36,11 @@ func build(t *testing.T) string {
 		"sample-server": "mcpgateway/localstack/sample",
 	} {
 		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", pkg, err, out)
+			return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
 	}
-	return dir
-}
+	return dir, nil
+})
 
 // shortDir makes a folder with a short path, as Unix sockets need.
 func shortDir(t *testing.T) string {

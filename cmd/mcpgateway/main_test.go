@@ -59,6 +59,9 @@ func TestRun(t *testing.T) {
 		{"--help", exitOK, listing, ""},
 		{"help", exitOK, listing, ""},
 		{"nonsense", exitUsage, "", `there is no verb "nonsense"`},
+		{"status --help", exitOK, "", "Usage: mcpgateway status [--state FOLDER]"},
+		{"status now", exitUsage, "", `unexpected argument "now"`},
+		{"status --state nowhere", exitProblems, "", "mcpgateway status: nothing runs in nowhere: start it with mcpgateway run"},
 		{"validate --help", exitOK, "", "Usage: mcpgateway validate [--platform FILE] [CATALOG...]"},
 		{"validate --nonsense", exitUsage, "", "flag provided but not defined"},
 		{"validate", exitOK, "ok: 1 servers, 1 policies\n", ""},
@@ -78,7 +81,7 @@ func TestRun(t *testing.T) {
 		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
 			t.Errorf("%s: exit %d\nstdout: %s\nstderr: %s", tt.args, code, &stdout, &stderr)
 		}
-		if tt.code == exitProblems && stderr.Len() > 0 || tt.stdout == "" && stdout.Len() > 0 {
+		if tt.code == exitProblems && tt.stderr == "" && stderr.Len() > 0 || tt.stdout == "" && stdout.Len() > 0 {
 			t.Errorf("%s: output on the wrong stream\nstdout: %s\nstderr: %s", tt.args, &stdout, &stderr)
 		}
 	}

@@ -12,6 +12,8 @@ func TestRunStackArguments(t *testing.T) {
 		want string
 	}{
 		{[]string{"--help"}, exitOK, "Usage: mcpgateway run [FLAGS]"},
+		{[]string{"--help"}, exitOK, "as for a screen reader"},
+		{[]string{"--help"}, exitOK, "-plain"},
 		{[]string{"--nonsense"}, exitUsage, "flag provided but not defined"},
 		{[]string{"--port", "x"}, exitUsage, "invalid value"},
 		{[]string{"now"}, exitUsage, `unexpected argument "now"`},

@@ -32,10 +32,10 @@ type Server struct {
 }
 
 // maxStatus bounds a document, in bytes: a catalog has ten thousand servers at most.
-const maxStatus = 4 << 20
+const maxStatus = 2 << 20
 
 // patience is how long a gateway may take to answer.
-const patience = 2 * time.Second
+const patience = 5 * time.Second
 
 // Read asks the gateway that serves its status on a socket.
 func Read(ctx context.Context, socketPath string) (Status, error) {
