@@ -67,7 +67,7 @@ func runAll(ctx context.Context, bin, out string, p programs, only *regexp.Regex
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := startSystem(ctx, bin, dir, filepath.Join(out, "run.log"), catalogText(servers(p)))
+	s, err := startSystem(ctx, p, bin, dir, filepath.Join(out, "run.log"))
 	if err != nil {
 		return nil, err
 	}

@@ -27,25 +27,29 @@ func TestCheckProgress(t *testing.T) {
 		got  []arrival
 		took float64
 		call call
+		lost int    // forgotten
 		want string // part of a finding; "" for none
 	}{
-		{"one by one", at(2, 21, 42, 61, 83), 100, slow, ""},
-		{"one by one on a slow machine", at(200, 2100, 4200, 6100, 8300), 10000, slow, ""},
-		{"one was held up", at(2, 21, 61, 61.2, 83), 100, slow, ""},
-		{"kept back to the end", at(98, 98.1, 98.2, 98.3, 98.4), 100, slow, "second half"},
-		{"kept back to the end, evenly", at(91, 93, 95, 97, 99), 100, slow, "second half"},
-		{"in two bunches", at(2, 2.1, 2.2, 80, 80.1), 100, slow, "bunches"},
-		{"all at the start", at(1, 1, 1, 1, 1), 100, slow, "bunches"},
-		{"one missing", at(2, 21, 42, 61), 100, slow, "4 progress notifications, want 5"},
-		{"one too many", at(2, 21, 42, 61, 83, 90), 100, slow, "6 progress"},
-		{"none", nil, 100, slow, "0 progress"},
-		{"in the wrong order", swapped, 100, slow, "came after"},
-		{"brief, in one go", at(98, 98, 98, 98, 98), 100, brief, ""},
-		{"brief, after the result", at(101, 102, 103, 104, 105), 100, brief, "after the result"},
-		{"brief, one missing", at(1), 100, brief, "1 progress"},
+		{"one by one", at(2, 21, 42, 61, 83), 100, slow, 0, ""},
+		{"one by one on a slow machine", at(200, 2100, 4200, 6100, 8300), 10000, slow, 0, ""},
+		{"one was held up", at(2, 21, 61, 61.2, 83), 100, slow, 0, ""},
+		{"kept back to the end", at(98, 98.1, 98.2, 98.3, 98.4), 100, slow, 0, "second half"},
+		{"kept back to the end, evenly", at(91, 93, 95, 97, 99), 100, slow, 0, "second half"},
+		{"in two bunches", at(2, 2.1, 2.2, 80, 80.1), 100, slow, 0, "bunches"},
+		{"all at the start", at(1, 1, 1, 1, 1), 100, slow, 0, "bunches"},
+		{"one missing", at(2, 21, 42, 61), 100, slow, 0, "4 progress notifications and 0 forgotten, want 5"},
+		{"one too many", at(2, 21, 42, 61, 83, 90), 100, slow, 0, "6 progress"},
+		{"the last forgotten", at(2, 21, 42, 61), 100, slow, 1, ""},
+		{"more forgotten", at(2, 21, 42), 100, slow, 2, "3 progress notifications and 2 forgotten, want 5"},
+		{"all and one forgotten", at(2, 21, 42, 61, 83), 100, slow, 1, "1 forgotten"},
+		{"none", nil, 100, slow, 0, "0 progress"},
+		{"in the wrong order", swapped, 100, slow, 0, "came after"},
+		{"brief, in one go", at(98, 98, 98, 98, 98), 100, brief, 0, ""},
+		{"brief, after the result", at(101, 102, 103, 104, 105), 100, brief, 0, "after the result"},
+		{"brief, one missing", at(1), 100, brief, 0, "1 progress"},
 	}
 	for _, tt := range tests {
-		got := strings.Join(checkProgress(tt.got, tt.took, tt.call), "; ")
+		got := strings.Join((&outcome{Progress: tt.got, Took: tt.took, Forgotten: tt.lost}).checkProgress(tt.call), "; ")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}

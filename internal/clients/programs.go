@@ -55,13 +55,13 @@ func install(ctx context.Context, cache string) (programs, error) {
 	if p.goServer, err = i.Go(ctx, peers.FixtureServer); err != nil {
 		return p, err
 	}
-	everything, err := i.NPM(ctx, peers.EverythingServer)
-	if err != nil {
-		return p, err
-	}
-	p.everything = filepath.Join(everything, "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js")
 	p.node, err = i.Node(ctx)
 	return p, err
+}
+
+// path is the PATH under which everybody finds the right Node.js.
+func (p programs) path() string {
+	return filepath.Dir(p.node) + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 func writeScripts(dir string) error {

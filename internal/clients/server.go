@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"mcpgateway/internal/peers"
 )
 
 // The eras, as the audit records name them.
@@ -64,7 +66,7 @@ func servers(p programs) []server {
 		},
 		{
 			id:      "everything",
-			runtime: fmt.Sprintf(`{command: {exec: %q, args: [%q, stdio]}}`, p.node, p.everything),
+			runtime: fmt.Sprintf(`{npx: {package: %q, args: [stdio]}}`, peers.EverythingServer),
 			era:     legacy,
 			slow: call{Tool: "trigger-long-running-operation", Arguments: map[string]any{"duration": 2, "steps": 10},
 				text: "Long running operation completed", steps: 10},
@@ -86,7 +88,7 @@ func catalogText(list []server) string {
 	var b strings.Builder
 	b.WriteString("apiVersion: v1\nservers:\n")
 	for _, s := range list {
-		fmt.Fprintf(&b, "  - {id: %s, runtime: %s, scale: {idle: 10m}}\n", s.id, s.runtime)
+		fmt.Fprintf(&b, "  - {id: %s, runtime: %s, scale: {idle: 10m}, startup: {timeout: 2m}}\n", s.id, s.runtime)
 	}
 	b.WriteString("policies:\n  - {name: engineers, allow: {groups: [engineering]}, servers: [\"*\"]}\n")
 	for _, s := range list {

@@ -32,7 +32,7 @@ type system struct {
 }
 
 // startSystem starts the operator's command as an operator does, on two free ports.
-func startSystem(ctx context.Context, bin, dir, log, catalog string) (*system, error) {
+func startSystem(ctx context.Context, p programs, bin, dir, log string) (*system, error) {
 	gateway, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
@@ -42,11 +42,11 @@ func startSystem(ctx context.Context, bin, dir, log, catalog string) (*system, e
 		return nil, err
 	}
 	path := filepath.Join(dir, "catalog.yaml")
-	if err := os.WriteFile(path, []byte(catalog), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(catalogText(servers(p))), 0o600); err != nil {
 		return nil, err
 	}
 	s := &system{url: "http://" + gateway, issuer: "http://" + issuer, state: filepath.Join(dir, "state")}
-	s.process, err = proxytest.StartProcess(proxytest.Command{Path: filepath.Join(bin, "mcpgateway"), Log: log,
+	s.process, err = proxytest.StartProcess(proxytest.Command{Path: filepath.Join(bin, "mcpgateway"), Log: log, Env: []string{"PATH=" + p.path()},
 		Args: []string{"run", "--state", s.state, "--catalog", path, "--port", port(gateway), "--issuer-port", port(issuer)}})
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 func TestCatalog(t *testing.T) {
 	platform := &catalog.Platform{PublicURL: "http://127.0.0.1:1",
 		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
-	list := servers(programs{node: "/usr/bin/node", goServer: "/opt/a \"b\"/everything-server", everything: "package@1.2.3"})
+	list := servers(programs{goServer: "/opt/a \"b\"/everything-server"})
 	path := filepath.Join(t.TempDir(), "catalog.yaml")
 	if err := os.WriteFile(path, []byte(catalogText(list)), 0o600); err != nil {
 		t.Fatal(err)

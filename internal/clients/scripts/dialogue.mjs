@@ -3,6 +3,12 @@
 export async function dialogue(client, job, callTool) {
   const tools = (await client.listTools()).tools.map((tool) => tool.name);
   const progress = [];
+  // Both libraries read a notification after the result that came in the same bytes, and then know no more whom it is for.
+  let forgotten = 0;
+  client.onerror = (error) => {
+    console.error(error.message);
+    if (error.message.includes("progress notification for an unknown token")) forgotten++;
+  };
   const start = performance.now();
   const since = () => performance.now() - start;
   const onprogress = (p) => progress.push({ progress: p.progress, at: since() });
@@ -10,7 +16,7 @@ export async function dialogue(client, job, callTool) {
   const took = since();
   await client.close();
   const text = result.content?.find((c) => c.type === "text")?.text ?? "";
-  console.log(JSON.stringify({ tools, progress, took, text, isError: result.isError === true }));
+  console.log(JSON.stringify({ tools, progress, forgotten, took, text, isError: result.isError === true }));
 }
 
 export const job = JSON.parse(process.argv[2]);
