@@ -160,5 +160,6 @@ func (c *chain) readyz(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}
+	c.calls.Ready()
 	_, _ = io.WriteString(w, "ready\n")
 }

@@ -29,6 +29,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_OWNER_ISSUER    with SHIM_OWNER_SUBJECT: the only caller that is served
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
+  SHIM_STARTUP         how long the server may take to be ready (1m): until then it is not idle
   SHIM_CALL_TIMEOUT    longest exchange (15m)
   SHIM_SILENCE         a listener is let go after so long without an event (15s)
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
@@ -45,6 +46,7 @@ type config struct {
 	OwnerIssuer  string
 	OwnerSubject string
 	Idle         time.Duration
+	Startup      time.Duration
 	CallTimeout  time.Duration
 	Silence      time.Duration
 	Drain        time.Duration
@@ -106,6 +108,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		problem("SHIM_OWNER_ISSUER, SHIM_OWNER_SUBJECT", errors.New("set both or none"))
 	}
 	c.Idle = duration("SHIM_IDLE", 0)
+	c.Startup = duration("SHIM_STARTUP", time.Minute)
 	c.CallTimeout = duration("SHIM_CALL_TIMEOUT", 15*time.Minute)
 	c.Silence = duration("SHIM_SILENCE", 15*time.Second)
 	c.Drain = duration("SHIM_DRAIN", 10*time.Second)

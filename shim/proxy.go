@@ -42,7 +42,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	}
 	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        wake.NewCounter(config.Idle, done)}
+		calls:        wake.NewCounter(config.Idle, config.Startup, done)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)

@@ -115,7 +115,7 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, nil),
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
 		audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	r.Server = httptest.NewServer(r.chain)
 	t.Cleanup(r.Close)

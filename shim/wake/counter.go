@@ -14,26 +14,50 @@ type Counter struct {
 
 	mu    sync.Mutex
 	calls int
-	last  time.Time // when the last call ended, or the counter began
+	last  time.Time // when the last call ended, or the server was ready; until then a time to come
+	ready bool
 	timer *time.Timer
 }
 
-// NewCounter calls onIdle, once and in a goroutine of its own, when there was no call for idle; the time begins now.
-// With idle 0 it never does: then somebody else watches (Knative).
-func NewCounter(idle time.Duration, onIdle func()) *Counter {
-	c := &Counter{idle: idle, onIdle: onIdle, last: time.Now()}
+// NewCounter calls onIdle, once and in a goroutine of its own, when there was no call for idle since the server was
+// ready. One that is not ready after startup counts as ready then: a slow start is no idleness, one without end is.
+// With idle 0 it never calls: then somebody else watches (Knative).
+func NewCounter(idle, startup time.Duration, onIdle func()) *Counter {
+	c := &Counter{idle: idle, onIdle: onIdle, last: time.Now().Add(startup)}
 	if idle > 0 {
 		c.mu.Lock() // the timer may be over before it is known here
 		defer c.mu.Unlock()
-		c.timer = time.AfterFunc(idle, c.check)
+		c.timer = time.AfterFunc(startup+idle, c.check)
 	}
 	return c
+}
+
+// Ready notes that the server can be called. Only the first time counts: who asks again and again keeps nobody awake.
+func (c *Counter) Ready() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isReady()
+}
+
+// isReady begins the idle time; the caller holds c.mu.
+func (c *Counter) isReady() {
+	if c.ready {
+		return
+	}
+	c.ready = true
+	if now := time.Now(); c.last.After(now) {
+		c.last = now
+	}
+	if c.timer != nil {
+		c.timer.Reset(c.idle)
+	}
 }
 
 // Begin counts a call until the function that it returns is called.
 func (c *Counter) Begin() (end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.isReady()
 	c.calls++
 	return sync.OnceFunc(c.end)
 }

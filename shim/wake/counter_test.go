@@ -10,7 +10,7 @@ import (
 func TestCounter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var idle atomic.Int32
-		c := NewCounter(time.Minute, func() { idle.Add(1) })
+		c := NewCounter(time.Minute, 0, func() { idle.Add(1) })
 		begin := func() func() { return c.Begin() }
 		expect := func(want int32, when string) {
 			t.Helper()
@@ -45,7 +45,7 @@ func TestCounter(t *testing.T) {
 func TestCounterNeverUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var idle atomic.Int32
-		NewCounter(time.Minute, func() { idle.Add(1) })
+		NewCounter(time.Minute, 0, func() { idle.Add(1) })
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
 		if idle.Load() != 1 {
@@ -56,9 +56,35 @@ func TestCounterNeverUsed(t *testing.T) {
 
 func TestCounterWithoutIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCounter(0, func() { t.Error("idle") })
+		c := NewCounter(0, 0, func() { t.Error("idle") })
 		c.Begin()()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 	})
+}
+
+// A start that takes longer than the idle time must not end in sleep.
+func TestCounterWaitsForTheStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		ready []time.Duration // after the start
+		want  time.Duration   // when it is idle, a minute after it was ready
+	}{
+		"slow":  {[]time.Duration{5 * time.Minute}, 6 * time.Minute},
+		"quick": {[]time.Duration{time.Second}, 61 * time.Second},
+		"twice": {[]time.Duration{time.Second, 30 * time.Second}, 61 * time.Second},
+		"never": {nil, 11 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			idle := make(chan time.Duration, 1)
+			counter := NewCounter(time.Minute, 10*time.Minute, func() { idle <- time.Since(began) })
+			for _, at := range c.ready {
+				time.Sleep(at - time.Since(began))
+				counter.Ready()
+			}
+			if got := <-idle; got != c.want {
+				t.Errorf("%s: idle after %v, want %v", name, got, c.want)
+			}
+		})
+	}
 }
