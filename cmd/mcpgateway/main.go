@@ -26,6 +26,7 @@ type verb struct {
 var verbs = []verb{
 	{"run", "run the whole system on this machine", runStack},
 	{"validate", "check the platform file and the catalog", validate},
+	{"schema", "print the JSON Schema of one of them", printSchema},
 }
 
 func main() {
