@@ -67,18 +67,6 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		}
 		return v
 	}
-	duration := func(name string, otherwise time.Duration) time.Duration {
-		v := getenv(name)
-		if v == "" {
-			return otherwise
-		}
-		d, err := time.ParseDuration(v)
-		if err == nil && d <= 0 {
-			err = errors.New("must be more than nothing")
-		}
-		problem(name, err)
-		return d
-	}
 	c.Server = required("SHIM_SERVER")
 	c.Listen = required("SHIM_LISTEN")
 	c.Rules = required("SHIM_RULES")
@@ -107,12 +95,30 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	if (c.OwnerIssuer == "") != (c.OwnerSubject == "") {
 		problem("SHIM_OWNER_ISSUER, SHIM_OWNER_SUBJECT", errors.New("set both or none"))
 	}
-	c.Idle = duration("SHIM_IDLE", 0)
-	c.Startup = duration("SHIM_STARTUP", time.Minute)
-	c.CallTimeout = duration("SHIM_CALL_TIMEOUT", 15*time.Minute)
-	c.Silence = duration("SHIM_SILENCE", 15*time.Second)
-	c.Drain = duration("SHIM_DRAIN", 10*time.Second)
+	for _, span := range []struct {
+		name     string
+		to       *time.Duration
+		standard time.Duration
+	}{
+		{"SHIM_IDLE", &c.Idle, 0}, {"SHIM_STARTUP", &c.Startup, time.Minute}, {"SHIM_CALL_TIMEOUT", &c.CallTimeout, 15 * time.Minute},
+		{"SHIM_SILENCE", &c.Silence, 15 * time.Second}, {"SHIM_DRAIN", &c.Drain, 10 * time.Second},
+	} {
+		*span.to, err = parseDuration(getenv(span.name), span.standard)
+		problem(span.name, err)
+	}
 	return c, errors.Join(problems...)
+}
+
+// parseDuration reads a time of more than nothing; an absent one becomes standard.
+func parseDuration(v string, standard time.Duration) (time.Duration, error) {
+	if v == "" {
+		return standard, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err == nil && d <= 0 {
+		err = errors.New("must be more than nothing")
+	}
+	return d, err
 }
 
 // connectTimeout bounds how long a caller waits before a remote server has seen anything of the call.

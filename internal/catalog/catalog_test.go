@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,10 @@ var testPlatform = &Platform{Issuers: []identity.Issuer{
 }}
 
 // problemsOf returns the problems of a catalog in one file, each as "line: text".
-func problemsOf(text string, table []unbuilt) []string {
+func problemsOf(t testing.TB, text string, table []unbuilt) []string {
+	t.Helper()
 	_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, table)
+	agree(t, schemaFor(table), []byte(text), len(problems) > 0)
 	return lines(problems)
 }
 
@@ -78,6 +81,11 @@ policies:
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := os.ReadFile(dir + "/catalog.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, compiledCatalog(), text, false)
 	plain := Server{
 		ID: "plain", Runtime: Runtime{Command: &Command{Exec: "plain", HTTP: &HTTP{Path: "/mcp"}}},
 		Scale:    Scale{Idle: Duration(time.Minute), Max: 1, Concurrency: 100},
@@ -117,7 +125,7 @@ policies:
 
 // Each line of a document is wrong in its own way; all are found at once.
 func TestShape(t *testing.T) {
-	checkLines(t, problemsOf(`apiVersion: v2
+	checkLines(t, problemsOf(t, `apiVersion: v2
 server: []
 servers:
   - id: 123
@@ -197,7 +205,7 @@ func TestDocuments(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := problemsOf(tt.text, catalogUnbuilt)
+			got := problemsOf(t, tt.text, catalogUnbuilt)
 			for i, want := range strings.Split(tt.want, "|") {
 				if i >= len(got) || !strings.HasPrefix(got[i], want) {
 					t.Errorf("got %q, want %q", got, tt.want)
@@ -211,7 +219,7 @@ func TestDocuments(t *testing.T) {
 	for _, good := range []string{
 		strings.Replace(oneServer, "id: a", `id: "a"`, 1), strings.ReplaceAll(oneServer, "\n", "\r\n"), "\uFEFF" + oneServer,
 	} {
-		checkLines(t, problemsOf(good, catalogUnbuilt))
+		checkLines(t, problemsOf(t, good, catalogUnbuilt))
 	}
 }
 
@@ -244,7 +252,7 @@ policies:
   - {name: p, allow: {anyone: true}, servers: [a], when: "true"}
 `
 	var got []string
-	for _, p := range problemsOf(text, catalogUnbuilt) {
+	for _, p := range problemsOf(t, text, catalogUnbuilt) {
 		what, reason, ok := strings.Cut(p, " is not built yet: ")
 		if !ok || reason == "" {
 			t.Errorf("not expected: %s", p)
@@ -282,14 +290,14 @@ policies:
 }
 
 func TestProblemsAreBounded(t *testing.T) {
-	got := problemsOf("apiVersion: v1\nservers: ["+strings.Repeat("x,", maxItems)+"]\n", nil)
+	got := problemsOf(t, "apiVersion: v1\nservers: ["+strings.Repeat("x,", maxItems)+"]\n", nil)
 	if len(got) != maxProblems+1 || !strings.Contains(got[0], "more problems") {
 		t.Errorf("%d problems, first %q", len(got), got[0])
 	}
 	long := strings.Repeat("x", 1<<20)
 	for _, text := range []string{long, long + ": 1", "apiVersion: " + long, "servers: [{id: " + long + "}]",
 		"policies: [{name: p, servers: [" + long + "], allow: {users: [\"" + long + ":" + long + "\"]}}]"} {
-		for _, p := range problemsOf(text, nil) {
+		for _, p := range problemsOf(t, text, nil) {
 			if len(p) > 300 {
 				t.Errorf("a problem of %d bytes: %.400s", len(p), p)
 			}
@@ -311,7 +319,7 @@ func TestHostileDocumentsAreFast(t *testing.T) {
 		"users": "policies: [{allow: {users: [" + repeat("u,") + "]}}]", "stars": repeat("*a "), "anchors": "[" + repeat("&a a,") + "]",
 	} {
 		start := time.Now()
-		problemsOf(text, catalogUnbuilt)
+		problemsOf(t, text, catalogUnbuilt)
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%s: took %v", name, d)
 		}

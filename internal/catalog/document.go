@@ -22,9 +22,10 @@ const (
 // what is wrong with it.
 type document struct {
 	file     string
-	root     *yaml.Node   // nil where the file is no YAML
-	lines    map[any]int  // by pointer to the decoded value; what is not in the file has none
-	broken   map[any]bool // by pointer too: what had a value of the wrong type
+	root     *yaml.Node    // nil where the file is no YAML
+	lines    map[any]int   // by pointer to the decoded value; what is not in the file has none
+	broken   map[any]bool  // by pointer too: what had a value of the wrong type
+	facts    map[any]*fact // by pointer: what the checks say of each field; collected only where it is not nil
 	problems Problems
 }
 

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -12,6 +13,8 @@ import (
 
 // number bounds a number; an absent one becomes standard.
 func number[T cmp.Ordered](d *document, field *T, name string, least, standard, most T) {
+	f := d.fact(field)
+	f.least, f.standard, f.most = least, standard, most
 	if !d.has(field) {
 		*field = standard
 	} else if *field < least || *field > most {
@@ -21,6 +24,7 @@ func number[T cmp.Ordered](d *document, field *T, name string, least, standard, 
 
 // choice holds a text to the listed values; an absent one becomes the first.
 func (d *document) choice(field *string, name string, values ...string) {
+	d.fact(field).values = values
 	if !d.has(field) {
 		*field = values[0]
 	} else if !slices.Contains(values, *field) {
@@ -30,6 +34,7 @@ func (d *document) choice(field *string, name string, values ...string) {
 
 // text bounds a text that is shown or handed on: at most that many bytes, no control characters but line breaks.
 func (d *document) text(field *string, name string, most int) {
+	d.fact(field).bytes = most
 	if len(*field) > most {
 		d.bad(field, "%s is longer than %d bytes", name, most)
 	}
@@ -47,6 +52,7 @@ func (d *document) required(field *string, in any, name string) bool {
 	if d.has(field) {
 		in = field
 	}
+	d.fact(field).required = true
 	d.bad(in, "%s is missing", name)
 	return false
 }
@@ -56,6 +62,7 @@ func (d *document) label(field *string, in any, name string) bool {
 	if !d.required(field, in, name) {
 		return false
 	}
+	d.fact(field).form = idForm
 	if !ValidID(*field) {
 		d.bad(field, "%s %.60q is no DNS label: 1 to 63 of a-z, 0-9 and -, not at either end", name, *field)
 		return false
@@ -66,10 +73,14 @@ func (d *document) label(field *string, in any, name string) bool {
 // notEmpty refuses a list that is given and has no items. Left out and empty read alike to the rest of the program,
 // and not at all alike to who wrote it.
 func notEmpty[T any](d *document, field *[]T, name string) {
+	d.fact(field).notEmpty = true
 	if d.has(field) && *field != nil && len(*field) == 0 {
 		d.bad(field, "%s is an empty list: leave it out, or write what belongs in it", name)
 	}
 }
+
+// idForm is ValidID as a pattern.
+var idForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ValidID reports whether id can be a server's: a DNS label (RFC 1123).
 func ValidID(id string) bool {

@@ -31,6 +31,7 @@ func FuzzCatalog(f *testing.F) {
 		for _, table := range [][]unbuilt{nil, catalogUnbuilt} {
 			c, problems := parseCatalog([]*document{newDocument("c", data)}, testPlatform, table)
 			checkProblems(t, data, problems)
+			agree(t, schemaFor(table), data, len(problems) > 0)
 			if len(problems) > 0 || table == nil {
 				continue
 			}
@@ -56,6 +57,7 @@ func FuzzPlatform(f *testing.F) {
 		d := newDocument("/etc/p.yaml", data)
 		p := parsePlatform(d)
 		checkProblems(t, data, d.problems)
+		agree(t, compiledPlatform(), data, len(d.problems) > 0)
 		if len(d.problems) > 0 {
 			return
 		}

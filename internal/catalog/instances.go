@@ -23,11 +23,7 @@ func (i *Instances) decodeNode(d *decoder, n *yaml.Node) {
 		d.wrong(to, n.Line, "must be shared, or {per: user, max: 100}")
 		return
 	}
-	var form struct {
-		Per        string   `yaml:"per"`
-		Max        int      `yaml:"max"`
-		IdleDelete Duration `yaml:"idleDelete"`
-	}
+	var form instancesForm
 	d.value(n, n.Line, reflect.ValueOf(&form).Elem())
 	if form.Per != "user" {
 		d.wrong(to, n.Line, "must say per: user, or be shared")
@@ -35,4 +31,11 @@ func (i *Instances) decodeNode(d *decoder, n *yaml.Node) {
 	*i = Instances{PerUser: true, Max: form.Max, IdleDelete: form.IdleDelete}
 	d.moved(&form.Max, &i.Max)
 	d.moved(&form.IdleDelete, &i.IdleDelete)
+}
+
+// instancesForm is how Instances says that each user has an instance of their own.
+type instancesForm struct {
+	Per        string   `yaml:"per"`        // user: each has an instance of their own
+	Max        int      `yaml:"max"`        // instances at once, default 100
+	IdleDelete Duration `yaml:"idleDelete"` // an instance unused for so long is removed with all it stored
 }

@@ -131,8 +131,8 @@ func TestTooManyServers(t *testing.T) {
 	for i := range maxServers {
 		fmt.Fprintf(&b, "  - {id: s%d, runtime: {command: {exec: x, http: {}}}}\n", i)
 	}
-	checkLines(t, problemsOf(b.String(), catalogUnbuilt))
-	checkLines(t, problemsOf(b.String()+"  - {}\n", catalogUnbuilt), "2: servers holds more than 10000 items")
+	checkLines(t, problemsOf(t, b.String(), catalogUnbuilt))
+	checkLines(t, problemsOf(t, b.String()+"  - {}\n", catalogUnbuilt), "2: servers holds more than 10000 items")
 	dir := writeFiles(t, map[string]string{"a.yaml": b.String(), "b.yaml": oneServer})
 	_, err := LoadCatalog(dir, testPlatform)
 	if want := dir + "/a.yaml: the catalog holds 10001 servers; at most 10000 are possible"; err == nil || err.Error() != want {

@@ -41,6 +41,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 }
 
 func (d *document) version(field *string, in any) {
+	d.fact(field).values = []string{"v1"}
 	if d.required(field, in, "apiVersion") && *field != "v1" {
 		d.bad(field, "apiVersion must be v1")
 	}
@@ -81,12 +82,8 @@ func checkLimits(d *document, l *Limits) {
 }
 
 func checkIssuers(d *document, p *Platform) {
+	needed(d, &p.Issuers, listOr(d, &p.Issuers, p), "issuers: at least one is needed, or nobody can sign in")
 	if len(p.Issuers) == 0 {
-		at := any(p)
-		if d.has(&p.Issuers) {
-			at = &p.Issuers
-		}
-		d.bad(at, "issuers: at least one is needed, or nobody can sign in")
 		return
 	}
 	if len(p.Issuers) > maxIssuers {
@@ -138,13 +135,7 @@ func checkIssuer(d *document, is *identity.Issuer) {
 // checkAudiences refuses each audience that all servers share, unless the issuer is marked: any one of them is enough
 // for a token to be accepted, so one is enough for a token taken by one server to open the others.
 func checkAudiences(d *document, is *identity.Issuer) {
-	if len(is.Audiences) == 0 {
-		at := any(is)
-		if d.has(&is.Audiences) {
-			at = &is.Audiences
-		}
-		d.bad(at, `issuers.audiences is missing: write ["{resource}"]`)
-	}
+	needed(d, &is.Audiences, listOr(d, &is.Audiences, is), `issuers.audiences is missing: write ["{resource}"]`)
 	given := map[string]bool{}
 	for i := range is.Audiences {
 		a := &is.Audiences[i]

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,6 +60,11 @@ deployer: {state: state, secrets: ../s}
 		if err != nil {
 			t.Fatal(err)
 		}
+		text, err := os.ReadFile(dir + "/" + tt.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		agree(t, compiledPlatform(), text, false)
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: %s", tt.file, diff)
 		}
@@ -115,8 +121,10 @@ func TestPlatformChecks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := newDocument("/etc/p.yaml", []byte(strings.Replace(goodPlatform, tt.old, tt.new, 1)))
+			text := []byte(strings.Replace(goodPlatform, tt.old, tt.new, 1))
+			d := newDocument("/etc/p.yaml", text)
 			parsePlatform(d)
+			agree(t, compiledPlatform(), text, len(d.problems) > 0)
 			got := lines(collect(d))
 			checkLines(t, got, tt.want...)
 			if strings.Contains(strings.Join(got, ""), "hunter2") {

@@ -11,19 +11,18 @@ import (
 // checkPolicy checks a policy against the servers of the catalog and the issuers of the platform.
 func checkPolicy(d *document, p *policy.Policy, all *names) {
 	d.label(&p.Name, p, "policies.name")
-	if (p.Allow == nil) == (p.Deny == nil) {
-		d.bad(p, "policies: exactly one of allow and deny is needed")
-	}
+	d.one(p, p, "policies: exactly one of %s is needed", alternative{"allow", p.Allow != nil}, alternative{"deny", p.Deny != nil})
 	checkSubjects(d, p.Allow, "allow", all)
 	checkSubjects(d, p.Deny, "deny", all)
-	if len(p.Servers) == 0 && !d.has(&p.Servers) {
-		d.bad(p, "policies.servers is missing")
+	if !d.has(&p.Servers) {
+		needed(d, &p.Servers, p, "policies.servers is missing")
 	}
 	checkGlobs(d, &p.Servers, "policies.servers")
 	for i, id := range p.Servers {
+		fits := d.matches(&p.Servers[i], serverGlob)
 		if _, ok := all.servers[id]; !ok && !strings.Contains(id, "*") {
 			d.bad(&p.Servers[i], "policies.servers: there is no server %.60q", id)
-		} else if !serverGlob.MatchString(id) {
+		} else if !fits {
 			d.bad(&p.Servers[i], "policies.servers: no server can be called %.60q", id)
 		}
 	}
@@ -84,15 +83,7 @@ var selector = regexp.MustCompile(`^[A-Za-z0-9_/$.*-]{1,128}([?&](name=[^&?]+|di
 
 func checkFilter(d *document, f *Filter, all *names) {
 	d.label(&f.Name, f, "filters.name")
-	given := 0
-	for _, set := range []bool{f.Webhook != nil, f.MCP != nil, f.Server != ""} {
-		if set {
-			given++
-		}
-	}
-	if given != 1 {
-		d.bad(f, "filters: exactly one of webhook, mcp and server is needed")
-	}
+	d.one(f, f, "filters: exactly one of %s is needed", alternative{"webhook", f.Webhook != nil}, alternative{"mcp", f.MCP != nil}, alternative{"server", f.Server != ""})
 	if f.Webhook != nil {
 		d.webURL(&f.Webhook.URL, f.Webhook, "filters.webhook.url")
 		checkSecret(d, f.Webhook.Secret, "filters.webhook.secret")
@@ -105,11 +96,9 @@ func checkFilter(d *document, f *Filter, all *names) {
 	if _, ok := all.servers[f.Server]; f.Server != "" && !ok {
 		d.bad(&f.Server, "filters.server: there is no server %.60q", f.Server)
 	}
-	if len(f.On) == 0 {
-		d.bad(f, `filters.on is missing: write ["tools/call"], for one`)
-	}
+	needed(d, &f.On, f, `filters.on is missing: write ["tools/call"], for one`)
 	for i := range f.On {
-		if !selector.MatchString(f.On[i]) {
+		if !d.matches(&f.On[i], selector) {
 			d.bad(&f.On[i], "filters.on: %.60q is no selector such as tools/call?name=create_*&direction=request", f.On[i])
 		}
 	}

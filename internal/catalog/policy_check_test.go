@@ -33,7 +33,7 @@ func TestPolicyChecks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			checkLines(t, problemsOf(oneServer+"policies: ["+tt.policy+"]\n", catalogUnbuilt), tt.want...)
+			checkLines(t, problemsOf(t, oneServer+"policies: ["+tt.policy+"]\n", catalogUnbuilt), tt.want...)
 		})
 	}
 }
@@ -56,7 +56,7 @@ func TestFilterChecks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := problemsOf(oneServer+"filters: ["+tt.filter+"]\n", nil)
+			got := problemsOf(t, oneServer+"filters: ["+tt.filter+"]\n", nil)
 			checkLines(t, got, tt.want...)
 			if strings.Contains(strings.Join(got, ""), "hunter2") {
 				t.Errorf("%q repeats what may be a secret", got)

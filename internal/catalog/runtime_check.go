@@ -18,19 +18,14 @@ var (
 // checkRuntime checks that there is one runtime, and it.
 func checkRuntime(d *document, s *Server) {
 	r := &s.Runtime
-	given := 0
-	for _, set := range []bool{r.NPX != nil, r.UVX != nil, r.Container != nil, r.Remote != nil, r.Command != nil} {
-		if set {
-			given++
-		}
+	at := any(s)
+	if d.has(r) {
+		at = r
+	} else {
+		d.fact(r).required = true
 	}
-	if given != 1 {
-		at := any(s)
-		if d.has(r) {
-			at = r
-		}
-		d.bad(at, "runtime needs exactly one of npx, uvx, container, remote and command")
-	}
+	d.one(at, r, "runtime needs exactly one of %s", alternative{"npx", r.NPX != nil}, alternative{"uvx", r.UVX != nil}, alternative{"container", r.Container != nil},
+		alternative{"remote", r.Remote != nil}, alternative{"command", r.Command != nil})
 	if r.NPX != nil {
 		checkPackage(d, r.NPX, "runtime.npx", npmPackage, "name@1.2.3")
 	}
@@ -50,19 +45,20 @@ func checkRuntime(d *document, s *Server) {
 }
 
 func checkPackage(d *document, p *Package, name string, form *regexp.Regexp, example string) {
-	if d.required(&p.Package, p, name+".package") && (len(p.Package) > 512 || !form.MatchString(p.Package)) {
+	if d.required(&p.Package, p, name+".package") && (!d.matches(&p.Package, form) || len(p.Package) > 512) {
 		d.bad(&p.Package, "%s.package must be pinned to one version, as in %s", name, example)
 	}
 	checkArgs(d, &p.Args, name+".args")
 }
 
 func checkContainer(d *document, c *Container) {
-	if d.required(&c.Image, c, "runtime.container.image") && !imageName.MatchString(c.Image) {
+	if d.required(&c.Image, c, "runtime.container.image") && !d.matches(&c.Image, imageName) {
 		d.bad(&c.Image, "runtime.container.image is no image reference")
 	}
 	if d.has(&c.Port) {
 		number(d, &c.Port, "runtime.container.port", 1, 0, 65535)
 	} else {
+		d.fact(&c.Port).required = true
 		d.bad(c, "runtime.container.port is missing")
 	}
 	checkPath(d, &c.Path, "runtime.container.path")
@@ -104,7 +100,7 @@ func checkPath(d *document, path *string, name string) {
 	if !d.has(path) {
 		*path = "/mcp"
 	}
-	if !urlPath.MatchString(*path) {
+	if !d.matches(path, urlPath) {
 		d.bad(path, "%s must begin with / and hold letters, digits and ._~- only", name)
 	}
 }

@@ -61,7 +61,7 @@ func checkEnv(d *document, s *Server) {
 		e := &s.Env[i]
 		switch {
 		case !d.required(&e.Name, e, "env.name"):
-		case !envName.MatchString(e.Name):
+		case !d.matches(&e.Name, envName):
 			d.bad(&e.Name, "env.name must hold letters, digits and _ only, and no digit first")
 		case e.Name == "PORT" && s.Runtime.Command != nil:
 			d.bad(&e.Name, "env: PORT is set by the gateway, to the port to listen on")
@@ -69,16 +69,14 @@ func checkEnv(d *document, s *Server) {
 			d.bad(&e.Name, "env: %.60q is given twice", e.Name)
 		}
 		given[e.Name] = true
-		if d.has(&e.Value) == (e.Secret != nil) {
-			d.bad(e, "env: exactly one of value and secret is needed")
-		}
+		d.one(e, e, "env: exactly one of %s is needed", alternative{"value", d.has(&e.Value)}, alternative{"secret", e.Secret != nil})
 		checkArgument(d, &e.Value, "env.value")
 		checkSecret(d, e.Secret, "env.secret")
 	}
 }
 
 func checkSecret(d *document, s *SecretKey, name string) {
-	if s != nil && d.required(&s.Key, s, name+".key") && !secretKey.MatchString(s.Key) {
+	if s != nil && d.required(&s.Key, s, name+".key") && !d.matches(&s.Key, secretKey) {
 		d.bad(&s.Key, "%s.key is no key: write letters, digits, -, _ and .", name)
 	}
 }
@@ -104,10 +102,10 @@ var (
 )
 
 func checkResources(d *document, r *Resources) {
-	if d.has(&r.CPU) && (!cpuQuantity.MatchString(r.CPU) || strings.Trim(r.CPU, "0.") == "") {
+	if d.has(&r.CPU) && (!d.matches(&r.CPU, cpuQuantity) || strings.Trim(r.CPU, "0.") == "") {
 		d.bad(&r.CPU, "resources.cpu must be a quantity such as 500m or 2")
 	}
-	if d.has(&r.Memory) && !memoryQuantity.MatchString(r.Memory) {
+	if d.has(&r.Memory) && !d.matches(&r.Memory, memoryQuantity) {
 		d.bad(&r.Memory, "resources.memory must be a quantity such as 256Mi or 1Gi")
 	}
 }
@@ -120,9 +118,7 @@ func checkEgress(d *document, s *Server) {
 				d.bad(&e.CIDR, "egress.cidr %.60q is no network such as 140.82.112.0/20", e.CIDR)
 			}
 		}
-		if len(e.Ports) == 0 {
-			d.bad(e, "egress.ports is missing")
-		}
+		needed(d, &e.Ports, e, "egress.ports is missing")
 		for j := range e.Ports {
 			number(d, &e.Ports[j], "egress.ports", 1, 0, 65535)
 		}
@@ -134,9 +130,7 @@ func checkToken(d *document, s *Server) {
 	if t == nil {
 		return
 	}
-	if (t.Exchange != nil) == t.InsecureForward {
-		d.bad(t, "token needs exactly one of exchange and insecureForward")
-	}
+	d.one(t, t, "token needs exactly one of %s", alternative{"exchange", t.Exchange != nil}, alternative{"insecureForward", t.InsecureForward})
 	if t.InsecureForward && s.Runtime.Remote != nil {
 		d.bad(&t.InsecureForward, "token.insecureForward is not possible with runtime.remote: whoever runs that server could use the caller's token at every server here that takes it")
 	}

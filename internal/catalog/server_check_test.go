@@ -82,7 +82,7 @@ func TestServerChecks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			text := "apiVersion: v1\nservers:\n  - id: a\n    " + strings.ReplaceAll(tt.fields, "\n", "\n    ") +
 				"\nfilters: [{name: f, server: a, on: [tools/call]}]\n"
-			got := problemsOf(text, nil)
+			got := problemsOf(t, text, nil)
 			checkLines(t, got, tt.want...)
 			if strings.Contains(strings.Join(got, ""), "hunter2") {
 				t.Errorf("%q repeats what may be a secret", got)

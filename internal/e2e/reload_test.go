@@ -230,3 +230,31 @@ func TestRevokedListenerEnds(t *testing.T) {
 		t.Errorf("and may call: %d", resp.StatusCode)
 	}
 }
+
+// The list is what the caller may use, by the version in force, and each address in it answers.
+func TestRegistryOfRealPrograms(t *testing.T) {
+	s := start(t)
+	list := func(subject string, groups ...string) (int, string) {
+		r := s.request("GET", "x", s.main.Token(t, subject, s.url, groups, nil), "", "Content-Type", "")
+		r.URL.Path = "/v0.1/servers"
+		resp, body := s.do(r)
+		return resp.StatusCode, body
+	}
+	if code, body := list("bob", "sales"); code != 200 || !strings.Contains(body, `"metadata":{"count":1}`) || !strings.Contains(body, `"url":"`+s.resource("sample")+`"`) {
+		t.Errorf("bob's list: %d %s", code, body)
+	}
+	if code, body := list("alice", engineering); code != 200 || !strings.Contains(body, `"metadata":{"count":4}`) || strings.Contains(body, "closed") {
+		t.Errorf("alice's list: %d %s", code, body)
+	}
+	s.editCatalog(func(c string) string { return with(c, "added") })
+	s.eventually("the new server is listed", 5*time.Second, func() bool {
+		_, body := list("alice", engineering)
+		return strings.Contains(body, s.resource("added"))
+	})
+	if resp, body := s.call("added", s.token("alice", "added", engineering), "echo", `{"message":"x"}`); resp.StatusCode != 200 {
+		t.Errorf("what is listed answers %d %s", resp.StatusCode, body)
+	}
+	if n := s.starts(); n != 1 {
+		t.Errorf("%d starts: a list wakes nothing", n)
+	}
+}
