@@ -24,6 +24,7 @@ func FuzzCatalog(f *testing.F) {
 	f.Add([]byte(oneServer + "    env: [{name: A, secret: {key: k}}]\n    instances: {per: user, max: 3}\n    scale: {idle: 1s}\n"))
 	f.Add([]byte(oneServer + "policies: [{name: p, deny: {users: [\"partner:x\"]}, servers: [a*], tools: [\"*\"]}]\n"))
 	f.Add([]byte(oneServer + "filters: [{name: f, webhook: {url: \"https://x.test\"}, on: [\"*\"]}]\n"))
+	f.Add([]byte("apiVersion: v1\nservers: [{id: a, runtime: {remote: {url: \"http://127.0.0.1:81/\"}}, egress: [{cidr: 127.0.0.0/8, ports: [81]}]}]\n"))
 	f.Add([]byte("servers: [{id: &a b, title: *a, <<: !!x {}}]\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, table := range [][]unbuilt{nil, catalogUnbuilt} {
@@ -33,7 +34,7 @@ func FuzzCatalog(f *testing.F) {
 				continue
 			}
 			for _, s := range c.Servers {
-				if !ValidID(s.ID) || s.Runtime.Command == nil || s.Scale.Idle <= 0 || s.Scale.Max != 1 || s.Startup.Timeout <= 0 || s.Token != nil {
+				if !ValidID(s.ID) || s.Runtime.Command == nil && s.Runtime.Remote == nil || s.Scale.Idle <= 0 || s.Scale.Max != 1 || s.Startup.Timeout <= 0 || s.Token != nil {
 					t.Errorf("accepted: %+v", s)
 				}
 			}

@@ -9,9 +9,9 @@ import (
 // unbuilt is a field, or a value of one, that the documents will have and that nothing stands behind yet. Accepting
 // it in silence would let an operator rely on a protection that is not there.
 type unbuilt struct {
-	field  string                // path of the field; lists on the way are passed through
-	when   func(*yaml.Node) bool // nil: whenever the field is given
-	what   string                // the subject of "... is not built yet"
+	field  string                          // path of the field; lists on the way are passed through
+	when   func(value, in *yaml.Node) bool // of its value and the mapping it is in; nil: whenever the field is given
+	what   string                          // the subject of "... is not built yet"
 	reason string
 }
 
@@ -25,7 +25,6 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.runtime.npx", nil, "runtime.npx", "it needs the stdio bridge"},
 	{"servers.runtime.uvx", nil, "runtime.uvx", "it needs the stdio bridge"},
 	{"servers.runtime.container", nil, "runtime.container", "it needs a deployer of containers"},
-	{"servers.runtime.remote", nil, "runtime.remote", "the shim reaches only servers beside it"},
 	{"servers.runtime.command", lacks("http"), "runtime.command without http", "it needs the stdio bridge"},
 	{"servers.stdio", nil, "stdio", "it needs the stdio bridge"},
 	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},
@@ -33,7 +32,7 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
 	{"servers.listen", isNot("poll"), "listen other than poll", "the gateway ends silent listeners and clients come back"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
-	{"servers.egress", nil, "egress", "it needs a deployer that can hold a server to it"},
+	{"servers.egress", without("runtime.remote"), "egress without runtime.remote", "a shim holds a remote server to it, and no deployer one that runs here"},
 	{"servers.token", nil, "token", "the caller's token is removed before the server is called"},
 	{"servers.filters", nil, "filters", "the shim runs none"},
 	{"servers.audit.bodies", is("full"), "audit.bodies: full", "audit lines hold no bodies"},
@@ -42,16 +41,16 @@ var catalogUnbuilt = []unbuilt{
 	{"policies.when", nil, "when", "policies decide by name, not by arguments"},
 }
 
-func is(value string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool { return strings.EqualFold(n.Value, value) }
+func is(value string) func(_, _ *yaml.Node) bool {
+	return func(n, _ *yaml.Node) bool { return strings.EqualFold(n.Value, value) }
 }
 
-func isNot(value string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool { return n.Value != value }
+func isNot(value string) func(_, _ *yaml.Node) bool {
+	return func(n, _ *yaml.Node) bool { return n.Value != value }
 }
 
-func lacks(field string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool {
+func lacks(field string) func(_, _ *yaml.Node) bool {
+	return func(n, _ *yaml.Node) bool {
 		for i := 0; i < len(n.Content); i += 2 {
 			if n.Content[i].Value == field {
 				return false
@@ -61,33 +60,45 @@ func lacks(field string) func(*yaml.Node) bool {
 	}
 }
 
+// without is for a field that is built beside another.
+func without(path string) func(_, _ *yaml.Node) bool {
+	return func(_, in *yaml.Node) bool {
+		given := false
+		find(in, strings.Split(path, "."), func(*yaml.Node, *yaml.Node, int) { given = true })
+		return !given
+	}
+}
+
 // refuseUnbuilt adds a problem for each use of a table's fields.
 func (d *document) refuseUnbuilt(table []unbuilt) {
 	if d.root == nil {
 		return
 	}
 	for _, u := range table {
-		find(d.root, strings.Split(u.field, "."), 0, func(n *yaml.Node, line int) {
-			if u.when == nil || u.when(n) {
+		find(d.root, strings.Split(u.field, "."), func(n, in *yaml.Node, line int) {
+			if u.when == nil || u.when(n, in) {
 				d.add(line, "%s is not built yet: %s", u.what, u.reason)
 			}
 		})
 	}
 }
 
-// find calls visit with each value at path, in every item of the lists on the way, and the line of its name.
-func find(n *yaml.Node, path []string, line int, visit func(n *yaml.Node, line int)) {
-	switch {
-	case len(path) == 0:
-		visit(n, line)
-	case n.Kind == yaml.SequenceNode:
+// find calls visit with each value at path, in every item of the lists on the way, the mapping it is in, and the line of
+// its name.
+func find(n *yaml.Node, path []string, visit func(n, in *yaml.Node, line int)) {
+	switch n.Kind {
+	case yaml.SequenceNode:
 		for _, item := range n.Content {
-			find(item, path, line, visit)
+			find(item, path, visit)
 		}
-	case n.Kind == yaml.MappingNode:
+	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if key := n.Content[i]; key.Value == path[0] {
-				find(n.Content[i+1], path[1:], key.Line, visit)
+			switch key, value := n.Content[i], n.Content[i+1]; {
+			case key.Value != path[0]:
+			case len(path) == 1:
+				visit(value, n, key.Line)
+			default:
+				find(value, path[1:], visit)
 			}
 		}
 	}

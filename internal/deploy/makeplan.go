@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/egress"
 )
 
 // Options is what a plan needs besides the entry.
@@ -68,6 +69,9 @@ func makePlan(s catalog.Server, filters []catalog.Filter, o Options) (Plan, erro
 		return Plan{}, err
 	}
 	p.Units = []Unit{makeShim(s, o, server, upstream, converters)}
+	if err := addEgress(&p.Units[0], s); err != nil {
+		return Plan{}, err
+	}
 	if server != nil {
 		p.Units = append(p.Units, *server)
 	}
@@ -138,6 +142,16 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 		u.Env = append(u.Env, EnvVar{"SHIM_FILTERS", strings.Join(sockets, ",")})
 	}
 	return u
+}
+
+// addEgress tells the shim that its server runs elsewhere, and where that may be.
+func addEgress(shim *Unit, s catalog.Server) error {
+	if s.Runtime.Remote == nil {
+		return nil
+	}
+	rules, err := s.EgressRules()
+	shim.Env = append(shim.Env, EnvVar{"SHIM_EGRESS", egress.Format(rules)})
+	return err
 }
 
 // makeServer makes the unit of the MCP server, none where it runs elsewhere, and says where the shim finds it.
