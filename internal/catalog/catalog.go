@@ -70,7 +70,7 @@ type Container struct {
 	ImagePullSecret string   `yaml:"imagePullSecret"`
 }
 
-// Remote is a server that runs elsewhere.
+// Remote is a server that runs elsewhere. Plain http is for addresses that Egress names, none of them public.
 type Remote struct {
 	URL string `yaml:"url"`
 }
@@ -124,7 +124,9 @@ type Resources struct {
 	Memory string `yaml:"memory"`
 }
 
-// Egress is a destination the server may reach.
+// Egress is a network and its ports. For a remote server it says where that may be, and its shim holds to it: without,
+// at any public address and the URL's port. A private, loopback or other special address is named by a network inside
+// its range. For servers that run here it is what they may reach.
 type Egress struct {
 	CIDR  string `yaml:"cidr"`
 	Ports []int  `yaml:"ports"`

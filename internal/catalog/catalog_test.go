@@ -244,7 +244,7 @@ servers:
       idleDelete: 30d
   - {id: b, runtime: {uvx: {package: "x==1"}}, listen: off}
   - {id: c, runtime: {container: {image: i, port: 80}}, sessions: none, scale: {max: 2}}
-  - {id: d, runtime: {remote: {url: "https://x.test/mcp"}}}
+  - {id: d, runtime: {remote: {url: "https://x.test/mcp"}}, egress: [{cidr: 10.0.0.0/8, ports: [443]}]}
   - {id: e, runtime: {command: {exec: x}}}
 filters:
   - {name: f, server: b, on: [tools/call]}
@@ -261,8 +261,8 @@ policies:
 	}
 	want := []string{
 		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
-		"10: egress", "11: token", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
-		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1", "21: runtime.remote",
+		"10: egress without runtime.remote", "11: token", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
+		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1",
 		"23: filters", "26: when",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -26,6 +26,7 @@ func FuzzCatalog(f *testing.F) {
 	f.Add([]byte("apiVersion: v1\nservers:\n  - {id: a, runtime: {uvx: {package: \"a[b]==1.2\"}}}\n"))
 	f.Add([]byte(oneServer + "policies: [{name: p, deny: {users: [\"partner:x\"]}, servers: [a*], tools: [\"*\"]}]\n"))
 	f.Add([]byte(oneServer + "filters: [{name: f, webhook: {url: \"https://x.test\"}, on: [\"*\"]}]\n"))
+	f.Add([]byte("apiVersion: v1\nservers: [{id: a, runtime: {remote: {url: \"http://127.0.0.1:81/\"}}, egress: [{cidr: 127.0.0.0/8, ports: [81]}]}]\n"))
 	f.Add([]byte("servers: [{id: &a b, title: *a, <<: !!x {}}]\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, table := range [][]unbuilt{nil, catalogUnbuilt} {
@@ -48,7 +49,7 @@ func FuzzCatalog(f *testing.F) {
 }
 
 // ours reports whether a runtime is one of those that are built.
-func ours(r Runtime) bool { return r.NPX != nil || r.UVX != nil || r.Command != nil }
+func ours(r Runtime) bool { return r.NPX != nil || r.UVX != nil || r.Command != nil || r.Remote != nil }
 
 func FuzzPlatform(f *testing.F) {
 	f.Add([]byte(goodPlatform))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,10 @@ func checkOrigin(raw string) error {
 	return checkHost(host)
 }
 
+// numeric is what ends a host that some programs take for an IPv4 address (WHATWG URL, "ends in a number"): 127.1, 0x7f.1
+// and 2130706433 would be a name for one reader and 127.0.0.1 for another.
+var numeric = regexp.MustCompile(`(^|\.)([0-9]+|0x[0-9a-f]*)$`)
+
 // checkHost requires host or host:port as in a Host header (RFC 9110, section 7.2), in small letters.
 func checkHost(hostport string) error {
 	name, port := hostname(hostport), ""
@@ -59,13 +64,18 @@ func checkHost(hostport string) error {
 	}
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		if err != nil || !addr.Is6() {
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
 			return errors.New("holds no valid host")
 		}
 		return nil
 	}
 	if len(name) > 253 {
 		return errors.New("holds no valid host")
+	}
+	if numeric.MatchString(name) {
+		if _, err := netip.ParseAddr(name); err != nil {
+			return errors.New("holds no valid host: write an address as four decimal numbers")
+		}
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if !ValidID(label) {

@@ -35,9 +35,6 @@ func checkRuntime(d *document, s *Server) {
 	if r.Container != nil {
 		checkContainer(d, r.Container)
 	}
-	if r.Remote != nil {
-		d.webURL(&r.Remote.URL, r.Remote, "runtime.remote.url")
-	}
 	if r.Command != nil {
 		checkCommand(d, r.Command)
 	}

@@ -305,9 +305,11 @@ func (g *generator) isUnbuilt(path string) bool {
 	return slices.ContainsFunc(g.unbuilt, func(u unbuilt) bool { return u.field == plain(path) && u.when == nil })
 }
 
-// refused reports whether a value is not built.
+// refused reports whether a value is not built, whatever stands beside it.
 func (g *generator) refused(path string, n *yaml.Node) bool {
-	return slices.ContainsFunc(g.unbuilt, func(u unbuilt) bool { return u.field == plain(path) && u.when != nil && u.when(n) })
+	beside := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "runtime"}, {Kind: yaml.MappingNode,
+		Content: []*yaml.Node{{Value: "remote"}, {}}}}}
+	return slices.ContainsFunc(g.unbuilt, func(u unbuilt) bool { return u.field == plain(path) && u.when != nil && u.when(n, beside) })
 }
 
 // lacking lists the fields without which a mapping is not built.

@@ -1,10 +1,11 @@
 package catalog
 
 import (
-	"net/netip"
 	"regexp"
 	"strings"
 	"time"
+
+	"mcpgateway/internal/egress"
 )
 
 const (
@@ -36,6 +37,7 @@ func checkServer(d *document, s *Server, all *names) {
 	}
 	checkResources(d, &s.Resources)
 	checkEgress(d, s)
+	checkRemote(d, s)
 	checkToken(d, s)
 	given := map[string]bool{}
 	for i, name := range s.Filters {
@@ -56,6 +58,9 @@ var (
 
 // checkEnv never repeats a value, nor what is no name: it may be a secret in the wrong place.
 func checkEnv(d *document, s *Server) {
+	if len(s.Env) > 0 && s.Runtime.Remote != nil {
+		d.bad(&s.Env, "env is not for a remote server: it runs elsewhere, in an environment that is not ours to set")
+	}
 	given := map[string]bool{}
 	for i := range s.Env {
 		e := &s.Env[i]
@@ -114,8 +119,8 @@ func checkEgress(d *document, s *Server) {
 	for i := range s.Egress {
 		e := &s.Egress[i]
 		if d.required(&e.CIDR, e, "egress.cidr") {
-			if p, err := netip.ParsePrefix(e.CIDR); err != nil || p != p.Masked() {
-				d.bad(&e.CIDR, "egress.cidr %.60q is no network such as 140.82.112.0/20", e.CIDR)
+			if _, err := egress.ParseNet(e.CIDR); err != nil {
+				d.bad(&e.CIDR, "egress.cidr: %v", err)
 			}
 		}
 		needed(d, &e.Ports, e, "egress.ports is missing")

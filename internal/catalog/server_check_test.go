@@ -35,8 +35,6 @@ func TestServerChecks(t *testing.T) {
 		{"container bare", `runtime: {container: {}}`, []string{"4: runtime.container.image is missing", "4: runtime.container.port is missing"}},
 		{"container bad", `runtime: {container: {image: "a b", port: 0, path: x, imagePullSecret: ""}}`,
 			[]string{"4: runtime.container.image is no", "4: runtime.container.port must be between 1 and 65535", "4: runtime.container.path must begin", "4: runtime.container.imagePullSecret is missing"}},
-		{"remote", `runtime: {remote: {url: "http://127.0.0.1:8080/mcp"}}`, nil},
-		{"remote bad", `runtime: {remote: {url: "http://x.test/"}}`, []string{"4: runtime.remote.url must begin with https"}},
 		{"command bare", "runtime: {command: {http: {path: ''}}}", []string{"4: runtime.command.exec is missing", "4: runtime.command.http.path must begin with /"}},
 		{"command placeholders", `runtime: {command: {exec: "{shim}", args: ["{port}", "{mount:rules}", "{port:shim}", "{x}"], http: {}}}`,
 			[]string{"4: runtime.command.exec: the only placeholder is {port}", "4: runtime.command.args: the only placeholder", "4: runtime.command.args: the only placeholder"}},
@@ -68,6 +66,7 @@ func TestServerChecks(t *testing.T) {
 		{"resources of nothing", http + "\nresources: {cpu: '0.0', memory: ''}", []string{"5: resources.cpu must be a quantity", "5: resources.memory must be a quantity"}},
 		{"resources good", http + "\nresources: {cpu: '0.5', memory: '1073741824'}", nil},
 
+		{"egress of IPv4 as IPv6", http + "\negress: [{cidr: '::ffff:10.0.0.0/104', ports: [1]}]", []string{"5: egress.cidr: write the IPv4 network"}},
 		{"egress", http + "\negress:\n- {cidr: 10.0.0.1/8, ports: [0, 65536]}\n- {ports: [1]}\n- {cidr: \"::/0\"}",
 			[]string{"6: egress.cidr", "6: egress.ports must be", "6: egress.ports must be", "7: egress.cidr is missing", "8: egress.ports is missing"}},
 		{"token", http + "\ntoken: {}", []string{"5: token needs exactly one of"}},

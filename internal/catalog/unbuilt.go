@@ -9,9 +9,9 @@ import (
 // unbuilt is a field, or a value of one, that the documents will have and that nothing stands behind yet. Accepting
 // it in silence would let an operator rely on a protection that is not there.
 type unbuilt struct {
-	field  string                // path of the field; lists on the way are passed through
-	when   func(*yaml.Node) bool // nil: whenever the field is given
-	what   string                // the subject of "... is not built yet"
+	field  string                          // path of the field; lists on the way are passed through
+	when   func(value, in *yaml.Node) bool // of its value and the mapping it is in; nil: whenever the field is given
+	what   string                          // the subject of "... is not built yet"
 	reason string
 }
 
@@ -23,13 +23,12 @@ var platformUnbuilt = []unbuilt{
 
 var catalogUnbuilt = []unbuilt{
 	{"servers.runtime.container", nil, "runtime.container", "it needs a deployer of containers"},
-	{"servers.runtime.remote", nil, "runtime.remote", "the shim reaches only servers beside it"},
 	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
 	{"servers.listen", isNot("poll"), "listen other than poll", "the gateway ends silent listeners and clients come back"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
-	{"servers.egress", nil, "egress", "it needs a deployer that can hold a server to it"},
+	{"servers.egress", without("runtime.remote"), "egress without runtime.remote", "a shim holds a remote server to it, and no deployer one that runs here"},
 	{"servers.token", nil, "token", "the caller's token is removed before the server is called"},
 	{"servers.filters", nil, "filters", "the shim runs none"},
 	{"servers.audit.bodies", is("full"), "audit.bodies: full", "audit lines hold no bodies"},
@@ -38,12 +37,21 @@ var catalogUnbuilt = []unbuilt{
 	{"policies.when", nil, "when", "policies decide by name, not by arguments"},
 }
 
-func is(value string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool { return strings.EqualFold(n.Value, value) }
+func is(value string) func(_, _ *yaml.Node) bool {
+	return func(n, _ *yaml.Node) bool { return strings.EqualFold(n.Value, value) }
 }
 
-func isNot(value string) func(*yaml.Node) bool {
-	return func(n *yaml.Node) bool { return n.Value != value }
+func isNot(value string) func(_, _ *yaml.Node) bool {
+	return func(n, _ *yaml.Node) bool { return n.Value != value }
+}
+
+// without is for a field that is built beside another.
+func without(path string) func(_, _ *yaml.Node) bool {
+	return func(_, in *yaml.Node) bool {
+		given := false
+		find(in, strings.Split(path, "."), func(*yaml.Node, *yaml.Node, int) { given = true })
+		return !given
+	}
 }
 
 // refuseUnbuilt adds a problem for each use of a table's fields.
@@ -52,27 +60,30 @@ func (d *document) refuseUnbuilt(table []unbuilt) {
 		return
 	}
 	for _, u := range table {
-		find(d.root, strings.Split(u.field, "."), 0, func(n *yaml.Node, line int) {
-			if u.when == nil || u.when(n) {
+		find(d.root, strings.Split(u.field, "."), func(n, in *yaml.Node, line int) {
+			if u.when == nil || u.when(n, in) {
 				d.add(line, "%s is not built yet: %s", u.what, u.reason)
 			}
 		})
 	}
 }
 
-// find calls visit with each value at path, in every item of the lists on the way, and the line of its name.
-func find(n *yaml.Node, path []string, line int, visit func(n *yaml.Node, line int)) {
-	switch {
-	case len(path) == 0:
-		visit(n, line)
-	case n.Kind == yaml.SequenceNode:
+// find calls visit with each value at path, in every item of the lists on the way, the mapping it is in, and the line of
+// its name.
+func find(n *yaml.Node, path []string, visit func(n, in *yaml.Node, line int)) {
+	switch n.Kind {
+	case yaml.SequenceNode:
 		for _, item := range n.Content {
-			find(item, path, line, visit)
+			find(item, path, visit)
 		}
-	case n.Kind == yaml.MappingNode:
+	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if key := n.Content[i]; key.Value == path[0] {
-				find(n.Content[i+1], path[1:], key.Line, visit)
+			switch key, value := n.Content[i], n.Content[i+1]; {
+			case key.Value != path[0]:
+			case len(path) == 1:
+				visit(value, n, key.Line)
+			default:
+				find(value, path[1:], visit)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/egress"
 )
 
 // Options is what a plan needs besides the entry.
@@ -67,6 +68,9 @@ func makePlan(s catalog.Server, filters []catalog.Filter, o Options) (Plan, erro
 		return Plan{}, err
 	}
 	p.Units = []Unit{makeShim(s, o, server, upstream, converters)}
+	if err := addEgress(&p.Units[0], s); err != nil {
+		return Plan{}, err
+	}
 	if server != nil {
 		p.Units = append(p.Units, *server)
 	}
@@ -149,6 +153,16 @@ func PackageOf(s catalog.Server) *Package {
 	default:
 		return nil
 	}
+}
+
+// addEgress tells the shim that its server runs elsewhere, and where that may be.
+func addEgress(shim *Unit, s catalog.Server) error {
+	if s.Runtime.Remote == nil {
+		return nil
+	}
+	rules, err := s.EgressRules()
+	shim.Env = append(shim.Env, EnvVar{"SHIM_EGRESS", egress.Format(rules)})
+	return err
 }
 
 // makeServer makes the unit of the MCP server, none where it runs elsewhere, and says where the shim finds it.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/egress"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -174,6 +175,23 @@ func TestShimMovesOffTheServersPort(t *testing.T) {
 	}
 }
 
+// What egress names reaches the shim, and the shim reads what is written.
+func TestRemoteEgress(t *testing.T) {
+	s := entry("remote", "shared", "none")
+	s.Egress = []catalog.Egress{{CIDR: "140.82.112.0/20", Ports: []int{443, 8443}}, {CIDR: "fd00::/8", Ports: []int{1}}}
+	p, err := MakePlan(s, nil, options("shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "140.82.112.0/20 443 8443, fd00::/8 1"
+	if !slices.Contains(p.Units[0].Env, EnvVar{"SHIM_EGRESS", want}) {
+		t.Errorf("the shim is told %v", p.Units[0].Env)
+	}
+	if rules, err := egress.Parse(want); err != nil || len(rules) != 2 {
+		t.Errorf("%v, %v", rules, err)
+	}
+}
+
 func TestHash(t *testing.T) {
 	base := entry("npx", "user", "webhook")
 	hash := func(s catalog.Server, o Options) string {
@@ -263,6 +281,12 @@ func TestMakePlanRefuses(t *testing.T) {
 		"env with the port": {func(s *catalog.Server, o *Options) {
 			s.Env = []catalog.EnvVar{{Name: "PORT", Value: "1"}}
 		}, "PORT and names"},
+		"egress of a remote": {func(s *catalog.Server, o *Options) {
+			s.Runtime, s.Env, s.Egress = runtimes["remote"], nil, []catalog.Egress{{CIDR: "10.0.0.0/8, public", Ports: []int{443}}}
+		}, "is no network"},
+		"egress without ports": {func(s *catalog.Server, o *Options) {
+			s.Runtime, s.Env, s.Egress = runtimes["remote"], nil, []catalog.Egress{{CIDR: "10.0.0.0/8"}}
+		}, "names no port"},
 		"env of a remote": {func(s *catalog.Server, o *Options) {
 			s.Runtime = runtimes["remote"]
 		}, "not ours to set"},

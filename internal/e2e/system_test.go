@@ -68,6 +68,12 @@ const idle = 1500 * time.Millisecond
 
 func start(t *testing.T) *system {
 	t.Helper()
+	return startWith(t, "", "")
+}
+
+// startWith has more servers and policies in the catalog, as lines of YAML.
+func startWith(t *testing.T, servers, policies string) *system {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e") // short: Unix sockets are in it
 	if err != nil {
 		t.Fatal(err)
@@ -91,11 +97,11 @@ servers:
   - {id: closed, title: Closed, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
   - {id: mine, title: Mine, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}, instances: {per: user, max: 5}}
   - {id: hostile, title: Hostile, runtime: {command: {exec: %[2]q, args: [%[4]s, "{port}"], http: {}}}, scale: {idle: %[3]s}}
-policies:
+%[5]spolicies:
   - {name: engineers, allow: {groups: [engineering]}, servers: [sample, other, mine, hostile]}
   - {name: no-notify, deny: {anyone: true}, servers: ["*"], tools: [notify]}
   - {name: sales, allow: {groups: [sales]}, servers: [sample], tools: [echo]}
-`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer))
+%[6]s`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer, servers, policies))
 	s.startDeployer()
 	s.startGateway()
 	t.Cleanup(s.stop)

@@ -29,7 +29,7 @@ func (r Rule) String() string {
 	return text
 }
 
-// public is the text for no rules.
+// public is the text for no rules: any public address, at the URL's port.
 const public = "public"
 
 // maxRules bounds the rules of one server.
