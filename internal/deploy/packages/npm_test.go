@@ -101,6 +101,20 @@ func TestNPMUnreachable(t *testing.T) {
 	}
 }
 
+// TestNPMDoesNotPersist has a registry that is in trouble: whoever waits must learn it soon.
+func TestNPMDoesNotPersist(t *testing.T) {
+	registry := packagestest.NewRegistry(t)
+	registry.Break("a")
+	s, _ := newStore(t, nil)
+	_, err := s.Program(context.Background(), "a", npmPackage("a@1.2.3"))
+	if got := deploy.AsStartError(err).Message; !strings.Contains(got, "npm says E500") {
+		t.Errorf("got %q", got)
+	}
+	if n := registry.Asked("a"); n != 2 {
+		t.Errorf("npm asked %d times", n)
+	}
+}
+
 // TestSharedFolder has two stores on one folder, as two deployers would be, and many callers of each.
 func TestSharedFolder(t *testing.T) {
 	registry := packagestest.NewRegistry(t)
@@ -156,14 +170,19 @@ func TestLeavingAndClosing(t *testing.T) {
 	}
 	time.Sleep(10 * time.Millisecond) // for the other caller to come in
 	s.Close()
-	if err := <-stays; deploy.AsStartError(err).Message != "The gateway is shutting down." {
-		t.Errorf("who stayed got %v", err)
+	s.mu.Lock()
+	if len(s.flights) > 0 {
+		t.Error("it did not wait for the install's end")
 	}
+	s.mu.Unlock()
 	if list := processesOf(s); len(list) > 0 {
 		t.Errorf("after the end there are %v", list)
 	}
 	if list := folders(t, s); len(list) > 0 {
 		t.Errorf("left are %v", list)
+	}
+	if err := <-stays; deploy.AsStartError(err).Message != "The gateway is shutting down." {
+		t.Errorf("who stayed got %v", err)
 	}
 	if _, err := s.Program(context.Background(), "a", npmPackage("@test/hello@1.2.3")); err == nil {
 		t.Error("it installs after its end")

@@ -81,7 +81,7 @@ func readRecord(path string) (record, time.Time, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &r)
 	}
-	if err == nil && (!filepath.IsLocal(r.Folder) || filepath.Base(r.Folder) != r.Folder || !filepath.IsLocal(r.Program)) {
+	if err == nil && (filepath.Base(r.Folder) != r.Folder || !strings.HasPrefix(r.Folder, hiddenName(r.Package)) || !filepath.IsLocal(r.Program)) {
 		err = errors.New("not a record")
 	}
 	return r, info.ModTime(), err

@@ -2,6 +2,7 @@ package packages
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,14 +40,27 @@ func TestInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := os.ReadFile(s.recordOf(installed(t, s, "a@1.2.4")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.path("outside/node_modules/.bin/a"), "")
+	write(t, s.path("outside/x"), "")
+	var r record
+	if err := json.Unmarshal(good, &r); err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{
-		"", "{", "{}", `{"package":{"registry":"npm","name":"a@1.2.4"}}`, strings.Replace(string(good), `"folder":"`, `"folder":"../x/`, 1),
-		strings.Replace(string(good), "node_modules", "../../../bin", 1), strings.Replace(string(good), "node_modules/.bin/a", "node_modules", 1),
+		"", "{", "{}", string(other), strings.Replace(string(good), r.Folder, "outside", 1), strings.Replace(string(good), r.Folder, r.Folder+"/../outside", 1),
+		strings.Replace(string(good), "node_modules/.bin/a", "../outside/x", 1), strings.Replace(string(good), "node_modules/.bin/a", "node_modules", 1),
 	} {
 		write(t, s.recordOf(p), text)
 		if program, ok := s.Installed(p); ok {
 			t.Errorf("%s gave %s", text, program)
 		}
+	}
+	if err := os.RemoveAll(s.path("outside")); err != nil {
+		t.Fatal(err)
 	}
 	write(t, s.recordOf(p), string(good))
 	aged(t, s, p, 48*time.Hour)
@@ -70,8 +84,8 @@ func TestInstalled(t *testing.T) {
 	if err := s.Prune([]deploy.Package{p}); err != nil {
 		t.Fatal(err)
 	}
-	if list := folders(t, s); len(list) != 1 {
-		t.Errorf("left are %v", list)
+	if list := folders(t, s); len(list) != 2 {
+		t.Errorf("left are %v", list) // the other was used a moment ago
 	}
 }
 

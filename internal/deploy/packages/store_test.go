@@ -146,12 +146,15 @@ func TestPausesGrow(t *testing.T) {
 	s, _ := newStore(t, func(c *Config) { c.Backoff = 20 * time.Millisecond })
 	p := npmPackage("a@1.2.3")
 	var pauses []time.Duration
-	for len(pauses) < 4 {
+	for deadline := time.Now().Add(30 * time.Second); len(pauses) < 4 && time.Now().Before(deadline); {
 		_, err := s.Program(context.Background(), "a", p)
 		if pause := deploy.AsStartError(err).RetryAfter; len(pauses) == 0 || pause > pauses[len(pauses)-1] {
 			pauses = append(pauses, pause)
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+	if len(pauses) != 4 {
+		t.Fatalf("the pauses are %v", pauses)
 	}
 	for i, pause := range pauses {
 		if want := 20 * time.Millisecond << i; pause != want {
@@ -218,6 +221,19 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 	if len(log.String()) > 1<<20 || !strings.Contains(log.String(), strings.Repeat("x", maxLine)) || strings.Contains(log.String(), strings.Repeat("x", maxLine+1)) {
 		t.Errorf("the log has %d bytes", len(log.String()))
+	}
+}
+
+// TestLineWithoutEnd holds no more of a line than is shown of it.
+func TestLineWithoutEnd(t *testing.T) {
+	o := &output{print: func(string) {}}
+	for range 100 {
+		if n, err := o.Write(make([]byte, 32<<10)); n != 32<<10 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if len(o.line) > 2*maxLine {
+		t.Errorf("%d bytes are held", len(o.line))
 	}
 }
 
@@ -302,6 +318,7 @@ func TestPrepare(t *testing.T) {
 		needs = append(needs, deploy.Need{Server: "x", Package: npmPackage(fmt.Sprintf("slow@%d.0.0", i))})
 	}
 	s.Prepare(needs)
+	s.Prepare(needs[1:]) // of another reading meanwhile
 	eventually(t, "the first slow one begins", func() bool { return countRuns(t, runs) == 5 })
 	if _, err := s.Program(context.Background(), "y", npmPackage("a@4.0.0")); err != nil {
 		t.Errorf("a caller does not come between: %v", err)

@@ -28,6 +28,7 @@ type Registry struct {
 	versions map[string]map[string]any // what is known of each version, by package and version
 	archives map[string][]byte         // by path
 	asked    []string                  // paths
+	broken   map[string]bool           // packages whose document cannot be had
 	held     chan struct{}             // while it is open nobody is answered
 }
 
@@ -40,7 +41,7 @@ func NewRegistry(t testing.TB) *Registry {
 			t.Skipf("%s is not on this machine: %v", program, err)
 		}
 	}
-	r := &Registry{t: t, versions: map[string]map[string]any{}, archives: map[string][]byte{}, held: make(chan struct{})}
+	r := &Registry{t: t, versions: map[string]map[string]any{}, archives: map[string][]byte{}, broken: map[string]bool{}, held: make(chan struct{})}
 	close(r.held)
 	r.server = httptest.NewServer(r)
 	t.Cleanup(func() {
@@ -126,6 +127,10 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	name := strings.TrimPrefix(q.URL.Path, "/")
 	versions, ok := r.versions[name]
 	w.Header().Set("Content-Type", "application/json")
+	if r.broken[name] {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, `{"error":"Not found"}`)
@@ -136,6 +141,13 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		latest = max(latest, version)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"name": name, "versions": versions, "dist-tags": map[string]string{"latest": latest}})
+}
+
+// Break has the registry fail whenever it is asked for a package's document.
+func (r *Registry) Break(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken[name] = true
 }
 
 // Asked counts the requests for a package's document.
