@@ -155,7 +155,9 @@ func TestLeavingLosesNoCall(t *testing.T) {
 			}
 		}()
 	}
-	time.Sleep(100 * time.Millisecond)
+	for len(results) < 20 {
+		time.Sleep(time.Millisecond)
+	}
 	l.stop()
 	l.expectLeft(t, 5*time.Second)
 	stop()

@@ -339,7 +339,6 @@ func TestNewNamesAreLookedFor(t *testing.T) {
 func TestLooksAreBounded(t *testing.T) {
 	var looks atomic.Int32
 	l := newLatecomers(func() { looks.Add(1) })
-	began := time.Now()
 	var all sync.WaitGroup
 	for range 200 {
 		all.Go(func() {
@@ -349,8 +348,8 @@ func TestLooksAreBounded(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n, most := int(looks.Load()), int(time.Since(began)/lookPause)+2; n < 1 || n > most {
-		t.Errorf("%d looks, at most %d", n, most)
+	if n := looks.Load(); n < 1 || n > 20 { // one look answers all who asked before it
+		t.Errorf("%d looks for 200 questions", n)
 	}
 	gone, leave := context.WithCancel(context.Background())
 	leave()

@@ -245,7 +245,7 @@ func TestRegistryBesideTheRest(t *testing.T) {
 
 // Whatever is asked, it is a page within its bounds or an error, and what a cursor holds is a place and nothing else.
 func FuzzRegistryQuery(f *testing.F) {
-	for _, seed := range []string{"", "limit=10&cursor=" + registryCursor("github"), "search=a&search=b", "version=latest&updated_since=2025-08-07T13:15:04.280Z",
+	for _, seed := range []string{"", "limit=10&cursor=" + registryCursor("github"), "search=a&search=b", "version=latest&updated_since=2025-08-07T13:15:04.280Z", "limit=500",
 		"cursor=MTphLWI", "limit=-1", "limit=%31%30", "cursor=MTo", "a;b", "cursor=MTphLWJ"} {
 		f.Add(seed, "/com.example%2Fa/versions/latest")
 	}

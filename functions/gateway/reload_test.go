@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
@@ -200,5 +202,31 @@ func TestVersionThatDoesNotCompile(t *testing.T) {
 	}
 	if err := r.gateway.accept(v); err == nil || r.gateway.current.Load() != before {
 		t.Errorf("accepted: %v", err)
+	}
+}
+
+// replacing is a deployer whose first instance is replaced in the moment in which it is ready.
+type replacing struct {
+	*fakeDeployer
+	times atomic.Int32 // that it goes on so
+}
+
+func (d *replacing) Ensure(ctx context.Context, key deploy.Key) (deploy.Instance, error) {
+	if d.times.Add(-1) >= 0 {
+		return deploy.Instance{ID: "gone", URL: "unix://" + d.dir + "/gone", Cold: true}, nil
+	}
+	return d.fakeDeployer.Ensure(ctx, key)
+}
+
+func TestInstanceThatIsReplacedAtOnce(t *testing.T) {
+	r := newRig(t, answerJSON)
+	d := &replacing{fakeDeployer: r.deployer}
+	r.gateway.servers.deployer = d
+	for times, status := range map[int32]int{1: 200, 100: 503} { // and not for ever
+		d.times.Store(times)
+		r.deployer.sleep()
+		if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != status {
+			t.Errorf("replaced %d times: %d %s", times, resp.StatusCode, body)
+		}
 	}
 }
