@@ -107,6 +107,7 @@ func TestRemote(t *testing.T) {
 	var got []http.Header
 	var state tls.ConnectionState
 	var host string
+	var offered []string
 	r := newRemote(t, func(w http.ResponseWriter, req *http.Request) {
 		got, state, host = append(got, req.Header.Clone()), *req.TLS, req.Host+" "+req.RequestURI
 		w.Header().Set(mcp.HeaderSession, "inner-1")
@@ -114,7 +115,12 @@ func TestRemote(t *testing.T) {
 		w.Header().Set("Alt-Svc", `h3=":443"`)
 		w.Header().Set("Strict-Transport-Security", "max-age=1")
 		answerJSON(`{"jsonrpc":"2.0","id":1,"result":{}}`)(w, req)
-	}, nil)
+	}, func(_ *forward.Config, s *httptest.Server) {
+		s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			offered = hello.SupportedProtos
+			return nil, nil
+		}}
+	})
 	forbidden := []string{"Cookie", "a=b", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=1.2.3.4", "X-Real-Ip", "1.2.3.4", "Via", "x", "User-Agent", "Claude", "Referer", "https://x", "Origin", "https://gateway.test"}
 	resp, body := r.post(t, r.engineer(t), `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`, forbidden...)
 	sealed := resp.Header.Get(mcp.HeaderSession)
@@ -139,6 +145,9 @@ func TestRemote(t *testing.T) {
 		if d := cmp.Diff(want, got[i]); d != "" {
 			t.Errorf("request %d: %s", i, d)
 		}
+	}
+	if d := cmp.Diff([]string{"http/1.1"}, offered); d != "" {
+		t.Errorf("offered protocols: %s", d)
 	}
 	if state.ServerName != remoteHost || state.NegotiatedProtocol != "http/1.1" || state.Version < tls.VersionTLS12 {
 		t.Errorf("SNI %q, ALPN %q, version %x", state.ServerName, state.NegotiatedProtocol, state.Version)
@@ -178,7 +187,9 @@ func TestRemoteThatCannotBeReached(t *testing.T) {
 		{"certificate for another name", func(c *forward.Config, _ *httptest.Server) {
 			c.Upstream.Host = strings.Replace(c.Upstream.Host, remoteHost, "other.test", 1)
 		}, "not other.test"},
-		{"old TLS", func(_ *forward.Config, s *httptest.Server) { s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11} }, "protocol version"},
+		{"old TLS", func(_ *forward.Config, s *httptest.Server) {
+			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		}, "protocol version"},
 		{"plain http to a public name", func(c *forward.Config, _ *httptest.Server) {
 			c.Upstream.Scheme, c.Upstream.Host = "http", "public.test:80"
 			c.Remote.Egress = append(c.Remote.Egress, egress.Rule{Net: netip.MustParsePrefix("1.1.1.1/32"), Ports: []uint16{80}})

@@ -151,6 +151,16 @@ func TestManyAddresses(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "private address") != maxAttempts {
 		t.Errorf("%v", err)
 	}
+	tried, given := attempts{}, 0
+	for range maxAttempts + 1 {
+		if given != 0 {
+			t.Error("given up too early")
+		}
+		err = tried.add(nil, func() { given++ })
+	}
+	if err == nil || given != 1 {
+		t.Errorf("%v, given up %d times", err, given)
+	}
 }
 
 func TestDialEnds(t *testing.T) {
