@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"mcpgateway/shim/session"
@@ -100,7 +101,10 @@ func parseUpstream(v string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
-	if u.Scheme != "http" || u.Port() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 || u.Hostname() == "" {
+		return nil, errors.New("must be http://HOST:PORT/PATH")
+	}
+	if u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("must be http://HOST:PORT/PATH")
 	}
 	return u, nil
