@@ -55,3 +55,31 @@ func TestLogCutsEndlessLines(t *testing.T) {
 		}
 	}
 }
+
+// However a program writes, its lines come out in order and whole, each behind its name.
+func FuzzLog(f *testing.F) {
+	f.Add([]byte("one\ntwo\n\nlast"), 3)
+	f.Add([]byte("\n"), 1)
+	f.Fuzz(func(t *testing.T, printed []byte, size int) {
+		if len(printed) >= maxLine {
+			return
+		}
+		var out bytes.Buffer
+		w := (&log{out: &out}).writer("a")
+		for rest := printed; len(rest) > 0; {
+			n := min(max(1, size), len(rest))
+			if took, err := w.Write(rest[:n]); took != n || err != nil {
+				t.Fatalf("took %d of %d, %v", took, n, err)
+			}
+			rest = rest[n:]
+		}
+		w.Close()
+		want := ""
+		for line := range strings.Lines(string(printed)) {
+			want += fmt.Sprintf("%-14s | %s\n", "a", strings.TrimSuffix(line, "\n"))
+		}
+		if out.String() != want {
+			t.Fatalf("%q by %d became %q", printed, size, &out)
+		}
+	})
+}

@@ -61,13 +61,16 @@ func (c *call) preflight() error {
 	return nil
 }
 
+// tokenLetters make up names of headers (RFC 9110, section 5.6.2), in small letters.
+const tokenLetters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+
 // allowHeaders lists the headers that clients send, and those of the asked for that mirror tool arguments.
 func allowHeaders(asked string) string {
 	allow := []string{"Authorization", "Content-Type", "Accept", "MCP-Protocol-Version", "Mcp-Session-Id", "Mcp-Method",
 		"Mcp-Name", "Last-Event-ID", "traceparent", "tracestate"}
 	for name := range strings.SplitSeq(asked, ",") {
 		name = strings.ToLower(strings.TrimSpace(name))
-		if strings.HasPrefix(name, "mcp-param-") && len(allow) < 100 {
+		if strings.HasPrefix(name, "mcp-param-") && strings.Trim(name, tokenLetters) == "" && len(allow) < 100 {
 			allow = append(allow, name)
 		}
 	}

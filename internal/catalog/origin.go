@@ -38,8 +38,8 @@ func checkOrigin(raw string) error {
 	case scheme == "http" && !loopback(hostname(host)):
 		return errors.New("must begin with https:// (http:// is for localhost)")
 	}
-	for _, c := range scheme {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("+-.", c) {
+	for i, c := range scheme { // RFC 3986, section 3.1
+		if (c < 'a' || c > 'z') && (i == 0 || (c < '0' || c > '9') && !strings.ContainsRune("+-.", c)) {
 			return errors.New("must begin with a scheme in small letters")
 		}
 	}
@@ -64,8 +64,8 @@ func checkHost(hostport string) error {
 	}
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return errors.New("holds no valid host")
+		if err != nil || !addr.Is6() || addr.Zone() != "" || name != strings.ToLower(name) {
+			return errors.New("holds no valid host: write an address in small letters, without a zone")
 		}
 		return nil
 	}

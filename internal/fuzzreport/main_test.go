@@ -18,10 +18,10 @@ func TestCount(t *testing.T) {
 		"some": {"fuzz: elapsed: 0s, gathering baseline coverage: 0/2 completed\n" +
 			"fuzz: elapsed: 3s, execs: 100 (33/sec), new interesting: 1 (total: 3)\n" +
 			"fuzz: elapsed: 5s, execs: 250 (75/sec), new interesting: 2 (total: 4)\nPASS\n",
-			"ok    internal/x FuzzX                              corpus    4 (2 new),       250 runs"},
-		"none": {"PASS\n", "FAIL  internal/x FuzzX                              corpus    0 (0 new),         0 runs"},
+			"ok    internal/x FuzzX                              corpus    4 (2 new),       250 runs; 7 taken"},
+		"none": {"PASS\n", "FAIL  internal/x FuzzX                              corpus    0 (0 new),         0 runs; 7 taken"},
 	} {
-		r := result{target: target{importPath: "m/internal/x", name: "FuzzX"}, output: []byte(c.output)}
+		r := result{target: target{importPath: "m/internal/x", name: "FuzzX"}, output: []byte(c.output), notes: "7 taken"}
 		r.count()
 		if diff := cmp.Diff(c.want, r.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -90,10 +90,13 @@ const grace = 30 * time.Second
 func (t target) run(ctx context.Context, d time.Duration, cache string) result {
 	cmd := exec.Command(t.program, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzzcachedir="+cache,
 		"-test.parallel=1", "-test.timeout=0",
-		"-test.fuzzminimizetime=1s") // of an interesting input; by itself go spends up to a minute on each
+		"-test.fuzzminimizetime=100x") // of an interesting input; by itself go spends up to a minute on each
 	cmd.Dir = t.dir // where its seeds are
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	// What a worker prints is lost, so a target that has something to say appends it to this file.
+	notes := t.program + "." + t.name + ".notes"
+	cmd.Env = append(os.Environ(), "FUZZ_NOTES="+notes)
 	// A group of its own, so that Ctrl-C reaches only us: a worker that is interrupted before the target is a crash.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r := result{target: t}
@@ -105,6 +108,9 @@ func (t target) run(ctx context.Context, d time.Duration, cache string) result {
 	r.err = t.await(ctx, d, cmd, ended)
 	r.output = out.Bytes()
 	r.count()
+	if said, err := os.ReadFile(notes); err == nil {
+		r.notes = strings.Join(strings.Fields(string(said)), " ")
+	}
 	return r
 }
 
@@ -135,6 +141,7 @@ type result struct {
 	target
 	corpus, found, runs int // inputs in the end, those that this run found, executions
 	output              []byte
+	notes               string // of the target itself
 	err                 error
 }
 
@@ -160,5 +167,9 @@ func (r result) String() string {
 	if r.err != nil {
 		verdict = "FAIL"
 	}
-	return fmt.Sprintf("%-4s  %-45s corpus %4d (%d new), %9d runs", verdict, r.target, r.corpus, r.found, r.runs)
+	line := fmt.Sprintf("%-4s  %-45s corpus %4d (%d new), %9d runs", verdict, r.target, r.corpus, r.found, r.runs)
+	if r.notes != "" {
+		line += "; " + r.notes
+	}
+	return line
 }

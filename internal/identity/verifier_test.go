@@ -188,6 +188,9 @@ func FuzzVerify(f *testing.F) {
 		if err == nil && (id.Issuer != home || id.Subject == "" || len(id.Groups) > maxNames || id.Expiry.IsZero()) {
 			t.Fatalf("%q passes as %+v", claims, id)
 		}
+		if err == nil {
+			checkRead(t, claims, id)
+		}
 	})
 }
 

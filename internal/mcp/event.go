@@ -18,6 +18,8 @@ type Event struct {
 	ID    []byte // the id line's value; nil where the event has none
 	Type  []byte // the event line's value
 	Whole bool   // ended by a blank line; the rest is never dispatched by a client
+
+	marked bool // Raw begins with the stream's byte order mark
 }
 
 // Blank tells whether a client sees nothing of the event: comments, retry and id lines only.
@@ -26,8 +28,14 @@ func (e *Event) Blank() bool { return len(e.Data) == 0 && len(e.Type) == 0 }
 // WithData returns the event's bytes with its data replaced. All other lines stay as they came.
 func (e *Event) WithData(data []byte) []byte {
 	out := make([]byte, 0, len(e.Raw)+len(data))
+	rest := e.Raw
+	if e.marked {
+		out, rest = append(out, byteOrderMark...), rest[len(byteOrderMark):]
+	}
 	done := false
-	for line := range bytes.Lines(e.Raw) {
+	for len(rest) > 0 {
+		var line []byte
+		line, rest = cutLine(rest)
 		name, _ := field(bytes.TrimRight(line, "\r\n"))
 		if string(name) != "data" {
 			out = append(out, line...)
@@ -44,6 +52,18 @@ func (e *Event) WithData(data []byte) []byte {
 	return out
 }
 
+// cutLine splits off the first line with its end, any of the three that a stream may use.
+func cutLine(in []byte) (line, rest []byte) {
+	end := bytes.IndexAny(in, "\r\n")
+	if end < 0 {
+		return in, nil
+	}
+	if end++; in[end-1] == '\r' && end < len(in) && in[end] == '\n' {
+		end++
+	}
+	return in[:end], in[end:]
+}
+
 // ErrEventTooLong is returned for an event longer than the reader's limit.
 var ErrEventTooLong = errors.New("event too long")
 
@@ -55,6 +75,9 @@ type EventReader struct {
 	cr    bool // the line before ended in CR: a line feed that follows belongs to it
 	crlf  bool // lines of this stream end in CRLF
 }
+
+// byteOrderMark may stand before the first event of a stream.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // NewEventReader reads from in; an event may have limit bytes at most.
 func NewEventReader(in io.Reader, limit int) *EventReader {
@@ -72,7 +95,7 @@ func (r *EventReader) Next() (Event, error) {
 			return e, err
 		}
 		if r.first {
-			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+			line, e.marked = bytes.CutPrefix(line, byteOrderMark)
 			r.first = false
 		}
 		if len(line) == 0 {

@@ -122,7 +122,7 @@ func CheckMatch(h http.Header, b Body) *Error {
 	if v, ok := m.Params.MetaVersion.Text(); m.Params.MetaVersion != nil && (!ok || v != h.Get(HeaderVersion)) {
 		return m.mismatch("MCP-Protocol-Version", "_meta")
 	}
-	if h.Get(HeaderMethod) != m.Method {
+	if method := h.Get(HeaderMethod); method != m.Method || !plain(method) {
 		return m.mismatch("Mcp-Method", "method")
 	}
 	if !m.mirrored() {
@@ -150,15 +150,23 @@ func (m *Message) mirrored() bool {
 	return false
 }
 
-// decodeHeader reads a header value that may be written =?base64?…?= (MCP 2026-07-28, transports, "value encoding").
+// plain tells whether a header value is what everyone reads the same. Other bytes are UTF-8 to us and Latin-1 to Node.js.
+func plain(v string) bool {
+	return !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// decodeHeader reads a header value: plain, or written =?base64?…?= (MCP 2026-07-28, transports, "value encoding").
 func decodeHeader(v string) (string, bool) {
+	if v = textproto.TrimString(v); !plain(v) {
+		return "", false
+	}
 	inner, ok := strings.CutPrefix(v, "=?base64?")
 	if !ok {
-		return textproto.TrimString(v), true
+		return v, true
 	}
 	if inner, ok = strings.CutSuffix(inner, "?="); !ok {
 		return v, true
 	}
-	b, err := base64.StdEncoding.DecodeString(inner)
+	b, err := base64.StdEncoding.Strict().DecodeString(inner)
 	return string(b), err == nil
 }

@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -26,6 +27,8 @@ func TestCheckMatch(t *testing.T) {
 	}{
 		{"equal", "2026-07-28", "tools/call", "a", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a",` + meta + `}}`, 0},
 		{"base64", "2026-07-28", "tools/call", "=?base64?w6k=?=", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é",` + meta + `}}`, 0},
+		{"not encoded", "2026-07-28", "tools/call", "é", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é",` + meta + `}}`, CodeHeaderMismatch},
+		{"method not plain", "2026-07-28", "é", "", `{"jsonrpc":"2.0","id":1,"method":"é","params":{` + meta + `}}`, CodeHeaderMismatch},
 		{"bad base64", "2026-07-28", "tools/call", "=?base64?!?=", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é",` + meta + `}}`, CodeHeaderMismatch},
 		{"other name", "2026-07-28", "tools/call", "b", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a",` + meta + `}}`, CodeHeaderMismatch},
 		{"case of name", "2026-07-28", "tools/call", "A", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a",` + meta + `}}`, CodeHeaderMismatch},
@@ -118,14 +121,31 @@ func TestForwardResponseHeaders(t *testing.T) {
 	}
 }
 
+// What is written as MCP says reads back, and what reads is plain on the wire and has no second meaning.
 func FuzzDecodeHeader(f *testing.F) {
 	f.Add("=?base64?w6k=?=")
 	f.Add("plain")
 	f.Add("=?base64??=")
+	f.Add("a\tb")
 	f.Fuzz(func(t *testing.T, in string) {
+		encoded := "=?base64?" + base64.StdEncoding.EncodeToString([]byte(in)) + "?="
+		if out, ok := decodeHeader(encoded); !ok || out != in {
+			t.Errorf("%q became %q, %v", in, out, ok)
+		}
+		in = strings.Trim(in, " \t\r\n") // as net/http does
 		out, ok := decodeHeader(in)
-		if ok && !strings.HasPrefix(in, "=?base64?") && out != strings.Trim(in, " \t\r\n") {
+		if !ok {
+			return
+		}
+		for _, c := range []byte(in) {
+			if c < ' ' || c > '~' {
+				t.Fatalf("%q was taken", in)
+			}
+		}
+		if wrapped := strings.HasPrefix(in, "=?base64?") && strings.HasSuffix(in, "?=") && len(in) > len("=?base64?="); !wrapped && out != in {
 			t.Errorf("%q became %q", in, out)
+		} else if wrapped && base64.StdEncoding.EncodeToString([]byte(out)) != in[9:len(in)-2] {
+			t.Errorf("%q became %q, which is written in another way", in, out)
 		}
 	})
 }

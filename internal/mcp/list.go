@@ -2,10 +2,13 @@ package mcp
 
 import (
 	"bytes"
+	"errors"
 )
 
 // lists are the arrays of list results, and the member by which an item is called.
-var lists = map[string]string{"tools": "name", "prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}
+var lists = []struct{ name, called string }{
+	{"tools", "name"}, {"prompts", "name"}, {"resources", "uri"}, {"resourceTemplates", "uriTemplate"},
+}
 
 // FilterLists removes from a list result what keep refuses, and marks the result as the caller's own
 // (cacheScope "private": MCP 2026-07-28, server utilities, caching). list is the name of the array: tools, prompts,
@@ -65,7 +68,10 @@ func (f *filter) message() error {
 		return err
 	}
 	return f.object(func(name string) error {
-		if name == "result" && f.peek() == '{' {
+		if name == prototype {
+			return errPrototype
+		}
+		if twin(name, "result") && f.peek() == '{' {
 			return f.object(f.resultMember)
 		}
 		_, err := f.value()
@@ -73,14 +79,21 @@ func (f *filter) message() error {
 	})
 }
 
+var errPrototype = errors.New("a member " + prototype)
+
 func (f *filter) resultMember(name string) error {
-	if called, ok := lists[name]; ok && f.peek() == '[' {
-		return f.list(name, called)
+	if name == prototype {
+		return errPrototype
+	}
+	for _, l := range lists {
+		if twin(name, l.name) && f.peek() == '[' {
+			return f.list(l.name, l.called)
+		}
 	}
 	f.space()
 	start := f.pos
 	v, err := f.value()
-	if scope, _ := v.Text(); err == nil && name == "cacheScope" && scope != "private" {
+	if scope, _ := v.Text(); err == nil && twin(name, "cacheScope") && scope != "private" {
 		f.edits = append(f.edits, edit{start, f.pos, []byte(`"private"`)})
 	}
 	return err
@@ -111,26 +124,35 @@ func (f *filter) list(list, called string) error {
 	return nil
 }
 
-// item takes one element and finds the name that it is called by.
+// item takes one element and finds the name that it is called by: none where some reader would find another.
 func (f *filter) item(called string) (item, name Token, err error) {
 	if f.peek() != '{' {
 		item, err = f.value()
 		return item, nil, err
 	}
 	start := f.pos
+	clear := true
 	err = f.object(func(member string) error {
 		v, err := f.value()
 		if member == called {
 			name = v
+		} else if member == prototype || twin(member, called) {
+			clear = false
 		}
 		return err
 	})
+	if !clear {
+		name = nil
+	}
 	return Token(f.in[start:f.pos]), name, err
 }
 
 // IsAnswer tells whether the data of an event is, or holds, the response to a request. What cannot be read counts as
 // one: it may be the last that is seen of a call.
 func IsAnswer(data []byte) bool {
+	if checkEncoding(data) != nil {
+		return true
+	}
 	s := scanner{in: data}
 	answer := false
 	message := func() error {
@@ -140,7 +162,7 @@ func IsAnswer(data []byte) bool {
 			return err
 		}
 		return s.object(func(name string) error {
-			answer = answer || name == "result" || name == "error"
+			answer = answer || twin(name, "result") || twin(name, "error") || name == prototype
 			_, err := s.value()
 			return err
 		})
@@ -151,5 +173,5 @@ func IsAnswer(data []byte) bool {
 	} else {
 		err = message()
 	}
-	return answer || err != nil
+	return answer || err != nil || s.end() != nil
 }

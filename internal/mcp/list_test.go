@@ -22,6 +22,11 @@ func TestFilterLists(t *testing.T) {
 		{"batch", `[{"result":{"tools":[{"name":"b"}]}},{"result":{"prompts":[{"name":"a"}]}}]`, `[{"result":{"tools":[]}},{"result":{"prompts":[{"name":"a"}]}}]`},
 		{"public", `{"result":{"cacheScope":"public","ttlMs":5,"tools":[{"name":"b"}]}}`, `{"result":{"cacheScope":"private","ttlMs":5,"tools":[]}}`},
 		{"private", `{"result":{"cacheScope":"private"}}`, `{"result":{"cacheScope":"private"}}`},
+		{"twins of a list", `{"Result":{"tools":[{"name":"b"}],"TOOLS":[{"name":"b"},{"name":"a"}],"resource_templates":[{"uriTemplate":"b"}]}}`,
+			`{"Result":{"tools":[],"TOOLS":[{"name":"a"}],"resource_templates":[]}}`},
+		{"twins of a name", `{"result":{"tools":[{"name":"a","Name":"b"},{"Name":"a"},{"__proto__":{"name":"a"}},{"name":"a","__proto__":{}}],"resourceTemplates":[{"uri_template":"b","uriTemplate":"a"}]}}`,
+			`{"result":{"tools":[],"resourceTemplates":[]}}`},
+		{"twins of a scope", `{"result":{"CacheScope":"public","cache_scope":"public"}}`, `{"result":{"CacheScope":"private","cache_scope":"private"}}`},
 		{"deeper is no list", `{"result":{"structuredContent":{"tools":[{"name":"b"}]}}}`, `{"result":{"structuredContent":{"tools":[{"name":"b"}]}}}`},
 		{"notification", `{"method":"x","params":{"tools":[{"name":"b"}]}}`, `{"method":"x","params":{"tools":[{"name":"b"}]}}`},
 		{"error", `{"id":1,"error":{"code":1}}`, `{"id":1,"error":{"code":1}}`},
@@ -36,7 +41,7 @@ func TestFilterLists(t *testing.T) {
 }
 
 func TestFilterListsRefuses(t *testing.T) {
-	for _, in := range []string{``, `{`, `{"result":{"tools":[{"name":"a","name":"b"}]}}`, `{"result":{},"result":{}}`, "\xef\xbb\xbf{}", `{} x`} {
+	for _, in := range []string{``, `{`, `{"result":{"tools":[{"name":"a","name":"b"}]}}`, `{"result":{},"result":{}}`, `{"__proto__":{"result":{}}}`, `{"result":{"__proto__":{"tools":[]}}}`, "\xef\xbb\xbf{}", `{} x`} {
 		if out, err := FilterLists([]byte(in), func(string, string) bool { return true }); err == nil {
 			t.Errorf("%q became %q", in, out)
 		}
@@ -47,6 +52,7 @@ func TestIsAnswer(t *testing.T) {
 	for in, want := range map[string]bool{
 		`{"id":1,"result":{}}`: true, `{"id":1,"error":{}}`: true, `[{"method":"a"},{"id":1,"result":{}}]`: true,
 		`{"method":"notifications/progress","params":{"result":1}}`: false, `{"id":1,"method":"ping"}`: false, `{`: true, `7`: true,
+		`{"id":1,"Result":{}}`: true, `{"__proto__":{"result":{}}}`: true, `{} {}`: true, "{\"m\":\"\xff\"}": true,
 	} {
 		if got := IsAnswer([]byte(in)); got != want {
 			t.Errorf("%s: got %v", in, got)

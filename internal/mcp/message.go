@@ -7,7 +7,6 @@ package mcp
 
 import (
 	"fmt"
-	"strings"
 )
 
 // JSON-RPC 2.0 error codes (§5.1), and those of MCP that are answered here.
@@ -71,8 +70,8 @@ const (
 )
 
 // Parse reads the body of a POST. It refuses what two parsers could read differently: duplicate names, names that
-// differ from one of the protocol's only in case, invalid UTF-8, a byte order mark, bytes after the value; and what
-// no message is. Every error is an *Error with status 400.
+// differ from one of the protocol's only in case or underscores, __proto__ where something is decided on, invalid UTF-8,
+// a byte order mark, bytes after the value; and what no message is. Every error is an *Error with status 400.
 func Parse(body []byte) (Body, error) {
 	if err := checkEncoding(body); err != nil {
 		return Body{}, badJSON(err)
@@ -190,11 +189,13 @@ func (m *Message) classify(method, result, failure Token) error {
 	return nil
 }
 
-// other takes a member that nothing is decided on, unless its name is a case variant of one that is: parsers that
-// ignore case would read it as that one.
+// other takes a member that nothing is decided on, unless some reader would take it for one that is.
 func (p *parser) other(name string, known ...string) error {
+	if name == prototype {
+		return invalid("a member %q", prototype)
+	}
 	for _, k := range known {
-		if name != k && strings.EqualFold(name, k) {
+		if name != k && twin(name, k) {
 			return invalid("%.40q must be written %q", name, k)
 		}
 	}
@@ -210,7 +211,8 @@ func (p *parser) params(out *Params) error {
 		}
 		return err
 	}
-	return p.object(func(name string) (err error) {
+	var hello Params
+	err := p.object(func(name string) (err error) {
 		switch name {
 		case "name":
 			out.Name, err = p.value()
@@ -221,7 +223,7 @@ func (p *parser) params(out *Params) error {
 		case "arguments":
 			out.Arguments, err = p.value()
 		case "clientInfo":
-			err = p.clientInfo(out)
+			err = p.clientInfo(&hello)
 		case "_meta":
 			err = p.meta(out)
 		case "ref":
@@ -234,6 +236,16 @@ func (p *parser) params(out *Params) error {
 		}
 		return err
 	})
+	// Whatever comes last: _meta says it of this request, clientInfo once for a session.
+	out.ClientName, out.ClientVersion = either(out.ClientName, hello.ClientName), either(out.ClientVersion, hello.ClientVersion)
+	return err
+}
+
+func either(a, b Token) Token {
+	if a != nil {
+		return a
+	}
+	return b
 }
 
 // members takes an object and hands the values of the known names to out, in their order; any other value passes.
@@ -291,7 +303,10 @@ func (p *parser) subscriptions(out *Params) error {
 			return p.other(name, uris)
 		}
 		if p.peek() != '[' {
-			_, err := p.value()
+			t, err := p.value()
+			if err == nil && string(t) != "null" {
+				err = invalid("%q must be an array", uris) // a reader may take a text for an array of letters
+			}
 			return err
 		}
 		return p.array(func() error {

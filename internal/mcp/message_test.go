@@ -31,6 +31,22 @@ func TestParseReadsWhatIsDecidedOn(t *testing.T) {
 	}
 }
 
+// Whose name is recorded does not depend on the order of members.
+func TestParseClient(t *testing.T) {
+	const own, hello = `"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"own"}}`, `"clientInfo":{"name":"hello","version":"1"}`
+	for params, want := range map[string]string{own + "," + hello: "own 1", hello + "," + own: "own 1", hello: "hello 1", own: "own ", `"x":1`: " "} {
+		b, err := Parse([]byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{` + params + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _ := b.Messages[0].Params.ClientName.Text()
+		version, _ := b.Messages[0].Params.ClientVersion.Text()
+		if name+" "+version != want {
+			t.Errorf("%s: got %q", params, name+" "+version)
+		}
+	}
+}
+
 func TestParseKinds(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
@@ -91,6 +107,13 @@ func TestParseRefuses(t *testing.T) {
 		{"case twin of name", call(`{"name":"a","Name":"b"}`), CodeInvalidRequest, `must be written "name"`},
 		{"Kelvin sign", `{"jsonrpc":"2.0","id":1,"method":"ping","param\u017f":{}}`, CodeInvalidRequest, `must be written "params"`},
 		{"case twin in _meta", call(`{"name":"a","_meta":{"io.modelcontextprotocol/protocolversion":"x"}}`), CodeInvalidRequest, "must be written"},
+		{"snake case", call(`{"task_id":"a"}`), CodeInvalidRequest, `must be written "taskId"`},
+		{"snake case in notifications", call(`{"notifications":{"resource_subscriptions":["a"]}}`), CodeInvalidRequest, "must be written"},
+		{"meta without underscore", call(`{"name":"a","meta":{}}`), CodeInvalidRequest, `must be written "_meta"`},
+		{"prototype of a message", `{"jsonrpc":"2.0","id":1,"method":"ping","__proto__":{"params":{}}}`, CodeInvalidRequest, "__proto__"},
+		{"prototype of params", call(`{"__proto__":{"name":"a"}}`), CodeInvalidRequest, "__proto__"},
+		{"prototype of ref", call(`{"ref":{"type":"ref/prompt","__proto__":{"name":"a"}}}`), CodeInvalidRequest, "__proto__"},
+		{"subscriptions as text", call(`{"notifications":{"resourceSubscriptions":"a"}}`), CodeInvalidRequest, "array"},
 		{"too deep", call(strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)), CodeParse, "nested deeper"},
 		{"too deep array", strings.Repeat("[", 100_000), CodeParse, "nested deeper"},
 		{"single quotes", `{'jsonrpc':'2.0'}`, CodeParse, "unexpected"},

@@ -73,7 +73,7 @@ func (a *answer) filtered() error {
 	if len(in) > maxList {
 		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
 	}
-	if a.response.StatusCode == http.StatusOK && len(in) > 0 {
+	if a.response.StatusCode < 300 && len(in) > 0 { // clients read the body of any success
 		if in, err = mcp.FilterLists(in, a.keep); err != nil {
 			return a.broke(fmt.Errorf("filter lists: %w", err))
 		}
@@ -98,7 +98,9 @@ func (a *answer) events(ctx context.Context) error {
 		}
 		if err == io.EOF {
 			a.record(nil)
-			a.write(e.Raw)
+			if a.keep == nil { // no client should take an event that was never ended, but some do: it is not filtered
+				a.write(e.Raw)
+			}
 			return nil
 		}
 		if err != nil {

@@ -32,11 +32,11 @@ type testShim struct {
 
 	mu    sync.Mutex
 	calls int
-	since time.Time // when the last call ended
+	since time.Time // when the last call ended, or the server was ready; nothing is idle before
 }
 
 func runShim([]string) error {
-	s := &testShim{server: os.Getenv("SHIM_SERVER"), rules: os.Getenv("SHIM_RULES"), since: time.Now()}
+	s := &testShim{server: os.Getenv("SHIM_SERVER"), rules: os.Getenv("SHIM_RULES")}
 	var err error
 	if s.key, err = base64.StdEncoding.DecodeString(os.Getenv("SHIM_RULES_KEY")); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (s *testShim) waitIdle(ctx context.Context) {
 		case <-time.After(5 * time.Millisecond):
 		}
 		s.mu.Lock()
-		idle := s.calls == 0 && time.Since(s.since) > s.idle
+		idle := s.calls == 0 && !s.since.IsZero() && time.Since(s.since) > s.idle
 		s.mu.Unlock()
 		if idle {
 			return
@@ -127,6 +127,11 @@ func (s *testShim) ready(w http.ResponseWriter) {
 		return
 	}
 	conn.Close()
+	s.mu.Lock()
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+	s.mu.Unlock()
 	_, _ = io.WriteString(w, "ready\n")
 }
 

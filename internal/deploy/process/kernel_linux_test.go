@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -64,12 +65,21 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+// Whatever a program calls itself, the line that the kernel writes of it reads back; and what is no such line is nobody.
 func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("7 (a) R 9 (b) S 1 2 3 0 -1"))
-	f.Add([]byte("-7 (a) S -1 +2 3"))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Add([]byte("7 (a) R 9 (b) S 1 2 3 0 -1"), 7, 1, 2, 3, byte('S'))
+	f.Add([]byte("a) Z 1 1 1 ("), -7, 0, 1<<22, -1, byte('Z'))
+	f.Fuzz(func(t *testing.T, text []byte, pid, parent, group, session int, state byte) {
 		if p, ok := parseStat(text); !ok && p != (processStat{}) {
 			t.Errorf("%q is none, and yet %+v", text, p)
+		}
+		if !bytes.Contains([]byte("RSDTtZXI"), []byte{state}) {
+			return
+		}
+		line := fmt.Appendf(nil, "%d (%s) %c %d %d %d 0 -1 4194560 0", pid, text, state, parent, group, session)
+		want, alive := processStat{pid: pid, parent: parent, group: group, session: session}, state != 'Z' && state != 'X'
+		if p, ok := parseStat(line); ok != alive || ok && p != want {
+			t.Errorf("%q is %+v, %v", line, p, ok)
 		}
 	})
 }

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,15 +26,21 @@ func TestParseListeners(t *testing.T) {
 	}
 }
 
+// The line of a socket that listens reads back, those of other sockets are nobody's, and what stands around them hides
+// none.
 func FuzzParseListeners(f *testing.F) {
-	f.Add("0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 111")
-	f.Fuzz(func(t *testing.T, table string) {
-		inodes := map[int][]string{}
-		parseListeners(table, inodes)
-		for port := range inodes {
-			if port < 0 || port > 65535 {
-				t.Errorf("port %d", port)
-			}
+	f.Add("0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 111", uint16(8080), uint32(9), byte(10))
+	f.Add("", uint16(1), uint32(0), byte(1))
+	f.Fuzz(func(t *testing.T, table string, port uint16, inode uint32, state byte) {
+		before, after := map[int][]string{}, map[int][]string{}
+		parseListeners(table, before)
+		line := fmt.Sprintf("   1: 0100007F:%04X 00000000:0000 %02X 00000000:00000000 00:00000000 00000000  1000        0 %d 1 0", port, state, inode)
+		parseListeners(strings.TrimRight(table, "\n")+"\n"+line, after)
+		if state == 10 {
+			before[int(port)] = append(before[int(port)], fmt.Sprint(inode))
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%q and %q:\n%s", table, line, diff)
 		}
 	})
 }

@@ -308,16 +308,6 @@ func TestReadSpec(t *testing.T) {
 	}
 }
 
-func FuzzReadSpec(f *testing.F) {
-	f.Add([]byte(`{"id":"i","dir":"d","logs":"l","drain":1,"units":[{"name":"shim","shim":true,"path":"p","args":["p"],"env":["QT1i"],"files":[{"variable":"V","value":"AAAA"}]}]}`))
-	f.Add([]byte(`{"dir":"d","logs":"l","units":[null]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if s, err := readSpec(bytes.NewReader(text)); err == nil && (s.Dir == "" || s.Logs == "" || len(s.Units) == 0) {
-			t.Errorf("took %+v", s)
-		}
-	})
-}
-
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("broken") }

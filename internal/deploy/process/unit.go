@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -95,7 +96,7 @@ func closeAll(files []*os.File) {
 func (u *unit) copy(r *os.File, to *lineLog) {
 	u.copied.Go(func() {
 		defer r.Close()
-		to.copy(r)
+		to.copy(&gathering{pipe: r})
 	})
 }
 
@@ -130,9 +131,9 @@ const maxLine = 256 << 10
 
 // copy goes on when a line cannot be written, since the unit must not stop for a full disk; it says so on standard
 // error, which is the supervisor's own log.
-func (l *lineLog) copy(r *os.File) {
+func (l *lineLog) copy(r io.Reader) {
 	defer l.file.close()
-	lines := bufio.NewReaderSize(&gathering{pipe: r}, maxLine)
+	lines := bufio.NewReaderSize(r, maxLine)
 	failed := 0
 	for {
 		line, err := lines.ReadSlice('\n')
