@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,8 +148,10 @@ func TestSessionIDsAreSealed(t *testing.T) {
 		t.Fatalf("got session %q", sealed)
 	}
 	for _, method := range []string{"POST", "GET", "DELETE"} {
-		if resp, _ := r.do(t, r.request(t, method, r.engineer(t), callTool("x"), "Mcp-Session-Id", sealed)); resp.StatusCode != 200 {
-			t.Errorf("%s by its owner: %d", method, resp.StatusCode)
+		resp, _ := r.do(t, r.request(t, method, r.engineer(t), callTool("x"), "Mcp-Session-Id", sealed))
+		// Clients compare: the same session must not come back under another name.
+		if again := resp.Header.Get(mcp.HeaderSession); resp.StatusCode != 200 || again != sealed {
+			t.Errorf("%s by its owner: %d, session %q, want %q", method, resp.StatusCode, again, sealed)
 		}
 		before := len(got)
 		resp, body := r.do(t, r.request(t, method, r.seller(t), callTool("get_x"), "Mcp-Session-Id", sealed))
@@ -163,6 +166,22 @@ func TestSessionIDsAreSealed(t *testing.T) {
 	resp, body := r.post(t, r.engineer(t), callTool("x"), "Mcp-Session-Id", "abc", "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "x")
 	if resp.StatusCode != 200 || resp.Header.Get(mcp.HeaderSession) != "" || got[len(got)-1] != "POST " {
 		t.Errorf("modern: %d %s, session %q", resp.StatusCode, body, resp.Header.Get(mcp.HeaderSession))
+	}
+}
+
+// A server that changes the session's id must not have the old one sent on.
+func TestNewSessionIDIsSealedAnew(t *testing.T) {
+	n := 0
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		n++
+		w.Header().Set(mcp.HeaderSession, "inner-"+strconv.Itoa(n))
+		answerJSON(`{}`)(w, req)
+	})
+	resp, _ := r.post(t, r.engineer(t), `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`)
+	first := resp.Header.Get(mcp.HeaderSession)
+	resp, _ = r.post(t, r.engineer(t), callTool("x"), "Mcp-Session-Id", first)
+	if second := resp.Header.Get(mcp.HeaderSession); second == "" || second == first {
+		t.Errorf("session %q after %q", second, first)
 	}
 }
 
@@ -294,6 +313,35 @@ func TestDisconnect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A legacy listener that leaves is the client's doing: the server did not break.
+func TestListenerThatLeavesIsNoFault(t *testing.T) {
+	started := make(chan struct{})
+	r := newRig(t, func(_ http.ResponseWriter, req *http.Request) {
+		close(started)
+		<-req.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		cancel()
+	}()
+	req := r.request(t, "GET", r.engineer(t), "", "MCP-Protocol-Version", "2025-11-25")
+	if resp, err := http.DefaultClient.Do(req.WithContext(ctx)); err == nil {
+		resp.Body.Close()
+		t.Fatal("an answer for who left")
+	}
+	for range 200 {
+		if rec := r.records.all(); len(rec) == 1 {
+			if rec[0].ResponseStatus != 499 {
+				t.Errorf("recorded %d %s", rec[0].ResponseStatus, rec[0].Error)
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("no record")
 }
 
 func TestSilentListenerIsLetGo(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,32 +22,61 @@ type campaign struct {
 	bin        string // folder of our programs
 	out        string // folder for results and logs
 	directOnly bool
+	only       string // "servers" or "clients"; "" for both
 }
 
 // run runs all profiles and prints a table each. It returns how many problems there are; err is trouble of the harness.
 func (c *campaign) run(ctx context.Context) (problems int, err error) {
-	for _, p := range profiles {
-		direct, err := c.direct(ctx, p)
-		if err != nil {
-			return problems, fmt.Errorf("%s direct: %w", p.revision, err)
+	if c.only != "" && c.only != "servers" && c.only != "clients" {
+		return 0, fmt.Errorf("only %q: there are servers and clients", c.only)
+	}
+	for _, part := range []struct {
+		name     string
+		run      func(context.Context, profile) (int, error)
+		profiles []profile
+	}{{"servers", c.servers, profiles}, {"clients", c.clients, clientProfiles}} {
+		if c.only != "" && c.only != part.name {
+			continue
 		}
-		if got := direct.total(); got != (score{p.passed, p.failed}) {
-			problems++
-			fmt.Printf("the fixture alone has %s and is known for %d/%d: something changed that is not ours\n", got, p.passed, p.failed)
-		}
-		t := table{profile: p, direct: direct}
-		if !c.directOnly {
-			for _, w := range ways {
-				through, err := c.through(ctx, p, w)
-				if err != nil {
-					return problems, fmt.Errorf("%s through gateway and shim, %s: %w", p.revision, w.name, err)
-				}
-				t.columns = append(t.columns, column{w, through})
+		for _, p := range part.profiles {
+			n, err := part.run(ctx, p)
+			problems += n
+			if err != nil {
+				return problems, fmt.Errorf("%s, %s: %w", p.revision, part.name, err)
 			}
 		}
-		problems += t.report(os.Stdout)
 	}
 	return problems, nil
+}
+
+// servers runs the server scenarios of one revision and prints a table.
+func (c *campaign) servers(ctx context.Context, p profile) (problems int, err error) {
+	direct, err := c.direct(ctx, p)
+	if err != nil {
+		return 0, fmt.Errorf("direct: %w", err)
+	}
+	problems += p.compare(os.Stdout, direct)
+	t := table{profile: p, direct: direct}
+	if !c.directOnly {
+		for _, w := range ways {
+			through, err := c.through(ctx, p, w)
+			if err != nil {
+				return problems, fmt.Errorf("through gateway and shim, %s: %w", w.name, err)
+			}
+			t.columns = append(t.columns, column{w, through})
+		}
+	}
+	return problems + t.report(os.Stdout), nil
+}
+
+// compare says whether the fixture alone is what it is known for, and returns the number of problems.
+func (p profile) compare(w io.Writer, direct results) int {
+	got := direct.total()
+	if got == (score{p.passed, p.failed}) {
+		return 0
+	}
+	fmt.Fprintf(w, "the fixture alone has %s and is known for %d/%d: something changed that is not ours\n", got, p.passed, p.failed)
+	return 1
 }
 
 // direct runs the suite straight at the fixture.
@@ -148,21 +178,30 @@ func yamlList(items []string) string {
 	return list + "]"
 }
 
-// suite runs the scenarios of a revision at url. Its exit code is not asked: it counts required scenarios only.
+// suite runs the server scenarios of a revision at url.
 func (c *campaign) suite(ctx context.Context, p profile, url, out string) (results, error) {
+	if err := c.runSuite(ctx, out, nil, "server", "--url", url, "--requirements", p.revision, "-o", out); err != nil {
+		return nil, err
+	}
+	return readResults(out, serverFolder)
+}
+
+// runSuite runs the suite. Its exit code is not asked: it counts required scenarios only.
+func (c *campaign) runSuite(ctx context.Context, out string, env []string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	log, err := os.Create(filepath.Join(out, "suite.log"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, c.tools.node, c.tools.suite, "server", "--url", url, "--requirements", p.revision, "-o", out)
+	cmd := exec.CommandContext(ctx, c.tools.node, append([]string{c.tools.suite}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil && !isExit(err) || ctx.Err() != nil {
-		return nil, errors.Join(fmt.Errorf("run the suite: %w", err), ctx.Err())
+		return errors.Join(fmt.Errorf("run the suite: %w", err), ctx.Err())
 	}
-	return readResults(out)
+	return nil
 }
 
 func isExit(err error) bool {

@@ -66,31 +66,42 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the built programs")
 	cache := flag.String("cache", ".cache", "folder for the suite, the fixture and the results")
 	directOnly := flag.Bool("direct", false, "only find out whether the fixture alone behaves as known")
+	only := flag.String("only", "", "run only the scenarios for `servers` or those for clients")
+	rule := flag.String("forward", "", "only hand connections on, `FROM=TO`: the catalog's entry for the suite's own server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *runs, *bin, *cache, *directOnly); err != nil {
+	if err := do(ctx, *rule, *runs, *bin, *cache, campaign{directOnly: *directOnly, only: *only}); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, runs int, bin, cache string, directOnly bool) error {
+// do is what the program is asked for: it is also the client that the suite starts, and what stands in for its server.
+func do(ctx context.Context, rule string, runs int, bin, cache string, c campaign) error {
+	switch {
+	case rule != "":
+		return forward(ctx, rule)
+	case os.Getenv(suiteScenario) != "":
+		return visitor(ctx, flag.Arg(0))
+	}
+	return run(ctx, runs, bin, cache, c)
+}
+
+func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	cache, err := filepath.Abs(cache)
 	if err != nil {
 		return err
 	}
-	bin, err = filepath.Abs(bin)
-	if err != nil {
+	if c.bin, err = filepath.Abs(bin); err != nil {
 		return err
 	}
-	t, err := installTools(ctx, cache)
-	if err != nil {
+	if c.tools, err = installTools(ctx, cache); err != nil {
 		return err
 	}
 	failures := 0
 	for n := 1; n <= runs; n++ {
-		c := campaign{tools: t, bin: bin, out: filepath.Join(cache, "conformance", fmt.Sprintf("run-%d", n)), directOnly: directOnly}
+		c.out = filepath.Join(cache, "conformance", fmt.Sprintf("run-%d", n))
 		if err := os.RemoveAll(c.out); err != nil {
 			return err
 		}

@@ -26,18 +26,18 @@ type check struct {
 // results are the checks by scenario.
 type results map[string][]check
 
-// folderName is how the suite names a scenario's folder.
-var folderName = regexp.MustCompile(`^server-(.+)-\d{4}-\d{2}-\d{2}T[0-9-]+Z$`)
+// serverFolder is how the suite names the folder of a server scenario.
+var serverFolder = regexp.MustCompile(`^server-(.+)-\d{4}-\d{2}-\d{2}T[0-9-]+Z$`)
 
-// readResults reads what the suite wrote into dir.
-func readResults(dir string) (results, error) {
+// readResults reads what the suite wrote into the folders of dir that have such a name.
+func readResults(dir string, folder *regexp.Regexp) (results, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read results: %w", err)
 	}
 	r := results{}
 	for _, e := range entries {
-		name := folderName.FindStringSubmatch(e.Name())
+		name := folder.FindStringSubmatch(e.Name())
 		if name == nil {
 			continue
 		}

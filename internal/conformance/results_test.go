@@ -29,7 +29,7 @@ func TestReadResults(t *testing.T) {
 		"server-json-schema-2020-12-2026-11-22T10-12-32-7Z":  `[{"id":"c","status":"FAILURE","errorMessage":"no"}]`,
 		"something else": `not json`,
 	})
-	got, err := readResults(dir)
+	got, err := readResults(dir, serverFolder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +50,11 @@ func TestReadResultsRefuses(t *testing.T) {
 		"nothing": {},
 		"broken":  {"server-ping-2026-11-22T10-12-31-955Z": `[{`},
 	} {
-		if r, err := readResults(write(t, folders)); err == nil {
+		if r, err := readResults(write(t, folders), serverFolder); err == nil {
 			t.Errorf("%s: read %v", name, r)
 		}
 	}
-	if _, err := readResults(filepath.Join(t.TempDir(), "absent")); err == nil {
+	if _, err := readResults(filepath.Join(t.TempDir(), "absent"), serverFolder); err == nil {
 		t.Error("no error for an absent folder")
 	}
 }

@@ -12,6 +12,7 @@ type tools struct {
 	node    string
 	suite   string // JavaScript file
 	fixture string
+	client  string // the fixture's
 }
 
 // installTools installs below cache what is not there yet.
@@ -24,6 +25,9 @@ func installTools(ctx context.Context, cache string) (tools, error) {
 	}
 	t.suite = filepath.Join(dir, "node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js")
 	if t.fixture, err = i.Go(ctx, peers.FixtureServer); err != nil {
+		return t, err
+	}
+	if t.client, err = i.Go(ctx, peers.FixtureClient); err != nil {
 		return t, err
 	}
 	t.node, err = i.Node(ctx)

@@ -70,6 +70,9 @@ func (c *conn) Read(p []byte) (int, error) {
 // fails with the context's error. An error of dialling is the dialler's: then the peer saw nothing.
 func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
+	if err := ctx.Err(); err != nil {
+		return nil, err // on an idle connection it would still go out
+	}
 	k, err := c.connect(ctx)
 	if err != nil {
 		return nil, err

@@ -287,6 +287,30 @@ func TestCancel(t *testing.T) {
 }
 
 // A peer that refuses a large request without reading it is heard.
+// A request of a caller who left already must not reach the peer, not even over a connection that is there.
+func TestNothingIsSentForWhoLeft(t *testing.T) {
+	var calls atomic.Int32
+	c, conns := server(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 20 {
+		resp, err := c.RoundTrip(request(t, t.Context(), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if _, err := c.RoundTrip(request(t, gone, "")); !errors.Is(err, context.Canceled) {
+			t.Fatalf("err = %v, want that of the context", err)
+		}
+	}
+	if calls.Load() != 20 || conns.Load() != 1 {
+		t.Errorf("%d calls on %d connections, want 20 on 1", calls.Load(), conns.Load())
+	}
+}
+
 func TestAnswerBeforeTheRequestIsRead(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -151,7 +151,7 @@ func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
 	mcp.ForwardResponseHeaders(h, resp.Header)
 	delete(h, mcp.HeaderSession)
 	if id := resp.Header.Get(mcp.HeaderSession); id != "" && x.Era == mcp.Legacy {
-		sealed, err := f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
+		sealed, err := f.seal(x, id)
 		if err != nil {
 			return broken(err)
 		}
@@ -159,6 +159,15 @@ func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
 		h[mcp.HeaderSession] = []string{sealed}
 	}
 	return nil
+}
+
+// seal is the id that the caller gets. Many servers name the session in every answer; sealed anew it would look like
+// another one, and clients that compare give up.
+func (f *Forwarder) seal(x *call.Exchange, id string) (string, error) {
+	if id == x.Session {
+		return x.Request.Header.Get(mcp.HeaderSession), nil
+	}
+	return f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
 }
 
 // silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake.
@@ -177,7 +186,7 @@ func broken(err error) error {
 func unreachable(x *call.Exchange, err error) error {
 	var unreached *unreachedError
 	switch {
-	case x.Request.Context().Err() != nil && x.Era == mcp.Modern:
+	case x.Request.Context().Err() != nil && (x.Era == mcp.Modern || x.Listener()):
 		return &mcp.Error{Status: 499, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
 	case errors.As(err, &unreached):
 		// Why is in the log: where a name leads is not for callers to know.

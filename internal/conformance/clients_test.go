@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/proxytest"
+)
+
+func TestReadClientResults(t *testing.T) {
+	dir := write(t, map[string]string{
+		"sse-retry-2026-11-22T10-12-32-717Z":         `[{"id":"a","status":"SUCCESS"}]`,
+		"json-schema-2020-12-2026-11-22T10-12-32-7Z": `[{"id":"b","status":"FAILURE"}]`,
+		"auth":           `not json`,
+		"logs-sse-retry": `not json`,
+	})
+	got, err := readResults(dir, clientFolder)
+	want := results{"sse-retry": {{ID: "a", Status: success}}, "json-schema-2020-12": {{ID: "b", Status: failure}}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v, results (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestListLeftOut(t *testing.T) {
+	c := campaign{out: t.TempDir()}
+	p := profile{revision: "2026-07-28"}
+	for _, name := range []string{"iss-supported-2026-11-22T10-12-32-717Z", "basic-cimd-2026-11-22T10-12-32-717Z"} {
+		if err := os.MkdirAll(filepath.Join(c.out, "2026-07-28-client-direct", "auth", name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b strings.Builder
+	if err := c.listLeftOut(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); !strings.Contains(got, leftOutReason) || !strings.Contains(got, "  auth/basic-cimd\n  auth/iss-supported\n") {
+		t.Errorf("listed %q", got)
+	}
+}
+
+func TestVisitorLeavesOut(t *testing.T) {
+	t.Setenv(suiteScenario, "auth/basic-cimd")
+	if err := visitor(t.Context(), "http://127.0.0.1:1/mcp"); err == nil || !strings.Contains(err.Error(), "left out") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestSuiteCatalogIsValid(t *testing.T) {
+	platform := &catalog.Platform{PublicURL: "http://127.0.0.1:1",
+		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
+	for suiteURL, wantPath := range map[string]string{"http://localhost:3000": "/", "http://localhost:3000/mcp": "/mcp"} {
+		text, err := suiteCatalog(suiteURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "catalog.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := catalog.LoadCatalog(path, platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, ok := got.Server(suiteServer)
+		if !ok || s.Runtime.Command.HTTP.Path != wantPath ||
+			!cmp.Equal(s.Runtime.Command.Args, []string{"-forward", "127.0.0.1:{port}=localhost:3000"}) {
+			t.Errorf("%s: catalog holds %+v", suiteURL, s.Runtime.Command)
+		}
+	}
+}
+
+// Each direction ends by itself, and what was under way arrives.
+func TestForward(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		conn, err := server.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		asked, _ := io.ReadAll(conn) // returns when the client closes its half
+		_, _ = io.WriteString(conn, "answer to "+string(asked))
+	}()
+	from, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- forward(ctx, from+"="+server.Addr().String()) }()
+	client := dial(t, from)
+	defer client.Close()
+	if _, err := io.WriteString(client, "question"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(client); err != nil || string(got) != "answer to question" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if err := forward(t.Context(), "127.0.0.1:0"); err == nil {
+		t.Error("took a rule without a target")
+	}
+}
+
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	for range 200 {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			return conn
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("nobody listens on %s", address)
+	return nil
+}
