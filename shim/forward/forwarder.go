@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net"
 	"net/http"
@@ -163,10 +164,12 @@ func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
 	return nil
 }
 
-// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake.
+// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake. The
+// while is up to a third shorter than configured: the legs that listeners opened together do not end together.
 func (f *Forwarder) silence(a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
-	timer := time.AfterFunc(f.Silence, func() { cancel(errSilent) })
-	a.heard = func() { timer.Reset(f.Silence) }
+	patience := f.Silence - rand.N(f.Silence/3+1)
+	timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+	a.heard = func() { timer.Reset(patience) }
 	return timer.Stop
 }
 
