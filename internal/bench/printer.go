@@ -50,6 +50,12 @@ func (p *printer) both(f figure, base, other []slice, e estimate) {
 		fmt.Sprintf("%.2f (%.2f to %.2f)", e.value, e.low, e.high), p.verdict(e.value, f.limit, f.atLeast))
 }
 
+// perListener prints memory without listeners and with them, and what that is for each, in KB of 1,000 bytes.
+func (p *printer) perListener(name string, without, with, limit float64) {
+	each := (with - without) * 1e3 / listenerCount
+	fmt.Fprintf(p.out, "%-38s %9.2f %9.2f   %-21s %s\n", name, without, with, fmt.Sprintf("%.1f KB each", each), p.verdict(each, limit, false))
+}
+
 // single prints a figure of ours alone. limit is the most; 0: none.
 func (p *printer) single(name string, value, limit float64) {
 	fmt.Fprintf(p.out, "%-33s %29.2f   %-21s %s\n", name, value, "", p.verdict(value, limit, false))
