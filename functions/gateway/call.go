@@ -35,6 +35,8 @@ type call struct {
 	entry *catalog.Server   // from admit on
 	body  []byte            // from read on; empty for GET and DELETE
 	begun bool              // a part of the answer was sent
+
+	detached chan struct{} // of a listener: closed when the connection is its own
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {

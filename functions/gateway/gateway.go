@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,9 @@ type gateway struct {
 	keepAlive time.Duration // between comments on a silent stream
 	poll      time.Duration // how often a listener of a sleeping server looks whether it woke
 
-	leaving context.Context // ends when the process is told to stop: listeners end with it
-	leave   context.CancelFunc
+	leaving  context.Context // ends when the process is told to stop: listeners end with it
+	leave    context.CancelFunc
+	detached sync.WaitGroup // listeners, of which net/http knows no more
 }
 
 // The clocks of streams. Proxies and clients drop streams that are silent for 30 s.
@@ -39,6 +41,15 @@ const (
 // ServeHTTP implements http.Handler.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(w, r, g.current.Load())
+	if c.listener() {
+		g.serveListener(c)
+		return
+	}
+	g.serve(c)
+}
+
+// serve answers a call, whatever happens.
+func (g *gateway) serve(c *call) {
 	defer g.recover(c)
 	c.baseHeaders()
 	if err := g.route(c); err != nil {

@@ -29,10 +29,11 @@ type listening struct {
 // listen no more, or the server ends it. A stream of the modern era wakes the server once, to be acknowledged
 // (MCP 2026-07-28, subscriptions); one of the legacy era never.
 func (g *gateway) listen(c *call) error {
-	ctx, cancel := context.WithDeadline(c.r.Context(), c.who.Expiry)
+	ctx, cancel := context.WithDeadline(g.leaving, c.who.Expiry)
 	defer cancel()
-	defer context.AfterFunc(g.leaving, cancel)()
 	defer g.listeners.add(g, c, cancel)()
+	unhook := context.AfterFunc(c.r.Context(), cancel)
+	defer unhook()
 	resp, err := g.servers.ask(ctx, c)
 	if resp == nil && err == nil && c.r.Method == http.MethodPost {
 		resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)
@@ -50,7 +51,12 @@ func (g *gateway) listen(c *call) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
+	h.Set("Connection", "close")
 	c.begin(http.StatusOK)
+	if conn := c.hijack(); conn != nil {
+		unhook() // the context ends with the handler, which is the next to happen
+		c.detach(conn, cancel)
+	}
 	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
 	defer l.out.stop()
 	for {

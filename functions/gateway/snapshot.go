@@ -94,13 +94,13 @@ func (l *listeners) review(g *gateway) {
 }
 
 // stillAdmits asks by the version in force now whether the caller may use the instance that it was admitted to. The
-// request belongs to another goroutine, so its headers are not looked at.
+// request belongs to another goroutine, so it is not looked at.
 func (g *gateway) stillAdmits(c *call) bool {
-	now := &call{r: c.r, server: c.server, who: c.who, snapshot: g.current.Load()}
+	now := &call{server: c.server, who: c.who, snapshot: g.current.Load()}
 	resources := now.platform.Resources(c.server)
 	if now.verifier != c.verifier || !slices.Equal(resources, c.platform.Resources(c.server)) {
 		var err error // its issuer, or the audience that its token was made for, may be gone
-		if now.who, err = now.verifier.Verify(c.r.Context(), c.token, resources); err != nil {
+		if now.who, err = now.verifier.Verify(g.leaving, c.token, resources); err != nil {
 			return false
 		}
 	}

@@ -30,6 +30,7 @@ const (
 // caller makes one kind of call at one address.
 type caller struct {
 	client *http.Client
+	method string
 	url    string
 	header http.Header
 	body   []byte
@@ -42,19 +43,23 @@ func newCaller(url, token string) *caller {
 			Transport: &http.Transport{MaxIdleConnsPerHost: maxConnections, DisableCompression: true},
 			Timeout:   30 * time.Second,
 		},
+		method: http.MethodPost,
 		url:    url,
 		header: headers(modern, token, "Mcp-Method", "tools/call", "Mcp-Name", "echo"),
 		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload},
-			"_meta": map[string]any{"io.modelcontextprotocol/protocolVersion": modern,
-				"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "bench", "version": "1"},
-				"io.modelcontextprotocol/clientCapabilities": struct{}{}}}),
+			"_meta": modernMeta}),
 	}
 }
 
+// modernMeta is what every modern request holds.
+var modernMeta = map[string]any{"io.modelcontextprotocol/protocolVersion": modern,
+	"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "bench", "version": "1"},
+	"io.modelcontextprotocol/clientCapabilities": struct{}{}}
+
 // legacySession makes a caller at the same address that has opened a session.
 func (c *caller) legacySession(ctx context.Context) (*caller, error) {
-	token := strings.TrimPrefix(c.header.Get("Authorization"), "Bearer ")
-	open := &caller{client: c.client, url: c.url, header: headers("", token),
+	token := c.token()
+	open := &caller{client: c.client, method: c.method, url: c.url, header: headers("", token),
 		body: message("initialize", map[string]any{"protocolVersion": legacy, "capabilities": struct{}{},
 			"clientInfo": map[string]string{"name": "bench", "version": "1"}})}
 	header, _, err := open.do(ctx)
@@ -65,9 +70,29 @@ func (c *caller) legacySession(ctx context.Context) (*caller, error) {
 	if session == "" {
 		return nil, fmt.Errorf("initialize: the server gave no session")
 	}
-	return &caller{client: c.client, url: c.url, header: headers(legacy, token, "Mcp-Session-Id", session),
+	return &caller{client: c.client, method: c.method, url: c.url, header: headers(legacy, token, "Mcp-Session-Id", session),
 		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload}})}, nil
 }
+
+// listener makes the caller's modern listening stream.
+func (c *caller) listener() *caller {
+	return &caller{client: c.client, method: http.MethodPost, url: c.url, header: headers(modern, c.token(), "Mcp-Method", "subscriptions/listen"),
+		body: message("subscriptions/listen", map[string]any{"notifications": map[string]bool{"toolsListChanged": true}, "_meta": modernMeta})}
+}
+
+// legacyListener makes a listening stream of a session of its own.
+func (c *caller) legacyListener(ctx context.Context) (*caller, error) {
+	s, err := c.legacySession(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.method, s.body = http.MethodGet, nil
+	s.header.Del("Content-Type")
+	s.header.Set("Accept", "text/event-stream")
+	return s, nil
+}
+
+func (c *caller) token() string { return strings.TrimPrefix(c.header.Get("Authorization"), "Bearer ") }
 
 func headers(revision, token string, more ...string) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
@@ -112,12 +137,7 @@ func (c *caller) firstByte(ctx context.Context) (time.Time, error) {
 }
 
 func (c *caller) do(ctx context.Context) (http.Header, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
-	if err != nil {
-		return nil, nil, err
-	}
-	request.Header = c.header.Clone()
-	response, err := c.client.Do(request)
+	response, err := c.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,8 +146,24 @@ func (c *caller) do(ctx context.Context) (http.Header, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read answer: %w", err)
 	}
-	if response.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s: %.200s", response.Status, answer)
-	}
 	return response.Header, answer, nil
+}
+
+// open sends the request and returns the answer, unread, where it is no refusal.
+func (c *caller) open(ctx context.Context) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, c.method, c.url, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = c.header.Clone()
+	response, err := c.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the status says the most of it
+		return nil, fmt.Errorf("%s: %.200s", response.Status, answer)
+	}
+	return response, nil
 }

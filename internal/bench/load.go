@@ -14,6 +14,9 @@ const (
 	manyConnections = 32
 )
 
+// maxAddedMS is what a server's bridge from stdio may add to a call through gateway and shim.
+const maxAddedMS = 0.3
+
 // sliceLength is short, so that both systems meet the same weather, and long enough for 200 calls.
 const sliceLength = time.Second
 
@@ -68,7 +71,7 @@ func (s *systems) load(ctx context.Context, p *printer, d time.Duration) error {
 	pace := loadTest{"200 calls/s", func(ctx context.Context, s *system) (slice, error) {
 		return openLoop(ctx, s.modern.call, callsASecond, sliceLength)
 	}}
-	parts, err := pace.rounds(ctx, s.all(), d)
+	parts, err := pace.rounds(ctx, s.withStdio(), d)
 	if err != nil {
 		return err
 	}
@@ -78,14 +81,17 @@ func (s *systems) load(ctx context.Context, p *printer, d time.Duration) error {
 	s.compare(p, figure{name: "p99 of a second, its median, ms", of: medianP99}, parts)
 	p.note("calls left p50 %.3f ms and p99 %.3f ms after they were due, which is part of the latencies", lateness(parts, 0.5), lateness(parts, 0.99))
 
+	bridged := parts
+
 	pace.run = func(ctx context.Context, s *system) (slice, error) {
 		return openLoop(ctx, s.legacy.call, callsASecond, sliceLength)
 	}
-	if parts, err = pace.rounds(ctx, s.all(), d/3); err != nil {
+	if parts, err = pace.rounds(ctx, s.withStdio(), d/3); err != nil {
 		return err
 	}
 	s.compare(p, figure{name: "p50, legacy session, ms", of: percentile(0.50)}, parts)
 	s.compare(p, figure{name: "p99, legacy session, ms", of: percentile(0.99)}, parts)
+	bridgedLegacy := parts
 
 	if parts, err = busy(cpuConnections).rounds(ctx, s.all(), d/2); err != nil {
 		return err
@@ -96,7 +102,15 @@ func (s *systems) load(ctx context.Context, p *printer, d time.Duration) error {
 		return err
 	}
 	s.compare(p, figure{name: "calls/s at 32 connections", of: callsPerSecond, limit: 0.7, atLeast: true}, parts)
-	return s.memory(p, "shim memory after the load, MB")
+	if err := s.memory(p, "shim memory after the load, MB"); err != nil {
+		return err
+	}
+
+	p.pair("HTTP", "stdio", "added")
+	p.added(figure{name: "p50, ms", of: percentile(0.50), limit: maxAddedMS}, bridged[s.ours], bridged[s.stdio])
+	p.added(figure{name: "p99, ms", of: percentile(0.99)}, bridged[s.ours], bridged[s.stdio])
+	p.added(figure{name: "p50, legacy session, ms", of: percentile(0.50), limit: maxAddedMS}, bridgedLegacy[s.ours], bridgedLegacy[s.stdio])
+	return nil
 }
 
 func busy(connections int) loadTest {

@@ -31,45 +31,56 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	missed, err := run(ctx, *bin, *duration, *wakes)
+	p := printer{out: os.Stdout}
+	err := run(ctx, &p, *bin, *duration, *wakes)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	if missed > 0 && *enforce {
+	if p.missed > 0 && *enforce {
 		os.Exit(1)
 	}
 }
 
-// run measures everything and prints as it goes. It returns how many thresholds are missed.
-func run(ctx context.Context, bin string, duration time.Duration, wakes int) (missed int, err error) {
-	bin, err = filepath.Abs(bin)
+// run measures everything and prints as it goes.
+func run(ctx context.Context, p *printer, bin string, duration time.Duration, wakes int) error {
+	bin, err := filepath.Abs(bin)
 	if err != nil {
-		return 0, err
+		return err
 	}
+	if err := calls(ctx, p, bin, duration, wakes); err != nil {
+		return err
+	}
+	if err := listeners(ctx, p, bin, duration); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// calls measures what calls cost.
+func calls(ctx context.Context, p *printer, bin string, duration time.Duration, wakes int) (err error) {
 	dir, err := os.MkdirTemp("", "mcp") // sockets need a short path
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s, err := startSystems(ctx, bin, dir)
 	if err != nil {
-		return 0, errors.Join(err, s.stop())
+		return errors.Join(err, s.stop())
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 
-	fmt.Printf("%s/%s, %d cores, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	fmt.Println("reference: two httputil.ReverseProxy processes in a row; upstream of both: sample-server, each its own")
-	fmt.Println("call: tools/call with an argument of 1 KB and a result of 1 KB; token, policy and audit on")
-	p := printer{out: os.Stdout}
+	fmt.Fprintf(p.out, "%s/%s, %d cores, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintln(p.out, "reference: two httputil.ReverseProxy processes in a row; upstream of both: sample-server, each its own")
+	fmt.Fprintln(p.out, "call: tools/call with an argument of 1 KB and a result of 1 KB; token, policy and audit on")
 	for _, measure := range []func() error{
-		func() error { return s.footprint(ctx, &p, bin) },
-		func() error { return s.load(ctx, &p, duration) },
-		func() error { return s.wake(ctx, &p, wakes) },
+		func() error { return s.footprint(ctx, p, bin) },
+		func() error { return s.load(ctx, p, duration) },
+		func() error { return s.wake(ctx, p, wakes) },
 	} {
 		if err := measure(); err != nil {
-			return p.missed, err
+			return err
 		}
 	}
-	return p.missed, ctx.Err()
+	return nil
 }

@@ -30,6 +30,32 @@ func (s *systems) compare(p *printer, f figure, parts map[*system][]slice) {
 		f.of(parts[s.ours]), r.value, r.low, r.high, p.verdict(r.value, f.limit, f.atLeast))
 }
 
+// pair heads lines of two that are compared in the same run.
+func (p *printer) pair(base, other, how string) {
+	fmt.Fprintf(p.out, "\n%-38s %9s %9s   %-21s %s\n", "", base, other, how+" (95 %)", "threshold")
+}
+
+// ratio prints a figure of both, and the second's divided by the first's.
+func (p *printer) ratio(f figure, base, other []slice) {
+	p.both(f, base, other, compare(other, base, f.of))
+}
+
+// added prints a figure of both, and by how much the second is more.
+func (p *printer) added(f figure, base, other []slice) {
+	p.both(f, base, other, added(other, base, f.of))
+}
+
+func (p *printer) both(f figure, base, other []slice, e estimate) {
+	fmt.Fprintf(p.out, "%-38s %9.2f %9.2f   %-21s %s\n", f.name, f.of(base), f.of(other),
+		fmt.Sprintf("%.2f (%.2f to %.2f)", e.value, e.low, e.high), p.verdict(e.value, f.limit, f.atLeast))
+}
+
+// perListener prints memory without listeners and with them, and what that is for each, in KB of 1,000 bytes.
+func (p *printer) perListener(name string, without, with, limit float64) {
+	each := (with - without) * 1e3 / listenerCount
+	fmt.Fprintf(p.out, "%-38s %9.2f %9.2f   %-21s %s\n", name, without, with, fmt.Sprintf("%.1f KB each", each), p.verdict(each, limit, false))
+}
+
 // single prints a figure of ours alone. limit is the most; 0: none.
 func (p *printer) single(name string, value, limit float64) {
 	fmt.Fprintf(p.out, "%-33s %29.2f   %-21s %s\n", name, value, "", p.verdict(value, limit, false))

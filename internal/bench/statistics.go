@@ -66,12 +66,22 @@ func callsPerSecond(slices []slice) float64 {
 // resamples is how often the bootstrap draws: enough for the second digit of a 95 % interval.
 const resamples = 1000
 
-// ratio is a statistic of ours divided by the reference's, with its 95 % interval.
-type ratio struct{ value, low, high float64 }
+// estimate is a figure with its 95 % interval.
+type estimate struct{ value, low, high float64 }
 
-// compare computes the ratio. Rounds are drawn with replacement, whole and in pairs, for calls of one slice are not
-// independent of each other and both slices of a round saw the same machine.
-func compare(ours, reference []slice, of statistic) ratio {
+// compare computes a statistic of ours divided by the reference's.
+func compare(ours, reference []slice, of statistic) estimate {
+	return estimateOf(ours, reference, func(a, b []slice) float64 { return of(a) / of(b) })
+}
+
+// added computes by how much a statistic of ours is more than the reference's.
+func added(ours, reference []slice, of statistic) estimate {
+	return estimateOf(ours, reference, func(a, b []slice) float64 { return of(a) - of(b) })
+}
+
+// estimateOf draws rounds with replacement, whole and in pairs, for calls of one slice are not independent of each other
+// and both slices of a round saw the same machine.
+func estimateOf(ours, reference []slice, of func(a, b []slice) float64) estimate {
 	drawn := make([]float64, resamples)
 	a, b := make([]slice, len(ours)), make([]slice, len(ours))
 	for i := range drawn {
@@ -79,8 +89,8 @@ func compare(ours, reference []slice, of statistic) ratio {
 			n := rand.IntN(len(ours))
 			a[j], b[j] = ours[n], reference[n]
 		}
-		drawn[i] = of(a) / of(b)
+		drawn[i] = of(a, b)
 	}
 	slices.Sort(drawn)
-	return ratio{value: of(ours) / of(reference), low: drawn[resamples/40], high: drawn[resamples-1-resamples/40]}
+	return estimate{value: of(ours, reference), low: drawn[resamples/40], high: drawn[resamples-1-resamples/40]}
 }

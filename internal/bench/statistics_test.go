@@ -68,8 +68,14 @@ func TestCompare(t *testing.T) {
 	if r.value < 1.6 || r.value > 2 || r.low > r.value || r.high < r.value || r.high-r.low > 0.5 || r.low == r.high {
 		t.Errorf("ratio = %+v, want near 1.8 in a narrow interval around it", r)
 	}
-	if same := compare(ours, ours, percentile(0.5)); same != (ratio{1, 1, 1}) {
+	if same := compare(ours, ours, percentile(0.5)); same != (estimate{1, 1, 1}) {
 		t.Errorf("ratio with itself = %+v: rounds are not drawn in pairs", same)
+	}
+	if d := added(ours, reference, percentile(0.5)); d.value < 8 || d.value > 11 || d.low > d.value || d.high < d.value {
+		t.Errorf("difference = %+v, want near 10 ms in an interval around it", d)
+	}
+	if none := added(ours, ours, percentile(0.5)); none != (estimate{}) {
+		t.Errorf("difference from itself = %+v", none)
 	}
 }
 
@@ -103,6 +109,19 @@ func TestPrinterShowsAllSystems(t *testing.T) {
 	p := printer{out: &out}
 	s.compare(&p, figure{name: "p50, ms", of: percentile(0.5), limit: 1.3}, parts)
 	const want = "p50, ms                                1.00      2.00      5.00   2.50 (2.50 to 2.50)   at most 1.3: MISSED\n"
+	if out.String() != want || p.missed != 1 {
+		t.Errorf("printed %q, missed %d; want %q", &out, p.missed, want)
+	}
+}
+
+func TestPrinterShowsPairs(t *testing.T) {
+	var out strings.Builder
+	p := printer{out: &out}
+	one, three := []slice{{latencies: ms(1)}}, []slice{{latencies: ms(3)}}
+	p.ratio(figure{name: "p50, ms", of: percentile(0.5), limit: 1.2}, one, three)
+	p.added(figure{name: "p50, ms", of: percentile(0.5), limit: 2}, one, three)
+	const want = "p50, ms                                     1.00      3.00   3.00 (3.00 to 3.00)   at most 1.2: MISSED\n" +
+		"p50, ms                                     1.00      3.00   2.00 (2.00 to 2.00)   at most 2: met\n"
 	if out.String() != want || p.missed != 1 {
 		t.Errorf("printed %q, missed %d; want %q", &out, p.missed, want)
 	}

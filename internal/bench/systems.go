@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -23,6 +24,7 @@ type system struct {
 // systems are the three ways that are compared, and what they need.
 type systems struct {
 	direct, reference, ours *system
+	stdio                   *system // as ours, but that the server speaks stdio behind the bridge
 
 	shim      int     // process of ours
 	sleeper   *caller // calls a server that sleeps after sleepAfter without a call
@@ -38,6 +40,7 @@ const sleepAfter = time.Second
 var (
 	steadyID  = fmt.Sprintf("steady-%d", os.Getpid())
 	sleeperID = fmt.Sprintf("sleeper-%d", os.Getpid())
+	stdioID   = fmt.Sprintf("stdio-%d", os.Getpid())
 )
 
 // startSystems starts everything. What it returns must be stopped, with an error too.
@@ -55,15 +58,13 @@ func startSystems(ctx context.Context, bin, dir string) (*systems, error) {
 		return s, err
 	}
 	s.rig = rig
-	steady, err := s.caller(steadyID)
-	if err != nil {
-		return s, err
+	s.ours, s.stdio = &system{name: "ours"}, &system{name: "stdio"}
+	for id, to := range map[string]**caller{steadyID: &s.ours.modern, stdioID: &s.stdio.modern, sleeperID: &s.sleeper} {
+		if *to, err = s.caller(id); err != nil {
+			return s, err
+		}
 	}
-	if s.sleeper, err = s.caller(sleeperID); err != nil {
-		return s, err
-	}
-	s.ours = &system{name: "ours", modern: steady}
-	for _, sys := range s.all() {
+	for _, sys := range s.withStdio() {
 		if err := sys.modern.call(ctx); err != nil {
 			return s, fmt.Errorf("first call, %s: %w", sys.name, err)
 		}
@@ -114,16 +115,27 @@ func (s *systems) startReference(ctx context.Context, sample, dir string) error 
 	return nil
 }
 
-// catalogOf offers the sample server twice: once to be called all the time, once to fall asleep.
+// catalogOf offers the sample server three times: to be called all the time, to fall asleep, and over stdio.
 func catalogOf(steady, sleeper string) string {
-	const entry = `  - id: %s
+	return "apiVersion: v1\nservers:\n" + entry(steadyID, overHTTP(steady), time.Hour) + entry(sleeperID, overHTTP(sleeper), sleepAfter) +
+		entry(stdioID, fmt.Sprintf("{exec: %q, args: [-stdio]}", steady), time.Hour) + mayEcho(proxytest.User)
+}
+
+func overHTTP(program string) string {
+	return fmt.Sprintf(`{exec: %q, args: ["-addr", "127.0.0.1:{port}"], http: {path: /mcp}}`, program)
+}
+
+func entry(id, command string, idle time.Duration) string {
+	return fmt.Sprintf(`  - id: %s
     title: Sample
     description: The sample server
-    runtime: {command: {exec: %q, args: ["-addr", "127.0.0.1:{port}"], http: {path: /mcp}}}
+    runtime: {command: %s}
     scale: {idle: %s}
-`
-	return "apiVersion: v1\nservers:\n" + fmt.Sprintf(entry, steadyID, steady, time.Hour) + fmt.Sprintf(entry, sleeperID, sleeper, sleepAfter) +
-		"policies:\n  - {name: all, allow: {users: [" + proxytest.User + "]}, servers: [\"*\"], tools: [echo]}\n"
+`, id, command, idle)
+}
+
+func mayEcho(users ...string) string {
+	return "policies:\n  - {name: all, allow: {users: [" + strings.Join(users, ", ") + "]}, servers: [\"*\"], tools: [echo]}\n"
 }
 
 // caller makes calls of a server of ours.
@@ -136,6 +148,8 @@ func (s *systems) caller(id string) (*caller, error) {
 }
 
 func (s *systems) all() []*system { return []*system{s.direct, s.reference, s.ours} }
+
+func (s *systems) withStdio() []*system { return append(s.all(), s.stdio) }
 
 // stop stops everything.
 func (s *systems) stop() error {

@@ -81,7 +81,8 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // NewEventReader reads from in; an event may have limit bytes at most.
 func NewEventReader(in io.Reader, limit int) *EventReader {
-	return &EventReader{in: bufio.NewReaderSize(in, 4096), limit: limit, first: true}
+	// Small: a listener's is held while nothing comes, and what it reads from is buffered itself.
+	return &EventReader{in: bufio.NewReaderSize(in, 512), limit: limit, first: true}
 }
 
 // Next returns the next event. At the end of the stream it returns io.EOF, with the bytes of an unfinished event if

@@ -43,7 +43,6 @@ type conn struct {
 	net.Conn
 	client *Client
 	in     *bufio.Reader
-	out    *bufio.Writer
 	head   int       // bytes that may still be read before the answer's head is over; negative: no limit
 	idle   time.Time // since when, where MaxIdleTime is set
 }
@@ -115,8 +114,25 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	k := &conn{Conn: nc, client: c}
-	k.in, k.out = bufio.NewReaderSize(k, 16<<10), bufio.NewWriterSize(nc, 16<<10)
+	k.in = bufio.NewReaderSize(k, 4<<10) // a listener's is held while nothing comes; longer reads go past it
 	return k, nil
+}
+
+// writers are lent to requests while they are written: thousands of listeners wait and write nothing.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 16<<10) }}
+
+// send writes the request.
+func (k *conn) send(r *http.Request) error {
+	out := writers.Get().(*bufio.Writer)
+	out.Reset(k.Conn)
+	defer func() {
+		out.Reset(nil)
+		writers.Put(out)
+	}()
+	if err := r.Write(out); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // lastWords is how long an answer is waited for after the peer stopped reading the request.
@@ -125,10 +141,7 @@ const lastWords = time.Second
 // exchange writes the request and reads the answer's head. A peer may answer before it has read all, and close: then
 // writing fails, and the answer is there all the same.
 func (k *conn) exchange(r *http.Request) (*http.Response, error) {
-	failed := r.Write(k.out)
-	if failed == nil {
-		failed = k.out.Flush()
-	}
+	failed := k.send(r)
 	if failed == nil {
 		return k.answer(r)
 	}

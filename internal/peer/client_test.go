@@ -47,6 +47,14 @@ func server(t *testing.T, h http.HandlerFunc) (*Client, *atomic.Int32) {
 // raw is a peer that answers every request with the same bytes, and closes where they say so.
 func raw(t *testing.T, answer string, thenClose bool) *Client {
 	t.Helper()
+	c, _ := rawNoting(t, answer, thenClose)
+	return c
+}
+
+// rawNoting is raw, and notes each connection that it closed.
+func rawNoting(t *testing.T, answer string, thenClose bool) (*Client, <-chan struct{}) {
+	t.Helper()
+	closed := make(chan struct{}, 1000)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +67,7 @@ func raw(t *testing.T, answer string, thenClose bool) *Client {
 				return
 			}
 			go func() {
-				defer c.Close()
+				defer func() { _ = c.Close(); closed <- struct{}{} }()
 				for in := bufio.NewReader(c); ; {
 					r, err := http.ReadRequest(in)
 					if err != nil {
@@ -73,7 +81,7 @@ func raw(t *testing.T, answer string, thenClose bool) *Client {
 			}()
 		}
 	}()
-	return clientOf(l.Addr().String())
+	return clientOf(l.Addr().String()), closed
 }
 
 func TestManyCallsShareConnections(t *testing.T) {
@@ -243,7 +251,7 @@ func tcpPair(t *testing.T) (net.Conn, net.Conn) {
 
 // A connection that the peer closed while it idled is not used again: the call would be lost.
 func TestClosedIdleConnection(t *testing.T) {
-	c := raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", true)
+	c, closed := rawNoting(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", true)
 	for range 50 {
 		resp, err := c.RoundTrip(request(t, t.Context(), "x"))
 		if err != nil {
@@ -251,7 +259,7 @@ func TestClosedIdleConnection(t *testing.T) {
 		}
 		_, _ = io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		time.Sleep(2 * time.Millisecond) // until the close has arrived
+		<-closed // on loopback it has arrived then
 	}
 }
 

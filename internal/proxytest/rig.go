@@ -19,16 +19,17 @@ import (
 	"mcpgateway/localstack/issuer"
 )
 
-// User is the subject of all tokens.
+// User is the subject of the tokens that Token makes.
 const User = "alice"
 
-// Config says what a Rig runs. All fields but PublicURL are needed.
+// Config says what a Rig runs. Bin, Dir and Catalog are needed.
 type Config struct {
 	Bin     string // folder of the programs gateway, deployer and shim
 	Dir     string // existing folder for documents, logs and sockets; a socket's path is at most 103 bytes, so keep it short
 	Catalog string // the catalog, in YAML
 	// PublicURL is the origin that clients use, where that is not the gateway's own address.
 	PublicURL string
+	Users     []string // who can have tokens besides User
 }
 
 // Rig is a running system.
@@ -60,7 +61,7 @@ func (r *Rig) start(ctx context.Context, c Config) error {
 	if c.PublicURL == "" {
 		c.PublicURL = r.URL
 	}
-	if err := r.startIssuer(c.Dir); err != nil {
+	if err := r.startIssuer(c.Dir, c.Users); err != nil {
 		return fmt.Errorf("start issuer: %w", err)
 	}
 	path, err := writeDocuments(c, r.issuer.URL())
@@ -86,7 +87,11 @@ func (r *Rig) start(ctx context.Context, c Config) error {
 }
 
 // startIssuer serves the development issuer from this process.
-func (r *Rig) startIssuer(dir string) error {
+func (r *Rig) startIssuer(dir string, more []string) error {
+	users := []issuer.User{{Name: User}}
+	for _, name := range more {
+		users = append(users, issuer.User{Name: name})
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (r *Rig) startIssuer(dir string) error {
 	r.issuer, err = issuer.NewInsecureIssuer(issuer.Config{
 		URL:     "http://" + ln.Addr().String(),
 		KeyFile: filepath.Join(dir, "issuer.key"),
-		Users:   []issuer.User{{Name: User}},
+		Users:   users,
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -123,8 +128,11 @@ limits: {callsPerSecond: 1000000, burst: 1000000, streams: 1000, inFlight: 1000,
 }
 
 // Token is an access token of User for one server, valid for two hours.
-func (r *Rig) Token(server string) (string, error) {
-	return r.issuer.Token(User, r.platform.Resource(server), 2*time.Hour)
+func (r *Rig) Token(server string) (string, error) { return r.TokenOf(User, server) }
+
+// TokenOf is one of any user.
+func (r *Rig) TokenOf(user, server string) (string, error) {
+	return r.issuer.Token(user, r.platform.Resource(server), 2*time.Hour)
 }
 
 // Path is where the gateway offers a server.

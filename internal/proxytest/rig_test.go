@@ -14,7 +14,7 @@ import (
 func TestDocumentsAndTokensFit(t *testing.T) {
 	dir := t.TempDir()
 	r := new(Rig)
-	if err := r.startIssuer(dir); err != nil {
+	if err := r.startIssuer(dir, []string{"bob"}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Stop() }()
@@ -39,6 +39,13 @@ func TestDocumentsAndTokensFit(t *testing.T) {
 	who, err := v.Verify(t.Context(), token, []string{r.platform.Resource("one")})
 	if err != nil || who.Subject != User {
 		t.Errorf("token is of %+v, %v", who, err)
+	}
+	other, err := r.TokenOf("bob", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err = v.Verify(t.Context(), other, []string{r.platform.Resource("one")}); err != nil || who.Subject != "bob" {
+		t.Errorf("the other user's token is of %+v, %v", who, err)
 	}
 	if _, err := v.Verify(t.Context(), token, []string{r.platform.Resource("two")}); err == nil {
 		t.Error("token is good for another server")

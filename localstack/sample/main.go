@@ -1,5 +1,5 @@
 // Command sample-server is a small MCP server to try the gateway with: a few tools, a prompt and two resources over
-// streamable HTTP, in both protocol eras on one endpoint.
+// streamable HTTP or stdio, in both protocol eras on one endpoint.
 //
 // It checks no token and keeps no data. What it shows best is what does not reach it: the tool "headers" returns every
 // header of the request as this server received it.
@@ -18,9 +18,9 @@ import (
 	"syscall"
 )
 
-const usage = `sample-server is an MCP server to try the gateway with. It serves streamable HTTP at /mcp.
+const usage = `sample-server is an MCP server to try the gateway with. It serves streamable HTTP at /mcp, or stdio.
 
-Usage: sample-server [-addr 127.0.0.1:8090]
+Usage: sample-server [-addr 127.0.0.1:8090 | -stdio]
 
 `
 
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run parses args, listens and serves until ctx ends. Help goes to help.
+// run parses args, listens and serves until ctx ends, or its input does. Help goes to help.
 func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) error {
 	flags := flag.NewFlagSet("sample-server", flag.ContinueOnError)
 	flags.SetOutput(help)
@@ -45,11 +45,15 @@ func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) e
 		flags.PrintDefaults()
 	}
 	addr := flags.String("addr", "127.0.0.1:8090", "address to listen on; keep it on loopback, there is no authentication")
+	stdio := flags.Bool("stdio", false, "serve standard input and output instead")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+	if *stdio {
+		return newServer(log).serveStdio(ctx, os.Stdin, os.Stdout)
 	}
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -79,6 +80,14 @@ func (s *sampleServer) serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	if err := s.streams.Shutdown(limit); err != nil {
 		return errors.Join(fmt.Errorf("shut down: %w", err), s.http.Close())
+	}
+	return nil
+}
+
+// serveStdio answers one client, line by line, until ctx or the input ends.
+func (s *sampleServer) serveStdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	if err := mcpserver.NewStdioServer(s.mcp).Listen(ctx, in, out); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("serve stdio: %w", err)
 	}
 	return nil
 }

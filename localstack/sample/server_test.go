@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"image/png"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -301,4 +302,29 @@ func TestRunRefusesBadArguments(t *testing.T) {
 	if err := run(t.Context(), []string{"--help"}, &help, log); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "/mcp") {
 		t.Errorf("--help = %v, %q", err, &help)
 	}
+}
+
+func TestStdioAnswersInBothEras(t *testing.T) {
+	inBothEras(t, func(t *testing.T, revision string) {
+		in, toServer := io.Pipe()
+		fromServer, out := io.Pipe()
+		served := make(chan error, 1)
+		go func() { served <- newServer(slog.New(slog.DiscardHandler)).serveStdio(t.Context(), in, out) }()
+		c := client.NewClient(transport.NewIO(fromServer, toServer, io.NopCloser(strings.NewReader(""))), client.WithProtocolVersion(revision))
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Initialize(t.Context(), mcp.InitializeRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, call(t, c, "echo", map[string]any{"message": "hello"})); got != "hello" || c.ProtocolVersion() != revision {
+			t.Errorf("echo = %q in %s, want hello in %s", got, c.ProtocolVersion(), revision)
+		}
+		if err := toServer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("ended with %v at the end of its input", err)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -170,10 +171,12 @@ func (f *Forwarder) seal(x *call.Exchange, id string) (string, error) {
 	return f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
 }
 
-// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake.
+// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake. The
+// while is up to a third shorter than configured: the legs that listeners opened together do not end together.
 func (f *Forwarder) silence(a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
-	timer := time.AfterFunc(f.Silence, func() { cancel(errSilent) })
-	a.heard = func() { timer.Reset(f.Silence) }
+	patience := f.Silence - rand.N(f.Silence/3+1)
+	timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+	a.heard = func() { timer.Reset(patience) }
 	return timer.Stop
 }
 
