@@ -64,6 +64,9 @@ func runFakeChild(manner string) {
 	case strings.Contains(manner, "greets"):
 		fmt.Println("Welcome to the server, version 1.0!\n{\"not\": \"a message\"}\n[]\n{broken")
 	}
+	if strings.Contains(manner, "announces") {
+		c.say(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"I am here"}}`)
+	}
 	in := bufio.NewReader(os.Stdin)
 	for {
 		line, err := in.ReadBytes('\n')

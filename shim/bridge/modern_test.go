@@ -36,6 +36,7 @@ func TestModernStatus(t *testing.T) {
 		"no version":      {call("1", "pid", "", `"io.modelcontextprotocol/clientCapabilities":{}`), 400, "-32602"},
 		"no capabilities": {call("1", "pid", "", `"io.modelcontextprotocol/protocolVersion":"2026-07-28"`), 400, "-32602"},
 		"batch":           {"[" + call("1", "pid", "", modernMeta) + "]", 400, "-32600"},
+		"initialize":      {strings.Replace(initialize, `"capabilities"`, `"_meta":{`+modernMeta+`},"capabilities"`, 1), 404, "-32601"},
 		"response":        {`{"jsonrpc":"2.0","id":1,"result":{}}`, 400, "-32600"},
 		"notification":    {`{"jsonrpc":"2.0","method":"notifications/x"}`, 202, ""},
 	} {
@@ -120,5 +121,19 @@ func TestModernLogMessages(t *testing.T) {
 	}
 	if all := (<-other).messages(); len(all) != 1 {
 		t.Errorf("the other got %q", all)
+	}
+}
+
+// What a child says late could be of the caller that it served before.
+func TestModernLogMessagesOfManyCallers(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	logs := modernMeta + `,"io.modelcontextprotocol/logLevel":"info"`
+	for i, c := range []struct {
+		caller string
+		want   int
+	}{{"a", 2}, {"a", 2}, {"b", 1}, {"a", 1}} {
+		if all := r.post(call("1", "log", "", logs), modernHeader, HeaderCaller+": "+c.caller).messages(); len(all) != c.want {
+			t.Errorf("call %d, of %s: %q", i, c.caller, all)
+		}
 	}
 }

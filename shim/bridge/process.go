@@ -84,8 +84,10 @@ func (p *process) wait() {
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		p.status = err.Error()
 	}
+	_, _ = p.cmd.Stderr.Write([]byte{'\n'}) // its last line may have no end
 	p.log.Info("server ended", "status", p.status)
 	close(p.exited)
+	p.stdin.Close()
 	// What it wrote last is still in the pipe. Whoever else holds the pipe has no more to say to us.
 	time.AfterFunc(outputGrace, func() { p.stdout.Close() })
 }
