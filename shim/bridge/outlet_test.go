@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -106,4 +107,46 @@ func TestAnswerGivenUp(t *testing.T) {
 		m, err := question(t.Context(), p, call("0", "cancelled", "", ""))
 		return err == nil && strings.Contains(string(m.line), `"text":"1"`)
 	})
+}
+
+// What the child answered before it ended still counts.
+func TestLastAnswer(t *testing.T) {
+	for range 500 {
+		p := newPipe(&process{}, use{})
+		w := httptest.NewRecorder()
+		a := answer{w: w, from: newOutlet(w, 1), pipe: p, waiting: time.Minute}
+		x := &exchange{to: a.from}
+		a.open = []*exchange{x}
+		go func() {
+			a.from.put(message{line: []byte(`"answer"`), of: x}, time.Minute)
+			close(p.ended)
+		}()
+		if err := a.send(t.Context()); err != nil || w.Body.String() != `"answer"` {
+			t.Fatalf("got %q, %v", w.Body, err)
+		}
+	}
+}
+
+// Where a part of a batch was answered, and its caller takes no stream, the rest is told in the same array.
+func TestBatchHalfAnswered(t *testing.T) {
+	p := newPipe(&process{}, use{})
+	p.reason = "it ended"
+	w := httptest.NewRecorder()
+	a := answer{w: w, from: newOutlet(w, 2), pipe: p, waiting: time.Minute, batch: true}
+	for i := range 2 {
+		x := &exchange{to: a.from, number: int64(i), id: fmt.Append(nil, i)}
+		a.open = append(a.open, x)
+	}
+	a.from.put(message{line: []byte(`{"id":0,"result":{}}`), of: a.open[0]}, 0)
+	close(p.ended)
+	if err := a.send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []struct {
+		ID    int
+		Error *struct{ Code int }
+	}
+	if json.Unmarshal(w.Body.Bytes(), &got) != nil || len(got) != 2 || got[0].Error != nil || got[1].ID != 1 || got[1].Error == nil || got[1].Error.Code != mcp.CodeUnavailable {
+		t.Errorf("got %s", w.Body)
+	}
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpgateway/internal/mcp"
 )
@@ -154,5 +156,41 @@ func TestChildLeavesNothing(t *testing.T) {
 	}
 	for _, file := range []*os.File{p.process.stdin, p.process.stdout} {
 		eventually(t, "it is closed", func() bool { _, err := file.Write([]byte{'\n'}); return errors.Is(err, os.ErrClosed) })
+	}
+}
+
+// The child is told once of each request that nobody waits for, but for initialize and what we asked ourselves.
+func TestCancelled(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p := newPipe(&process{stdin: in, turn: make(chan struct{}, 1), grace: time.Minute, exited: make(chan struct{})}, use{})
+	for i, x := range []*exchange{{method: "initialize"}, {ours: true}, {}} {
+		x.number = int64(i + 1)
+		p.pending[x.number] = x
+		p.cancel(x)
+		p.cancel(x)
+	}
+	in.Close()
+	const want = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3,"reason":"the client left"}}` + "\n"
+	if got, err := io.ReadAll(out); err != nil || string(got) != want || len(p.pending) != 0 {
+		t.Errorf("the child was told %q, %v; %d are under way", got, err, len(p.pending))
+	}
+}
+
+// The whole group is asked to end, not only the program that we know: a wrapper may wait for what it started.
+func TestGroupIsAskedToEnd(t *testing.T) {
+	const inner = `trap "echo bye >&2; exit" TERM; echo ready >&2; while :; do sleep 0.05; done`
+	r := newRig(t, "plain", func(c *Config) { c.Command = []string{"sh", "-c", `trap : TERM; sh -c '` + inner + `' & wait; wait`} })
+	p, err := r.bridge.starts.next(use{stray: strayModern})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", func() bool { return strings.Contains(r.log.String(), "ready") })
+	p.process.stop()
+	if !strings.Contains(r.log.String(), "bye") {
+		t.Errorf("the log has %s", r.log)
 	}
 }

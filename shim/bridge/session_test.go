@@ -51,6 +51,9 @@ func TestHeld(t *testing.T) {
 	if len(held) != maxHeld || lost != 3 || string(held[0]) != "3" {
 		t.Errorf("%d held from %s on, %d lost", len(held), held[0], lost)
 	}
+	if again, lost := s.listen(newOutlet(nil, 0)); len(again) != 0 || lost != 0 {
+		t.Errorf("%d messages a second time", len(again))
+	}
 	s = &session{}
 	for range 4 {
 		s.deliver(make([]byte, maxHeldBytes/2-1), 0)
@@ -86,6 +89,28 @@ func TestAsked(t *testing.T) {
 	}
 	if s.answered(mcp.Token(`"9"`)) {
 		t.Error("the answer to 9 is not that to \"9\"")
+	}
+}
+
+// One message goes out on one stream, that of the newest request whose caller takes one.
+func TestStrayStream(t *testing.T) {
+	s, p := &session{alone: true}, idlePipe()
+	listener := newOutlet(nil, 0)
+	s.listen(listener)
+	var all []*exchange
+	for i, x := range []exchange{{streams: true}, {streams: true}, {streams: false}, {streams: true, method: "initialize"}} {
+		x.number, x.to = int64(i+1), newOutlet(nil, 1)
+		p.pending[x.number] = &x
+		all = append(all, &x)
+	}
+	s.tell(p, []byte("m"), 0)
+	for i, x := range all {
+		if n := len(x.to.rest()); n != 0 != (i == 1) {
+			t.Errorf("request %d got %d messages", i, n)
+		}
+	}
+	if n := len(listener.rest()); n != 0 {
+		t.Errorf("the listening stream got %d messages", n)
 	}
 }
 
@@ -153,6 +178,21 @@ func TestBusyCallerTakesNobodysPlace(t *testing.T) {
 	if all.find(quiet.id, "quiet") == nil {
 		t.Error("the quiet one's session is gone")
 	}
+	all.each(func(s *session) {
+		if s.caller == "greedy" {
+			delete(s.own.pending, 1)
+		}
+	})
+	if victim, err := all.take("third"); err != nil || victim.caller != "greedy" {
+		t.Fatalf("one who has none got the place of %v, %v, want one of who has most", victim, err)
+	}
+	all.release()
+	add("greedy", true)
+	all.each(func(s *session) {
+		if s.caller == "greedy" {
+			s.own.pending[1] = &exchange{}
+		}
+	})
 	if victim, err := all.take("third"); err != nil || victim != quiet {
 		t.Errorf("one who has none got the place of %v, %v, want the only idle one", victim, err)
 	}
