@@ -183,3 +183,14 @@ func TestTakesStream(t *testing.T) {
 		}
 	}
 }
+
+// A cancellation names an id, which could be of anybody's request.
+func TestModernCancelNotice(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	if got := r.post(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}`, modernHeader); got.status != http.StatusAccepted {
+		t.Errorf("cancelled: %+v", got)
+	}
+	if got := r.post(call("1", "cancelled", "", modernMeta), modernHeader); got.status != http.StatusOK || got.text() != "" {
+		t.Errorf("the child was told %+v", got)
+	}
+}

@@ -178,3 +178,21 @@ func TestSharedDeleteEndsListening(t *testing.T) {
 		t.Errorf("the stream goes on: %v", err)
 	}
 }
+
+// The shared child is initialized by us, once, whatever its clients say; it gets an answer to all that it asks.
+func TestSharedChildHasOneClient(t *testing.T) {
+	r := newShared(t, "plain")
+	for range 2 {
+		s := r.session()
+		r.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`, s)
+		if got := r.post(call("1", "ready", "", ""), s).text(); got != "1" {
+			t.Errorf("it was told %s times that it is initialized", got)
+		}
+		if got := r.post(call("2", "ask ping", "", ""), s).text(); got != "{}" {
+			t.Errorf("its ping was answered by %q", got)
+		}
+		if got := r.post(call("3", "ask", "", ""), s); got.status != http.StatusOK || got.text() != "" {
+			t.Errorf("what no client can answer was answered by %+v", got)
+		}
+	}
+}
