@@ -48,6 +48,7 @@ func TestParseLabelled(t *testing.T) {
 		{"a token in _meta of a request", `{"params":{"_meta":{"progressToken":5},"progressToken":6},"method":"m","id":1}`,
 			labels{Method: "m", ID: "1", Progress: "5"}},
 		{"a result has no token", `{"id":1,"result":{"_meta":{"progressToken":5}}}`, labels{Kind: Response, ID: "1"}},
+		{"params beside a result have none", `{"id":1,"result":{},"params":{"progressToken":5}}`, labels{Kind: Response, ID: "1"}},
 		{"a subscription in a result", `{"id":1,"result":{"_meta":{"io.modelcontextprotocol/subscriptionId":"s"}}}`, labels{Kind: Response, ID: "1", Subscription: `"s"`}},
 		{"a result's uri is none", `{"id":1,"result":{"uri":"u","requestId":2}}`, labels{Kind: Response, ID: "1"}},
 		{"decoys in arguments", `{"id":1,"method":"m","params":{"arguments":{"_meta":{"progressToken":1,"io.modelcontextprotocol/subscriptionId":2},` +

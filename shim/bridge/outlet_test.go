@@ -64,6 +64,28 @@ func TestOutletAfterReaderLeft(t *testing.T) {
 	})
 }
 
+// That holds at the very moment at which patience ends, too.
+func TestOutletReaderLeavesAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 200 {
+			o := newOutlet(nil, 0)
+			o.cut = func() {
+				select {
+				case <-o.left:
+					t.Error("another's connection was cut")
+				default:
+				}
+			}
+			for range queued {
+				o.put(message{}, 0)
+			}
+			go func() { time.Sleep(time.Minute); o.leave() }()
+			o.put(message{}, time.Minute)
+			synctest.Wait()
+		}
+	})
+}
+
 // deafWriter takes what is written, and fails to send it.
 type deafWriter struct{ http.ResponseWriter }
 
