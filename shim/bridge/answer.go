@@ -63,6 +63,9 @@ func (a *answer) send(ctx context.Context) error {
 			if a.streams {
 				a.begin()
 			}
+		case <-a.from.left: // nobody but who puts can say so now
+			a.leave()
+			return a.fail("The answer was not read in time; the call may have run")
 		case <-ctx.Done():
 			return left(ctx.Err())
 		}
@@ -153,6 +156,7 @@ func (a *answer) status(failed int) int {
 }
 
 func (a *answer) json(status int, body []byte) {
+	patient(a.w)
 	h := a.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -175,6 +179,7 @@ func (a *answer) event(line []byte) error {
 
 // startStream sends the headers of an event stream.
 func startStream(w http.ResponseWriter) {
+	patient(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -191,14 +196,21 @@ func left(cause error) error {
 	return &mcp.Error{Status: statusLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: cause}
 }
 
+// patient gives the reader time for what is written next, where the server has deadlines.
+func patient(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writePatience))
+}
+
 func writeEvent(w http.ResponseWriter, line []byte) error {
-	ctl := http.NewResponseController(w)
-	_ = ctl.SetWriteDeadline(time.Now().Add(writePatience)) // where the server has deadlines
+	patient(w)
 	event := append(append(append(make([]byte, 0, len(line)+32), "event: message\ndata: "...), line...), "\n\n"...)
 	if _, err := w.Write(event); err != nil {
 		return left(err)
 	}
-	return ctl.Flush()
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return left(err)
+	}
+	return nil
 }
 
 // fail answers all that is still open with an error: as the HTTP answer where that did not begin, and else in the stream.

@@ -75,8 +75,9 @@ func New(c Config) (*Bridge, error) {
 		return nil, fmt.Errorf("find the server's program: %w", err)
 	}
 	c.Command = append([]string{path}, c.Command[1:]...)
+	c.Env = append([]string{}, c.Env...) // for nil os/exec would take ours
 	b := &Bridge{Config: c, waiting: streamAfter}
-	b.starts.start = b.startChild
+	b.starts = starts{start: b.startChild, alive: map[*pipe]struct{}{}}
 	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
 	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}
 	b.sessions = sessions{max: c.Max, all: map[string]*session{}}
@@ -97,6 +98,7 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // nobody is there to read an answer, and a part of it may be out
 	}
 	b.Logger.Warn("request refused", "status", e.Status, "error", err, "request", r.Header.Get("X-Request-Id"))
+	patient(w)
 	e.Write(w, "")
 }
 
@@ -118,9 +120,7 @@ func (b *Bridge) serve(w http.ResponseWriter, r *http.Request) error {
 
 // Stop ends all children, and returns when they are gone.
 func (b *Bridge) Stop() {
-	b.starts.close()
-	spare := b.takeSpare()
-	for _, p := range append(b.sessions.pipes(), b.modern.current(), b.legacy.current(), spare) {
+	for _, p := range b.starts.close() {
 		b.end(p)
 	}
 	b.mu.Lock()
@@ -131,9 +131,6 @@ func (b *Bridge) Stop() {
 
 // end stops a child. Stop waits for it; who comes later than that waits here.
 func (b *Bridge) end(p *pipe) {
-	if p == nil {
-		return
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {

@@ -29,6 +29,7 @@ type fakeChild struct {
 	cancelled []string
 	answers   map[string]chan json.RawMessage // to the requests of its own, by id
 	asked     int
+	ready     int // notifications/initialized
 	manner    string
 }
 
@@ -64,6 +65,9 @@ func runFakeChild(manner string) {
 	case strings.Contains(manner, "greets"):
 		fmt.Println("Welcome to the server, version 1.0!\n{\"not\": \"a message\"}\n[]\n{broken")
 	}
+	if strings.Contains(manner, "announces") {
+		c.say(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"I am here"}}`)
+	}
 	in := bufio.NewReader(os.Stdin)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -88,6 +92,10 @@ func (c *fakeChild) take(r request) {
 			to <- r.Result
 		}
 	case "initialize":
+		if strings.Contains(c.manner, "refuses") {
+			c.say(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}`, r.ID)
+			return
+		}
 		c.say(`{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"fake","version":"1"}}}`, r.ID)
 	case "server/discover":
 		if strings.Contains(c.manner, "modern") {
@@ -95,6 +103,10 @@ func (c *fakeChild) take(r request) {
 		} else if !strings.Contains(c.manner, "shy") {
 			c.say(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no such method"}}`, r.ID)
 		}
+	case "notifications/initialized":
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ready++
 	case "notifications/cancelled":
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -182,7 +194,14 @@ func (c *fakeChild) call(r request) {
 		}
 		c.answer(r, fmt.Sprint(child.Process.Pid))
 	case "ask":
-		c.answer(r, c.ask())
+		c.answer(r, c.ask("roots/list"))
+	case "ask ping":
+		c.answer(r, c.ask("ping"))
+	case "ready":
+		c.mu.Lock()
+		ready := c.ready
+		c.mu.Unlock()
+		c.answer(r, fmt.Sprint(ready))
 	case "log":
 		c.say(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"logged"}}`)
 		c.answer(r, "logged")
@@ -196,13 +215,13 @@ func (c *fakeChild) call(r request) {
 }
 
 // ask asks the client for something, and returns what it answered.
-func (c *fakeChild) ask() string {
+func (c *fakeChild) ask(method string) string {
 	to := make(chan json.RawMessage, 1)
 	c.mu.Lock()
 	c.asked++
 	id := fmt.Sprintf(`"ask-%d"`, c.asked)
 	c.answers[id] = to
 	c.mu.Unlock()
-	c.say(`{"jsonrpc":"2.0","id":%s,"method":"roots/list"}`, id)
+	c.say(`{"jsonrpc":"2.0","id":%s,"method":%q}`, id, method)
 	return string(<-to)
 }

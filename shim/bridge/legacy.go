@@ -44,7 +44,7 @@ func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.touch()
 	defer s.touch()
-	a := answer{w: w, from: newOutlet(w), pipe: p, batch: isBatch(body), streams: takesStream(r), waiting: b.waiting}
+	a := answer{w: w, from: newOutlet(w, len(messages)), pipe: p, batch: isBatch(body), streams: takesStream(r), waiting: b.waiting}
 	for i := range messages {
 		if err := b.send(r.Context(), s, &messages[i], &a); err != nil {
 			a.leave()
@@ -103,11 +103,17 @@ func (b *Bridge) send(ctx context.Context, s *session, m *mcp.Labelled, a *answe
 
 // ask sends a request of a session's.
 func (b *Bridge) ask(ctx context.Context, s *session, m *mcp.Labelled, a *answer) error {
-	x := &exchange{session: s, to: a.from, streams: a.streams}
-	if s.own == nil && !b.sessions.subscribe(s, m) {
-		x.id, a.open = m.ID.Token, append(a.open, x)
-		a.from.put(message{line: result(m.ID.Token, mcp.Token("{}")), of: x}, 0)
-		return nil
+	x := &exchange{session: s, caller: s.caller, to: a.from, streams: a.streams}
+	if s.own == nil {
+		tell, err := b.sessions.subscribe(s, m)
+		if err != nil {
+			return err
+		}
+		if !tell {
+			x.id, a.open = m.ID.Token, append(a.open, x)
+			a.from.put(message{line: result(m.ID.Token, mcp.Token("{}")), of: x}, 0)
+			return nil
+		}
 	}
 	if err := a.pipe.begin(ctx, m, x); err != nil {
 		return err
@@ -121,25 +127,29 @@ func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m *mcp.Label
 	if b.Shared {
 		return b.join(w, r, m)
 	}
-	s := &session{caller: r.Header.Get(HeaderCaller)}
+	s := &session{caller: r.Header.Get(HeaderCaller), alone: true}
 	var err error
 	if s.own, err = b.startSession(s); err != nil {
 		return withID(err, m.ID.Token)
 	}
 	b.sessions.add(s)
 	// Nothing but the answer may come on this stream: its headers say whether there is a session.
-	a := answer{w: w, from: newOutlet(w), pipe: s.own}
+	a := answer{w: w, from: newOutlet(w, 1), pipe: s.own}
+	var answer message
 	if err = b.ask(r.Context(), s, m, &a); err != nil {
-		b.close(s)
-		return unsent(err, m.ID.Token)
+		err = unsent(err, m.ID.Token)
+	} else {
+		answer, err = a.first(r.Context())
 	}
-	answer, err := a.first(r.Context())
+	if r.Context().Err() != nil {
+		s.own.abandon()
+	}
 	if err != nil {
-		b.close(s)
+		go b.close(s)
 		return err
 	}
 	if answer.failed != 0 {
-		b.close(s)
+		go b.close(s)
 	} else {
 		w.Header().Set(mcp.HeaderSession, s.id)
 	}
@@ -169,10 +179,18 @@ func (b *Bridge) startSession(s *session) (*pipe, error) {
 	return p, err
 }
 
-// close ends a session, with its child.
+// close ends a session, with its child, and returns when that is gone: only then its place is another's.
 func (b *Bridge) close(s *session) {
-	b.sessions.remove(s)
-	b.end(s.own)
+	if b.sessions.remove(s) && s.own != nil {
+		b.discard(s.own)
+		b.sessions.release()
+	}
+}
+
+// discard ends a child, and returns when it is gone.
+func (b *Bridge) discard(p *pipe) {
+	b.end(p)
+	<-p.process.exited
 }
 
 // delete ends a session at its client's wish.
@@ -192,9 +210,9 @@ func (b *Bridge) listen(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := newOutlet(w)
-	held, lost := s.listen(o)
-	defer s.unlisten(o)
+	o := newOutlet(w, 0)
+	unsent, lost := s.listen(o)
+	defer func() { s.unlisten(o, unsent) }()
 	if lost > 0 {
 		b.Logger.Warn("messages were lost while nobody listened", "count", lost)
 	}
@@ -203,21 +221,16 @@ func (b *Bridge) listen(w http.ResponseWriter, r *http.Request) error {
 		ended = s.own.ended
 	}
 	startStream(w)
-	for i, line := range held {
-		if err := writeEvent(w, line); err != nil {
-			for _, line := range held[i:] {
-				s.hold(line)
-			}
-			return nil
-		}
-	}
 	for {
-		select {
-		case m := <-o.messages:
-			if err := writeEvent(w, m.line); err != nil {
-				s.hold(m.line)
+		for len(unsent) > 0 {
+			if writeEvent(w, unsent[0]) != nil {
 				return nil
 			}
+			unsent = unsent[1:]
+		}
+		select {
+		case m := <-o.messages:
+			unsent = [][]byte{m.line}
 		case <-o.left:
 			return nil // a newer stream
 		case <-ended:

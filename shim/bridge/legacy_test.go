@@ -289,3 +289,42 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("the child has %s", got)
 	}
 }
+
+// A server that refuses to begin is answered as it is, and leaves no session and no child.
+func TestInitializeRefused(t *testing.T) {
+	r := newRig(t, "refuses", func(c *Config) { c.Max = 1 })
+	for range 3 {
+		if got := r.post(initialize); got.status != http.StatusOK || got.session != "" || !strings.Contains(got.body, "-32602") {
+			t.Errorf("initialize: %+v", got)
+		}
+		eventually(t, "its place is free", func() bool {
+			r.bridge.sessions.mu.Lock()
+			defer r.bridge.sessions.mu.Unlock()
+			return len(r.bridge.sessions.all)+r.bridge.sessions.places == 0
+		})
+	}
+}
+
+// The session that must go is gone before another's child starts.
+func TestVictimIsGone(t *testing.T) {
+	r := newRig(t, "plain", func(c *Config) { c.Max = 1 })
+	old := r.bridge.sessions.find(strings.TrimPrefix(r.session(), mcp.HeaderSession+": "), "").own
+	r.session()
+	select {
+	case <-old.process.exited:
+	default:
+		t.Error("two children, of one at most")
+	}
+}
+
+// A stream begins after a while without a message, where the caller takes one.
+func TestStreamBeginsInTime(t *testing.T) {
+	r := newRig(t, "plain", nil)
+	r.bridge.waiting = 50 * time.Millisecond
+	s := r.session()
+	for accept, want := range map[string]string{"application/json, text/event-stream": "text/event-stream", "application/json": "application/json"} {
+		if got := r.post(call("1", "sleep", `{"ms":500}`, ""), s, "Accept: "+accept); got.kind != want || got.text() != "slept" {
+			t.Errorf("%s: %+v", accept, got)
+		}
+	}
+}

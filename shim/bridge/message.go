@@ -53,7 +53,9 @@ func unsent(err error, id mcp.Token) error {
 		return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: time.Second, ID: id,
 			Message: "Too many requests are under way on this server; try again", Cause: err}
 	}
-	e := broken(err)
-	e.ID = id
-	return e
+	var e *mcp.Error
+	if errors.As(err, &e) {
+		return withID(err, id)
+	}
+	return withID(broken(err), id)
 }

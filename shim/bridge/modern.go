@@ -37,6 +37,10 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 	if isBatch(body) || m.Kind == mcp.Response {
 		return invalid(nil, "this revision has neither batches nor responses from the client")
 	}
+	if m.Method == "initialize" {
+		// A server of both eras would go back to the other one, for everybody.
+		return &mcp.Error{Status: http.StatusNotFound, Code: codeMethod, ID: m.ID.Token, Message: "This revision has no initialize"}
+	}
 	p, err := b.modern.get(r.Context())
 	if err != nil {
 		return withID(err, m.ID.Token)
@@ -55,8 +59,8 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 		return &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidParams, ID: m.ID.Token,
 			Message: "_meta must hold io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities"}
 	}
-	a := answer{w: w, from: newOutlet(w), pipe: p, streams: takesStream(r), modern: true, waiting: b.waiting}
-	x := &exchange{to: a.from, streams: a.streams}
+	a := answer{w: w, from: newOutlet(w, 1), pipe: p, streams: takesStream(r), modern: true, waiting: b.waiting}
+	x := &exchange{caller: r.Header.Get(HeaderCaller), to: a.from, streams: a.streams}
 	if err := p.begin(r.Context(), m, x); err != nil {
 		return unsent(err, m.ID.Token)
 	}
@@ -108,7 +112,7 @@ func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
 	}
 	found, supported, err := probe(context.WithoutCancel(ctx), p) // others wait for it too
 	if err != nil {
-		b.end(p)
+		b.discard(p)
 		return nil, broken(fmt.Errorf("find the era: %w", err))
 	}
 	b.Logger.Info("era found", "modern", found == eraModern)
@@ -200,14 +204,14 @@ func eraOf(m message) (era, []string) {
 }
 
 // strayModern takes what the modern child says beside what belongs to requests. There are no requests to clients, and
-// log messages do not say whose call they are about: they go to the only one under way if that asked for them, and else
-// to nobody, since they could be about somebody else's.
+// log messages do not say whose call they are about: they go to the only one under way if that asked for them and no
+// other caller was served before, and else to nobody, since they could be about somebody else's.
 func strayModern(p *pipe, m mcp.Labelled) {
 	if m.Kind == mcp.Request {
 		p.reply(m, replyNobody)
 		return
 	}
-	if x := p.newest(func(*exchange) bool { return true }); x != nil && p.underWay() == 1 && x.logs && x.streams {
+	if x := p.alone(); x != nil && x.logs && x.streams {
 		x.to.put(message{line: m.Relabel()}, p.used().patience)
 		return
 	}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,6 +37,7 @@ func TestModernStatus(t *testing.T) {
 		"no version":      {call("1", "pid", "", `"io.modelcontextprotocol/clientCapabilities":{}`), 400, "-32602"},
 		"no capabilities": {call("1", "pid", "", `"io.modelcontextprotocol/protocolVersion":"2026-07-28"`), 400, "-32602"},
 		"batch":           {"[" + call("1", "pid", "", modernMeta) + "]", 400, "-32600"},
+		"initialize":      {strings.Replace(initialize, `"capabilities"`, `"_meta":{`+modernMeta+`},"capabilities"`, 1), 404, "-32601"},
 		"response":        {`{"jsonrpc":"2.0","id":1,"result":{}}`, 400, "-32600"},
 		"notification":    {`{"jsonrpc":"2.0","method":"notifications/x"}`, 202, ""},
 	} {
@@ -120,5 +122,75 @@ func TestModernLogMessages(t *testing.T) {
 	}
 	if all := (<-other).messages(); len(all) != 1 {
 		t.Errorf("the other got %q", all)
+	}
+}
+
+// What a child says late could be of the caller that it served before.
+func TestModernLogMessagesOfManyCallers(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	logs := modernMeta + `,"io.modelcontextprotocol/logLevel":"info"`
+	for i, c := range []struct {
+		caller string
+		want   int
+	}{{"a", 2}, {"a", 2}, {"b", 1}, {"a", 1}} {
+		if all := r.post(call("1", "log", "", logs), modernHeader, HeaderCaller+": "+c.caller).messages(); len(all) != c.want {
+			t.Errorf("call %d, of %s: %q", i, c.caller, all)
+		}
+	}
+}
+
+// Only in the modern era an error has a status of its own.
+func TestStatus(t *testing.T) {
+	for failed, want := range map[int]int{0: 200, -32601: 404, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32603: 200, -32000: 200, 7: 200} {
+		if got := (&answer{modern: true}).status(failed); got != want {
+			t.Errorf("modern error %d has status %d, want %d", failed, got, want)
+		}
+		if got := (&answer{}).status(failed); got != http.StatusOK {
+			t.Errorf("legacy error %d has status %d", failed, got)
+		}
+	}
+}
+
+func TestEraOf(t *testing.T) {
+	for _, c := range []struct {
+		name, line string
+		failed     int
+		want       era
+		supported  string
+	}{
+		{"modern", `{"result":{"supportedVersions":["2025-11-25","2026-07-28"]}}`, 0, eraModern, "[2025-11-25 2026-07-28]"},
+		{"later", `{"result":{"supportedVersions":["2027-01-01"]}}`, 0, eraModern, "[2027-01-01]"},
+		{"a server of one more message", `{"result":{"supportedVersions":["2025-11-25"]}}`, 0, eraLegacy, "[]"},
+		{"a result of something else", `{"result":{"tools":[]}}`, 0, eraLegacy, "[]"},
+		{"versions that are none", `{"result":{"supportedVersions":"2026-07-28"}}`, 0, eraLegacy, "[]"},
+		{"unknown method", `{}`, codeMethod, eraLegacy, "[]"},
+		{"invalid params", `{}`, mcp.CodeInvalidParams, eraLegacy, "[]"},
+		{"another revision", `{}`, codeVersion, eraModern, "[]"},
+		{"a capability", `{}`, codeCapability, eraModern, "[]"},
+		{"a header", `{}`, mcp.CodeHeaderMismatch, eraModern, "[]"},
+	} {
+		if got, supported := eraOf(message{line: []byte(c.line), failed: c.failed}); got != c.want || fmt.Sprint(supported) != c.supported {
+			t.Errorf("%s: %d %v, want %d %s", c.name, got, supported, c.want, c.supported)
+		}
+	}
+}
+
+func TestTakesStream(t *testing.T) {
+	for accept, want := range map[string]bool{"application/json, text/event-stream": true, "text/event-stream": true, "*/*": true,
+		"application/json": false, "": false, "text/plain": false} {
+		if got := takesStream(&http.Request{Header: http.Header{"Accept": {accept}}}); got != want {
+			t.Errorf("%q takes a stream: %v", accept, got)
+		}
+	}
+}
+
+// A cancellation names an id, which could be of anybody's request.
+func TestModernCancelNotice(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	if got := r.post(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}`, modernHeader); got.status != http.StatusAccepted {
+		t.Errorf("cancelled: %+v", got)
+	}
+	if got := r.post(call("1", "cancelled", "", modernMeta), modernHeader); got.status != http.StatusOK || got.text() != "" {
+		t.Errorf("the child was told %+v", got)
 	}
 }

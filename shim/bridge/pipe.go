@@ -29,11 +29,17 @@ type pipe struct {
 	last    int64
 	pending map[int64]*exchange
 	spoke   bool // the child sent a proper message
+
+	abandoned bool // its client left before it could speak
+	served    bool
+	caller    string // whom it served last
+	mixed     bool   // it served several callers
 }
 
 // exchange is one request under way.
 type exchange struct {
 	session *session // whose it is; nil in the modern era
+	caller  string   // whose that is, as the shim says
 	to      *outlet
 	streams bool // its caller takes more than the answer
 	ours    bool // no caller's: the child is not told when we wait no longer
@@ -95,9 +101,13 @@ var errBusy = errors.New("too many requests are under way")
 func (p *pipe) begin(ctx context.Context, m *mcp.Labelled, x *exchange) error {
 	x.pipe, x.method, x.id, x.progress, x.logs = p, m.Method, m.ID.Token, m.Progress.Token, m.LogLevel != nil
 	p.mu.Lock()
-	if len(p.pending) >= maxPending {
+	if p.full(x.caller) {
 		p.mu.Unlock()
 		return errBusy
+	}
+	if !x.ours {
+		p.mixed = p.mixed || p.served && p.caller != x.caller
+		p.served, p.caller = true, x.caller
 	}
 	p.last++
 	x.number = p.last
@@ -108,6 +118,21 @@ func (p *pipe) begin(ctx context.Context, m *mcp.Labelled, x *exchange) error {
 		p.drop(x.number)
 	}
 	return err
+}
+
+// full tells whether the child takes no more of a caller: when half of the places are taken, nobody gets more than a
+// tenth, or one could take all. The caller holds p.mu.
+func (p *pipe) full(caller string) bool {
+	if len(p.pending) < maxPending/2 {
+		return false
+	}
+	has := 0
+	for _, x := range p.pending {
+		if x.caller == caller {
+			has++
+		}
+	}
+	return has >= maxPending/10 || len(p.pending) >= maxPending
 }
 
 // token is the number as the child knows it.
@@ -154,6 +179,27 @@ func (p *pipe) newest(fits func(*exchange) bool) *exchange {
 		}
 	}
 	return found
+}
+
+// alone returns the only request under way on a child that has never served another caller: of a request that is over
+// it may still say something.
+func (p *pipe) alone() *exchange {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mixed || len(p.pending) != 1 {
+		return nil
+	}
+	for _, x := range p.pending {
+		return x
+	}
+	return nil
+}
+
+// abandon notes that its client left, so that nothing is concluded from a child that ends without a word.
+func (p *pipe) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.abandoned = true
 }
 
 // underWay counts the requests.

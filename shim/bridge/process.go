@@ -33,7 +33,8 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  *os.File
 	stdout *os.File
-	turn   chan struct{} // held while a message is written, so that none lands in another
+	turn   chan struct{} // held while a message is written; who waits for it can leave
+	grace  time.Duration // to take a message
 	exited chan struct{} // closed when the program has ended
 	status string        // how, from exited on
 	log    *slog.Logger
@@ -44,7 +45,8 @@ type process struct {
 
 // startProcess starts the program with exactly that environment.
 func startProcess(command, env []string, log *slog.Logger) (*process, error) {
-	p := &process{cmd: exec.Command(command[0], command[1:]...), turn: make(chan struct{}, 1), exited: make(chan struct{}), log: log}
+	p := &process{cmd: exec.Command(command[0], command[1:]...), turn: make(chan struct{}, 1), grace: writeGrace,
+		exited: make(chan struct{}), log: log}
 	childIn, stdin, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
@@ -84,14 +86,16 @@ func (p *process) wait() {
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		p.status = err.Error()
 	}
+	_, _ = p.cmd.Stderr.Write([]byte{'\n'}) // its last line may have no end
 	p.log.Info("server ended", "status", p.status)
 	close(p.exited)
+	p.stdin.Close()
 	// What it wrote last is still in the pipe. Whoever else holds the pipe has no more to say to us.
 	time.AfterFunc(outputGrace, func() { p.stdout.Close() })
 }
 
 // write sends one message. A child that does not read makes its callers wait, each with one message, and no longer than
-// ctx and writeGrace allow.
+// ctx and grace allow.
 func (p *process) write(ctx context.Context, line []byte) error {
 	select {
 	case p.turn <- struct{}{}:
@@ -101,7 +105,7 @@ func (p *process) write(ctx context.Context, line []byte) error {
 		return errEnded
 	}
 	defer func() { <-p.turn }()
-	if err := p.stdin.SetWriteDeadline(time.Now().Add(writeGrace)); err != nil {
+	if err := p.stdin.SetWriteDeadline(time.Now().Add(p.grace)); err != nil {
 		return errEnded
 	}
 	n, err := p.stdin.Write(append(line, '\n'))

@@ -18,7 +18,8 @@ const (
 type session struct {
 	id     string
 	caller string // whose it is, as the shim says
-	own    *pipe  // its child; nil where that is shared
+	alone  bool   // it has a child of its own
+	own    *pipe  // that child, from when the session is known
 
 	mu         sync.Mutex
 	listener   *outlet // the client's listening stream, the newest
@@ -28,6 +29,7 @@ type session struct {
 	asked      map[string]struct{} // ids of the child's requests, for the client to answer
 	subscribed map[string]bool     // resources, by URI; where the child is shared
 	used       time.Time
+	over       bool
 }
 
 func (s *session) touch() {
@@ -44,7 +46,10 @@ func (s *session) stray(p *pipe, m mcp.Labelled) {
 		p.reply(m, replyNobody)
 		return
 	}
-	s.tell(p, m.Relabel())
+	if m.Method == "notifications/cancelled" {
+		s.answered(m.Request.Token) // the child waits for it no longer
+	}
+	s.tell(p, m.Relabel(), p.used().patience)
 }
 
 // ask notes that the client may answer a request; it is false where too many wait.
@@ -71,26 +76,44 @@ func (s *session) answered(id mcp.Token) bool {
 }
 
 // tell sends a message on one of the client's streams.
-func (s *session) tell(p *pipe, line []byte) {
-	if s.own != nil {
+func (s *session) tell(p *pipe, line []byte, patience time.Duration) {
+	if s.alone {
 		x := p.newest(func(x *exchange) bool { return x.streams && x.method != "initialize" })
-		if x != nil && x.to.put(message{line: line}, p.used().patience) {
+		if x != nil && x.to.put(message{line: line}, patience) {
 			return
 		}
 	}
-	s.mu.Lock()
-	listener := s.listener
-	s.mu.Unlock()
-	if listener != nil && listener.put(message{line: line}, p.used().patience) {
-		return
-	}
-	s.hold(line)
+	s.deliver(line, patience)
 }
 
-// hold keeps a message for the client's next listening stream; the oldest go where there are too many.
-func (s *session) hold(line []byte) {
+// deliver sends a message on the listening stream, or keeps it for the next.
+func (s *session) deliver(line []byte, patience time.Duration) {
+	for {
+		s.mu.Lock()
+		listener := s.listener
+		if listener == nil {
+			s.hold(line)
+		}
+		s.mu.Unlock()
+		if listener == nil || listener.put(message{line: line}, patience) {
+			return
+		}
+		s.forget(listener)
+	}
+}
+
+// forget notes that nobody reads a listening stream any more.
+func (s *session) forget(o *outlet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.listener == o {
+		s.listener = nil
+	}
+}
+
+// hold keeps a message for the client's next listening stream; the oldest go where there are too many. The caller holds
+// s.mu.
+func (s *session) hold(line []byte) {
 	s.held = append(s.held, line)
 	s.heldBytes += len(line)
 	for len(s.held) > maxHeld || s.heldBytes > maxHeldBytes {
@@ -107,26 +130,29 @@ func (s *session) listen(o *outlet) (held [][]byte, lost int) {
 		s.listener.leave()
 	}
 	s.listener = o
+	if s.over {
+		o.leave()
+	}
 	held, lost = s.held, s.lost
 	s.held, s.heldBytes, s.lost = nil, 0, 0
 	return held, lost
 }
 
-// unlisten ends a listening stream, and holds what it had not sent yet.
-func (s *session) unlisten(o *outlet) {
-	s.mu.Lock()
-	if s.listener == o {
-		s.listener = nil
+// unlisten ends a listening stream. What it did not send is for another.
+func (s *session) unlisten(o *outlet, unsent [][]byte) {
+	s.forget(o)
+	for _, line := range append(unsent, o.rest()...) {
+		s.deliver(line, patienceShared)
 	}
-	s.mu.Unlock()
-	o.leave()
-	for {
-		select {
-		case m := <-o.messages:
-			s.hold(m.line)
-		default:
-			return
-		}
+}
+
+// end ends the session's listening stream, and all that come.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.listener != nil {
+		s.listener.leave()
 	}
 }
 
@@ -142,6 +168,9 @@ func (s *session) ended() bool {
 		return false
 	}
 }
+
+// busy tells whether its own child has something to do.
+func (s *session) busy() bool { return s.own != nil && s.own.underWay() > 0 }
 
 func (s *session) lastUsed() time.Time {
 	s.mu.Lock()

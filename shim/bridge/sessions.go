@@ -16,9 +16,9 @@ const maxShared = 10_000
 type sessions struct {
 	max int // with a child of their own
 
-	mu       sync.Mutex
-	all      map[string]*session
-	starting int // places taken by children that are not yet in all
+	mu     sync.Mutex
+	all    map[string]*session
+	places int // taken by children that are not in all: they start or end
 }
 
 // find returns a caller's session while its child lives; nil where there is none, or it is another's.
@@ -42,22 +42,36 @@ func (t *sessions) add(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.own != nil {
-		t.starting--
+		t.places--
 	}
 	t.all[s.id] = s
 }
 
-func (t *sessions) remove(s *session) {
+// remove forgets a session. The place of its child stays taken until release. It is false where that was done before.
+func (t *sessions) remove(s *session) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.all[s.id] != s {
+		return false
+	}
+	if s.own != nil {
+		t.places++
+	}
+	t.forget(s)
+	return true
+}
+
+// forget ends a session; the caller holds t.mu.
+func (t *sessions) forget(s *session) {
 	delete(t.all, s.id)
+	s.end()
 }
 
 // release gives a place back that was taken for a child.
 func (t *sessions) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.starting--
+	t.places--
 }
 
 // take takes a place for a child of a caller. Where there is none, the session to end for it is returned: the one idle
@@ -66,16 +80,16 @@ func (t *sessions) take(caller string) (victim *session, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sweep()
-	if len(t.all)+t.starting < t.max {
-		t.starting++
+	if len(t.all)+t.places < t.max {
+		t.places++
 		return nil, nil
 	}
 	if victim = t.idlest(caller); victim == nil {
 		return nil, &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: 5 * time.Second,
 			Message: "All of this server's processes are busy; try again, or ask its owner to raise stdio.max"}
 	}
-	delete(t.all, victim.id)
-	t.starting++
+	t.forget(victim)
+	t.places++
 	return victim, nil
 }
 
@@ -88,7 +102,8 @@ func (t *sessions) sweep() {
 	}
 }
 
-// idlest chooses the session to end for a new one of the caller; t.mu is held.
+// idlest chooses the session to end for a new one of the caller; t.mu is held. Whoever has fewer than the caller would
+// have loses none, or one caller's busy sessions could take the places of all others.
 func (t *sessions) idlest(caller string) *session {
 	has := map[string]int{caller: 1} // with the new one
 	for _, s := range t.all {
@@ -98,27 +113,23 @@ func (t *sessions) idlest(caller string) *session {
 	var since time.Time
 	for _, s := range t.all {
 		used := s.lastUsed()
-		if s.own.underWay() == 0 && (found == nil || has[s.caller] > has[found.caller] || has[s.caller] == has[found.caller] && used.Before(since)) {
+		if has[s.caller] >= has[caller] && !s.busy() && (found == nil || has[s.caller] > has[found.caller] || has[s.caller] == has[found.caller] && used.Before(since)) {
 			found, since = s, used
 		}
 	}
 	return found
 }
 
-// makeRoom forgets the longest unused of the sessions that share a child, where there are too many.
-func (t *sessions) makeRoom() {
+// makeRoom forgets one of the sessions that share a child, where there are too many for another of the caller.
+func (t *sessions) makeRoom(caller string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.all) < maxShared {
 		return
 	}
-	var found *session
-	for _, s := range t.all {
-		if found == nil || s.lastUsed().Before(found.lastUsed()) {
-			found = s
-		}
+	if s := t.idlest(caller); s != nil { // whoever has most has as many as the caller at least
+		t.forget(s)
 	}
-	delete(t.all, found.id)
 }
 
 // each calls f with every session.
@@ -132,15 +143,4 @@ func (t *sessions) each(f func(*session)) {
 	for _, s := range all {
 		f(s)
 	}
-}
-
-// pipes returns the children that sessions have of their own.
-func (t *sessions) pipes() []*pipe {
-	var pipes []*pipe
-	t.each(func(s *session) {
-		if s.own != nil {
-			pipes = append(pipes, s.own)
-		}
-	})
-	return pipes
 }

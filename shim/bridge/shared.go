@@ -27,7 +27,7 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 		return withID(err, m.ID.Token)
 	}
 	s := &session{caller: r.Header.Get(HeaderCaller)}
-	b.sessions.makeRoom()
+	b.sessions.makeRoom(s.caller)
 	b.sessions.add(s)
 	b.mu.Lock()
 	initialized := b.initialized
@@ -39,7 +39,8 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 
 // startLegacy starts the shared child of the legacy sessions, initializes it, and subscribes again to what they want.
 func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
-	ctx = context.WithoutCancel(ctx) // others wait for it too
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), handshake) // others wait for it too
+	defer stop()
 	shared := use{patience: patienceShared, stray: b.strayLegacy}
 	p := b.takeSpare()
 	if p == nil {
@@ -57,7 +58,7 @@ func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
 		err = p.process.write(ctx, []byte(initializedNotice))
 	}
 	if err != nil {
-		b.end(p)
+		b.discard(p)
 		return nil, broken(fmt.Errorf("initialize: %w", err))
 	}
 	for uri := range b.sessions.subscriptions() {
@@ -67,6 +68,7 @@ func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
 		}
 		if err != nil {
 			p.log.Warn("not subscribed again", "error", err)
+			break // it is gone, or has said nothing for too long
 		}
 	}
 	return p, nil
@@ -94,7 +96,7 @@ func question(ctx context.Context, p *pipe, line string) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	a := answer{from: newOutlet(nil), pipe: p}
+	a := answer{from: newOutlet(nil, 1), pipe: p}
 	x := &exchange{to: a.from, ours: true}
 	if err := p.begin(ctx, &m, x); err != nil {
 		return message{}, err
@@ -117,17 +119,23 @@ func (b *Bridge) strayLegacy(p *pipe, m mcp.Labelled) {
 		p.reply(m, replyNobody)
 	case m.Method == "notifications/resources/updated":
 		uri, _ := m.URI.Text()
-		b.sessions.each(func(s *session) {
-			if s.wants(uri) {
-				s.tell(p, m.Relabel())
-			}
-		})
+		b.tell(p, m.Relabel(), func(s *session) bool { return s.wants(uri) })
 	case m.Method == "notifications/tools/list_changed", m.Method == "notifications/prompts/list_changed",
 		m.Method == "notifications/resources/list_changed":
-		b.sessions.each(func(s *session) { s.tell(p, m.Relabel()) })
+		b.tell(p, m.Relabel(), func(*session) bool { return true })
 	default:
 		p.log.Debug("message for nobody", "method", m.Method)
 	}
+}
+
+// tell tells many sessions the same. All of them together may hold the child back no longer than one.
+func (b *Bridge) tell(p *pipe, line []byte, wants func(*session) bool) {
+	until := time.Now().Add(p.used().patience)
+	b.sessions.each(func(s *session) {
+		if wants(s) {
+			s.tell(p, line, time.Until(until))
+		}
+	})
 }
 
 // wants tells whether a session subscribed to a resource.
@@ -137,33 +145,45 @@ func (s *session) wants(uri string) bool {
 	return s.subscribed[uri]
 }
 
-// maxSubscribed bounds the resources that one session can subscribe to, where the child is shared.
-const maxSubscribed = 1000
+// Bounds of what one session can subscribe to, where the child is shared.
+const (
+	maxSubscribed = 1000    // resources
+	maxURI        = 4 << 10 // bytes of the name of one
+)
 
 // subscribe notes what a session that shares its child subscribes to. It is false where the child need not be told: while
 // others want a resource, one client's end of it is not the child's.
-func (t *sessions) subscribe(s *session, m *mcp.Labelled) (tell bool) {
+func (t *sessions) subscribe(s *session, m *mcp.Labelled) (tell bool, err error) {
 	uri, ok := m.URI.Text()
 	if !ok {
-		return true
+		return true, nil
 	}
 	switch m.Method {
 	case "resources/subscribe":
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if len(uri) > maxURI || len(s.subscribed) >= maxSubscribed && !s.subscribed[uri] {
+			return false, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidParams,
+				Message: fmt.Sprintf("A session can subscribe to %d resources, with names of %d bytes", maxSubscribed, maxURI)}
+		}
 		if s.subscribed == nil {
 			s.subscribed = map[string]bool{}
 		}
-		if len(s.subscribed) < maxSubscribed {
-			s.subscribed[uri] = true
-		}
+		s.subscribed[uri] = true
 	case "resources/unsubscribe":
 		s.mu.Lock()
 		delete(s.subscribed, uri)
 		s.mu.Unlock()
-		return !t.subscriptions()[uri]
+		return !t.wanted(uri), nil
 	}
-	return true
+	return true, nil
+}
+
+// wanted tells whether any session subscribed to a resource.
+func (t *sessions) wanted(uri string) bool {
+	wanted := false
+	t.each(func(s *session) { wanted = wanted || s.wants(uri) })
+	return wanted
 }
 
 // subscriptions are all resources that sessions subscribed to.

@@ -122,3 +122,77 @@ func TestSharedSlowReader(t *testing.T) {
 	}
 	eventually(t, "it is given up", func() bool { return r.bridge.legacy.current().underWay() == 0 })
 }
+
+// All of a batch is answered, also what the child need not be told.
+func TestSharedBatchOfOurAnswers(t *testing.T) {
+	r := newShared(t, "plain")
+	a, b := r.session(), r.session()
+	for _, s := range []string{a, b} {
+		r.post(`{"jsonrpc":"2.0","id":3,"method":"resources/subscribe","params":{"uri":"test://a"}}`, s)
+	}
+	batch := strings.Repeat(`,{"jsonrpc":"2.0","id":1,"method":"resources/unsubscribe","params":{"uri":"test://a"}}`, 50)
+	if all := r.post("["+batch[1:]+"]", a).messages(); len(all) != 50 {
+		t.Errorf("%d answers, want 50", len(all))
+	}
+}
+
+func TestSubscriptionsAreBounded(t *testing.T) {
+	r := newShared(t, "plain")
+	s := r.session()
+	subscribe := func(uri string) string {
+		return `{"jsonrpc":"2.0","id":3,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
+	}
+	if got := r.post(subscribe(strings.Repeat("x", maxURI+1)), s); got.status != http.StatusBadRequest || !strings.Contains(got.body, `"id":3`) {
+		t.Errorf("a name too long: %+v", got)
+	}
+	session := r.bridge.sessions.find(strings.TrimPrefix(s, mcp.HeaderSession+": "), "")
+	session.subscribed = map[string]bool{}
+	for i := range maxSubscribed - 1 {
+		session.subscribed[fmt.Sprint(i)] = true
+	}
+	for i, want := range []int{200, 400} {
+		if got := r.post(subscribe(fmt.Sprint("last", i)), s); got.status != want {
+			t.Errorf("subscription %d: %+v", maxSubscribed+i, got)
+		}
+	}
+	if got := r.post(subscribe("0"), s); got.status != http.StatusOK {
+		t.Errorf("one that it has: %+v", got)
+	}
+}
+
+// A session's end is its listening stream's, though the child goes on.
+func TestSharedDeleteEndsListening(t *testing.T) {
+	r := newShared(t, "plain")
+	s := r.session()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	resp, err := http.DefaultClient.Do(r.request(ctx, http.MethodGet, "", s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := r.do(r.request(ctx, http.MethodDelete, "", s)); err != nil || got.status != http.StatusNoContent {
+		t.Fatalf("delete: %+v, %v", got, err)
+	}
+	if _, err := mcp.NewEventReader(resp.Body, 1<<20).Next(); err == nil || ctx.Err() != nil {
+		t.Errorf("the stream goes on: %v", err)
+	}
+}
+
+// The shared child is initialized by us, once, whatever its clients say; it gets an answer to all that it asks.
+func TestSharedChildHasOneClient(t *testing.T) {
+	r := newShared(t, "plain")
+	for range 2 {
+		s := r.session()
+		r.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`, s)
+		if got := r.post(call("1", "ready", "", ""), s).text(); got != "1" {
+			t.Errorf("it was told %s times that it is initialized", got)
+		}
+		if got := r.post(call("2", "ask ping", "", ""), s).text(); got != "{}" {
+			t.Errorf("its ping was answered by %q", got)
+		}
+		if got := r.post(call("3", "ask", "", ""), s); got.status != http.StatusOK || got.text() != "" {
+			t.Errorf("what no client can answer was answered by %+v", got)
+		}
+	}
+}

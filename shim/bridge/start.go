@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type starts struct {
 	start func(use) (*pipe, error)
 
 	mu       sync.Mutex
+	alive    map[*pipe]struct{}
 	failures int
 	until    time.Time
 	closed   bool
@@ -42,6 +45,7 @@ func (s *starts) next(u use) (*pipe, error) {
 		s.failed()
 		return nil, broken(fmt.Errorf("start: %w", err))
 	}
+	s.alive[p] = struct{}{}
 	go s.watch(p)
 	return p, nil
 }
@@ -50,15 +54,17 @@ func (s *starts) next(u use) (*pipe, error) {
 func (s *starts) watch(p *pipe) {
 	<-p.ended
 	p.mu.Lock()
-	spoke := p.spoke
+	spoke, abandoned := p.spoke, p.abandoned
 	p.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if spoke {
+	delete(s.alive, p)
+	switch {
+	case spoke:
 		s.failures = 0
-		return
+	case !abandoned:
+		s.failed()
 	}
-	s.failed()
 }
 
 // failed counts; the caller holds s.mu.
@@ -68,11 +74,12 @@ func (s *starts) failed() {
 	}
 }
 
-// close has nothing started any more.
-func (s *starts) close() {
+// close has nothing started any more, and returns the children that live, whoever has them.
+func (s *starts) close() []*pipe {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	return slices.Collect(maps.Keys(s.alive))
 }
 
 // startChild starts the program, and lets it speak.
