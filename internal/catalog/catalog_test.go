@@ -318,8 +318,8 @@ func TestHostileDocumentsAreFast(t *testing.T) {
 		"filters": "servers: [{filters: [" + repeat("f,") + "]}]", "hashes": repeat("#\n"), "colons": repeat(": "),
 		"users": "policies: [{allow: {users: [" + repeat("u,") + "]}}]", "stars": repeat("*a "), "anchors": "[" + repeat("&a a,") + "]",
 	} {
-		start := time.Now()
-		problemsOf(t, text, catalogUnbuilt)
+		start := time.Now() // of our own reader alone
+		parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, catalogUnbuilt)
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%s: took %v", name, d)
 		}
