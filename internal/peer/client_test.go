@@ -251,7 +251,11 @@ func TestClosedIdleConnection(t *testing.T) {
 		}
 		_, _ = io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		time.Sleep(2 * time.Millisecond) // until the close has arrived
+		for began := time.Now(); c.idle[0].stands(); time.Sleep(time.Millisecond) { // until the close has arrived
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("the close is not seen")
+			}
+		}
 	}
 }
 
