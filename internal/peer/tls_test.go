@@ -74,12 +74,18 @@ func TestTLSConnectionsAreShared(t *testing.T) {
 func TestClosedIdleTLSConnection(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	s.Config.IdleTimeout = time.Millisecond
+	closed := make(chan struct{}, 100)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
 	c := tlsServer(t, s)
 	for range 20 {
 		if _, err := get(t, c); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // until the close has arrived
+		<-closed
 	}
 }
 
