@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -193,6 +194,7 @@ func FuzzQuestion(f *testing.F) {
 	f.Add([]byte(`{"server":"own","owner":{"issuer":"i","subject":"s"}}`))
 	f.Add([]byte(`{"server":"shared","server":"own","SERVER":"x"}`))
 	f.Add([]byte(`{"server":"broken","owner":null}`))
+	f.Add([]byte(`{"server":"shared"}     `)) // the fuzzer never appends
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d, runner := newDeployer(io.Discard)
 		w := httptest.NewRecorder()
@@ -202,6 +204,16 @@ func FuzzQuestion(f *testing.F) {
 		}
 		if len(runner.asked) == 1 && runner.plan.Server != "shared" && runner.plan.Server != "own" {
 			t.Errorf("planned %+v", runner.plan)
+		}
+		if members := map[string]json.RawMessage{}; len(runner.asked) == 1 {
+			if err := json.Unmarshal(body, &members); err != nil {
+				t.Errorf("%q was taken: %v", body, err)
+			}
+			for name := range members {
+				if !strings.EqualFold(name, "server") && !strings.EqualFold(name, "owner") {
+					t.Errorf("%q was taken with %q", body, name)
+				}
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -114,15 +115,16 @@ func checkRoute(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {
 // Whatever a server answers, what leaves is JSON, an event stream or nothing, and only with listed headers.
 func FuzzAnswer(f *testing.F) {
 	g := lone(f)
-	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\n{}"))
-	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<script>"))
-	f.Add([]byte("HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\nno \xff\"such"))
-	f.Add([]byte("HTTP/1.1 202 Accepted\r\nContent-Type: text/html\r\nContent-Length: 0\r\nLocation: x\r\n\r\n"))
-	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: TEXT/event-stream; a\r\nMcp-Session-Id: s\r\n\r\ndata: x\n\n"))
-	f.Fuzz(func(t *testing.T, wire []byte) {
+	f.Add(uint16(200), "application/json", []byte("{}"), "Set-Cookie", "a=b")
+	f.Add(uint16(200), "text/html; charset=utf-8", []byte("<script>"), "Content-Length", "3")
+	f.Add(uint16(404), "text/plain", []byte("no \xff\"such"), "Location", "x")
+	f.Add(uint16(202), "image/svg+xml", []byte{}, "Content-Length", "0")
+	f.Add(uint16(200), "TEXT/event-stream; a", []byte("data: x\n\n"), "Mcp-Session-Id", "s")
+	f.Fuzz(func(t *testing.T, status uint16, kind string, body []byte, name, value string) {
+		wire := fmt.Appendf(nil, "HTTP/1.1 %d OK\r\nContent-Type: %s\r\n%s: %s\r\n\r\n%s", status, kind, name, value, body)
 		r := httptest.NewRequest(http.MethodPost, "/mcp-connect/github", nil)
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire)), r)
-		if err != nil || resp.StatusCode < 200 {
+		if err != nil || resp.StatusCode < 200 || resp.StatusCode > 599 {
 			return
 		}
 		w := httptest.NewRecorder()
@@ -142,7 +144,7 @@ func FuzzAnswer(f *testing.F) {
 				t.Fatalf("%q: %s leaves", wire, name)
 			}
 		}
-		kind, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+		kind, _, _ = strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
 		if kind = strings.TrimSpace(kind); w.Body.Len() > 0 && kind != "application/json" && kind != "text/event-stream" {
 			t.Fatalf("%q: %q leaves as %q", wire, w.Body, kind)
 		}

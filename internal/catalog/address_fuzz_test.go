@@ -11,9 +11,16 @@ import (
 // What is let through is in the form in which it is compared, and keeps its meaning for net/url.
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{"https://a.example:8443/x", "http://localhost:1", "http://[::1]:80/", "https://[fe80::1%25a]", "app.x://a", "https://user@a", "https://a/?", "https://A"} {
-		f.Add(s)
+		_, host, _ := strings.Cut(s, "://")
+		f.Add(byte(0), s)
+		f.Add(byte(1), host)
+		f.Add(byte(2), host)
 	}
-	f.Fuzz(func(t *testing.T, raw string) {
+	for _, s := range []string{"90s", "1h30m", "30d", "0.5h"} {
+		f.Add(byte(0), s)
+	}
+	f.Fuzz(func(t *testing.T, scheme byte, raw string) {
+		raw = []string{"", "https://", "http://", "app.x://"}[scheme%4] + raw
 		if checkURL(raw) == nil {
 			u, err := url.Parse(raw)
 			if err != nil || u.User != nil || strings.ContainsAny(raw, "?#\r\n ") || u.Scheme != "https" && !here(u.Hostname()) {

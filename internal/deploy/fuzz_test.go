@@ -49,7 +49,7 @@ func (a answers) RoundTrip(*http.Request) (*http.Response, error) { return a(), 
 // An operator's text that is let through says nothing of what is not its unit's; and what is expanded is what a plain
 // replacement makes of it.
 func FuzzExpand(f *testing.F) {
-	f.Add("--port={port} {port:server} {x}", "{listen}")
+	f.Add("--port={port} {x}", "{port:server}{listen}")
 	f.Add("{{port}}{socket:a}{mount:b}", "{shim}{shim")
 	f.Fuzz(func(t *testing.T, text, other string) {
 		const secret = "\x00secret\x00"

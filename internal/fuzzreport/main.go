@@ -24,6 +24,7 @@ func main() {
 	c := campaign{}
 	flag.DurationVar(&c.time, "time", 10*time.Second, "how long each target runs")
 	flag.IntVar(&c.jobs, "jobs", runtime.NumCPU(), "targets at once, with a worker each")
+	flag.StringVar(&c.cache, "cache", "", "folder of the inputs that were found interesting (go's own)")
 	only := flag.String("run", "", "only targets whose package and name, \"internal/mcp FuzzParse\", contain this text")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

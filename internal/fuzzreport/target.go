@@ -31,7 +31,7 @@ func build(ctx context.Context, bin, only string) ([]target, error) {
 	var targets []target
 	for line := range strings.Lines(list) {
 		fields := strings.Split(strings.TrimSpace(line), "\t")
-		if mentions, err := mentionsFuzzing(fields[1], strings.Split(fields[2], ",")); err != nil || !mentions {
+		if wanted, err := mentions(fields[0], fields[1], strings.Split(fields[2], ","), only); err != nil || !wanted {
 			if err != nil {
 				return nil, err
 			}
@@ -54,8 +54,10 @@ func build(ctx context.Context, bin, only string) ([]target, error) {
 	return targets, nil
 }
 
-// mentionsFuzzing saves building the test programs that cannot have a target.
-func mentionsFuzzing(dir string, files []string) (bool, error) {
+var function = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(\w+ \*testing\.F\)`)
+
+// mentions saves building the test programs that cannot have a target that is wanted.
+func mentions(importPath, dir string, files []string, only string) (bool, error) {
 	for _, file := range files {
 		if file == "" {
 			continue
@@ -64,8 +66,10 @@ func mentionsFuzzing(dir string, files []string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if bytes.Contains(source, []byte("*testing.F)")) {
-			return true, nil
+		for _, m := range function.FindAllSubmatch(source, -1) {
+			if t := (target{importPath: importPath, name: string(m[1])}); strings.Contains(t.String(), only) {
+				return true, nil
+			}
 		}
 	}
 	return false, nil
