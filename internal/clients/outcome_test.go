@@ -21,7 +21,10 @@ func at(times ...float64) []arrival {
 func TestCheckProgress(t *testing.T) {
 	slow, brief := call{steps: 5}, call{steps: 5, brief: true}
 	swapped := at(1, 20, 40, 60, 80)
-	swapped[1], swapped[2] = swapped[2], swapped[1]
+	swapped[1].Progress, swapped[2].Progress = swapped[2].Progress, swapped[1].Progress
+	twice := at(1, 20, 40, 60, 80)
+	twice[3].Progress = 2
+	scattered := call{steps: 5, scattered: true}
 	tests := []struct {
 		name string
 		got  []arrival
@@ -44,6 +47,9 @@ func TestCheckProgress(t *testing.T) {
 		{"all and one forgotten", at(2, 21, 42, 61, 83), 100, slow, 1, "1 forgotten"},
 		{"none", nil, 100, slow, 0, "0 progress"},
 		{"in the wrong order", swapped, 100, slow, 0, "came after"},
+		{"scattered", swapped, 100, scattered, 0, ""},
+		{"scattered, one twice", twice, 100, scattered, 0, "progress 2 came after 3"},
+		{"scattered, kept back", at(98, 98, 98, 98, 98), 100, scattered, 0, "second half"},
 		{"brief, in one go", at(98, 98, 98, 98, 98), 100, brief, 0, ""},
 		{"brief, after the result", at(101, 102, 103, 104, 105), 100, brief, 0, "after the result"},
 		{"brief, one missing", at(1), 100, brief, 0, "1 progress"},
