@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -348,10 +349,10 @@ func TestSilentListenerIsLetGo(t *testing.T) {
 	left := make(chan struct{})
 	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		for range 3 { // each is a word: the silence begins anew
+		for range 4 { // each is a word: the silence begins anew
 			_, _ = io.WriteString(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n")
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(400 * time.Millisecond)
 		}
 		for req.Context().Err() == nil { // and comments are none
 			_, _ = io.WriteString(w, ": ping\n\n")
@@ -360,11 +361,34 @@ func TestSilentListenerIsLetGo(t *testing.T) {
 		}
 		close(left)
 	})
+	r.chain.forward.Silence = 900 * time.Millisecond // from 600 on, and 400 are between two words
 	resp, body := r.do(t, r.request(t, "GET", r.engineer(t), ""))
-	if resp.StatusCode != 200 || strings.Count(body, "data:") != 3 || !strings.HasSuffix(body, mcp.SilenceComment) {
+	if resp.StatusCode != 200 || strings.Count(body, "data:") != 4 || !strings.HasSuffix(body, mcp.SilenceComment) {
 		t.Errorf("got %d %q", resp.StatusCode, body)
 	}
 	<-left
+}
+
+// While others call, the server is awake anyway, and a leg stays; when they stop, it ends.
+func TestSilentListenerStaysWhileOthersCall(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			<-req.Context().Done()
+		}
+	})
+	var asked atomic.Int32
+	r.chain.forward.Silence = 30 * time.Millisecond
+	r.chain.forward.Busy = func(within time.Duration) bool {
+		if within < 20*time.Millisecond || within > 30*time.Millisecond {
+			t.Errorf("asked for %v", within)
+		}
+		return asked.Add(1) < 4
+	}
+	if _, body := r.do(t, r.request(t, "GET", r.engineer(t), "")); body != mcp.SilenceComment || asked.Load() != 4 {
+		t.Errorf("got %q after looking %d times", body, asked.Load())
+	}
 }
 
 func TestDrainingEndsListeners(t *testing.T) {

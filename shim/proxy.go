@@ -30,8 +30,9 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
+	calls := wake.NewCounter(config.Idle, config.Startup, done)
 	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
-		Silence: config.Silence, Draining: draining})
+		Silence: config.Silence, Draining: draining, Busy: calls.Busy})
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	}
 	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        wake.NewCounter(config.Idle, config.Startup, done)}
+		calls:        calls}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)

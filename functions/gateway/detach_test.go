@@ -103,11 +103,11 @@ func TestListenerThatCannotDetach(t *testing.T) {
 		http.ResponseWriter
 		http.Flusher
 	}
-	r.Server.Close()
+	r.Close()
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.gateway.ServeHTTP(flusher{w, w.(http.Flusher)}, req)
 	}))
-	t.Cleanup(r.Server.Close)
+	t.Cleanup(r.Close)
 	lines, leave := listen(t, r, r.request(t, "GET", "github", ""))
 	defer leave()
 	expectLine(t, lines, "data: first")

@@ -32,6 +32,8 @@ type Config struct {
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
 	Draining    context.Context // ends listeners' legs when the shim stops
+	// Busy tells whether there was a call within a time; where it is nil, there never was.
+	Busy func(within time.Duration) bool
 }
 
 // Forwarder sends exchanges to one server.
@@ -44,7 +46,7 @@ type Forwarder struct {
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
 	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
-		return nil, errors.New("forward: every field but Remote is required")
+		return nil, errors.New("forward: every field but Remote and Busy is required")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {
@@ -88,7 +90,7 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		if x.Listener() {
-			stop := f.silence(a, cancel)
+			stop := f.silence(ctx, a, cancel)
 			defer stop()
 		}
 		return a.events(ctx)
@@ -171,11 +173,20 @@ func (f *Forwarder) seal(x *call.Exchange, id string) (string, error) {
 	return f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
 }
 
-// silence ends a listener's leg when nothing was said for a while, so that an open connection keeps nobody awake. The
-// while is up to a third shorter than configured: the legs that listeners opened together do not end together.
-func (f *Forwarder) silence(a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
+// silence ends a listener's leg when nothing was said for a while and nobody called, so that an open connection keeps
+// nobody awake. The while is up to a third shorter than configured: the legs that listeners opened together do not end
+// together.
+func (f *Forwarder) silence(ctx context.Context, a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
 	patience := f.Silence - rand.N(f.Silence/3+1)
-	timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if ctx.Err() == nil && f.Busy != nil && f.Busy(patience) {
+			timer.Reset(patience) // others keep the server awake: a leg that ended would only be opened again
+			return
+		}
+		cancel(errSilent)
+	})
+	timer.Reset(patience) // now that the function can know the timer
 	a.heard = func() { timer.Reset(patience) }
 	return timer.Stop
 }

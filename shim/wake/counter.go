@@ -85,3 +85,10 @@ func (c *Counter) check() {
 		c.onIdle()
 	}
 }
+
+// Busy tells whether there was a call within a time.
+func (c *Counter) Busy(within time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls > 0 || time.Since(c.last) < within
+}

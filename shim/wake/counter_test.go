@@ -88,3 +88,19 @@ func TestCounterWaitsForTheStart(t *testing.T) {
 		})
 	}
 }
+
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCounter(0, 0, nil)
+		end := c.Begin()
+		time.Sleep(time.Hour)
+		if !c.Busy(time.Second) {
+			t.Error("not busy during a call")
+		}
+		end()
+		time.Sleep(9 * time.Second)
+		if !c.Busy(10*time.Second) || c.Busy(5*time.Second) {
+			t.Error("the call of 9 s ago is not within 10 s, or within 5 s")
+		}
+	})
+}
