@@ -179,9 +179,9 @@ func (s *servers) sleeps(key deploy.KeyID) {
 func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance, error) {
 	began := time.Now()
 	id := c.key().ID()
-	first, err := s.enqueue(id)
-	if err != nil {
-		return nil, err
+	woken, first, err := s.enqueue(id)
+	if woken != nil || err != nil {
+		return woken, err
 	}
 	defer s.dequeue(id)
 	if first { // who joins a flight wakes nothing
@@ -219,15 +219,19 @@ func (s *servers) ensure(c *call) (*instance, error) {
 	return s.remember(c, found)
 }
 
-// enqueue counts who waits for an instance, and tells whether nobody did before.
-func (s *servers) enqueue(key deploy.KeyID) (first bool, err error) {
+// enqueue counts who waits for an instance, and tells whether nobody did before. An instance that somebody woke since the
+// caller asked for it is returned instead: it costs the caller no wake.
+func (s *servers) enqueue(key deploy.KeyID) (woken *instance, first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if woken := s.known[key]; woken != nil {
+		return woken, false, nil
+	}
 	if s.waiting[key] >= maxWaiting {
-		return false, unavailable("Too many calls wait for this server to start; try again", nil)
+		return nil, false, unavailable("Too many calls wait for this server to start; try again", nil)
 	}
 	s.waiting[key]++
-	return s.waiting[key] == 1, nil
+	return nil, s.waiting[key] == 1, nil
 }
 
 func (s *servers) dequeue(key deploy.KeyID) {
