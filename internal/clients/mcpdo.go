@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,15 +20,11 @@ func mcpdo(era string) func(context.Context, *visit) (outcome, error) {
 		v.env = append(v.env, "MCP_INSPECTOR_DAEMON_DIR="+filepath.Join(v.dir, "d"), "MCP_INSPECTOR_DAEMON_TOKEN="+daemonToken,
 			"MCP_INSPECTOR_SECRET_STORE=memory")
 		defer func() { err = errors.Join(err, v.stopDaemon()) }()
-		var connection struct {
-			ProtocolEra string `json:"protocolEra"`
-		}
-		printed, err := v.mcpdo(ctx, "connect", v.url(), "--transport", "http", "--era", era, "--header", "Authorization: Bearer "+v.token)
-		if err := errors.Join(err, json.Unmarshal(printed, &connection)); err != nil {
+		if o.era, err = v.connect(ctx, era); err != nil {
 			return o, err
 		}
-		o.era = connection.ProtocolEra
-		if printed, err = v.mcpdo(ctx, "tools/list"); err != nil {
+		printed, err := v.mcpdo(ctx, "tools/list")
+		if err != nil {
 			return o, err
 		}
 		if err := o.takeTools(printed); err != nil {
@@ -51,8 +48,30 @@ const (
 	connectionName = "visit"
 	// The token keeps nobody out: whoever may read this program may use its daemon. mcpdo wants one for a private daemon.
 	daemonToken = "a-daemon-that-lives-for-one-visit"
-	daemonEnd   = 10 * time.Second
+	daemonEnd   = 30 * time.Second
 )
+
+// connect makes the connection and returns the era that it speaks. mcpdo gives its own daemon a few seconds to start, which
+// a busy machine can take longer for; the next try finds it.
+func (v *visit) connect(ctx context.Context, era string) (string, error) {
+	var printed []byte
+	var err error
+	for range 3 {
+		before := len(v.printed.bytes())
+		printed, err = v.mcpdo(ctx, "connect", v.url(), "--transport", "http", "--era", era, "--header", "Authorization: Bearer "+v.token)
+		if err == nil || !bytes.Contains(v.printed.bytes()[before:], []byte("daemon_start_timeout")) {
+			break
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	var connection struct {
+		ProtocolEra string `json:"protocolEra"`
+	}
+	err = json.Unmarshal(printed, &connection)
+	return connection.ProtocolEra, err
+}
 
 // mcpdo runs one command on the connection.
 func (v *visit) mcpdo(ctx context.Context, args ...string) ([]byte, error) {
@@ -102,12 +121,15 @@ func (v *visit) tell(ctx context.Context, c call) error {
 func (v *visit) hear(ctx context.Context, text string, provoke func(heard *output) error, args ...string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	listener := &command{env: v.env, out: &v.printed, stdout: new(output), args: v.mcpdoArgs(args)}
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		_, err := listener.run(ctx)
-		ended <- err
+		defer close(ended)
+		_, _ = listener.run(ctx) // it is stopped, which is an error; what it prints is what counts
 	}()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		<-ended
+	}()
 	for ctx.Err() == nil {
 		if err := provoke(listener.stdout); err != nil {
 			return err

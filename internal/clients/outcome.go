@@ -71,8 +71,12 @@ func (o *outcome) check(s server, c client, records []audit.Record) []string {
 // only, since a busy machine is slow: had they been kept back, they had come together, and late.
 func (o *outcome) checkProgress(want call) []string {
 	got, took := o.Progress, o.Took
-	// A server may send its last one right before the result.
-	if len(got)+o.Forgotten != want.steps || o.Forgotten > 1 || len(got) == 0 {
+	missing := want.steps - len(got)
+	complete := missing == o.Forgotten && missing <= 1 // a server may send its last one right before the result
+	if want.scattered {
+		complete = missing >= 0 && missing <= want.steps/2 // of two streams the slower one can be closed too soon
+	}
+	if !complete || len(got) == 0 {
 		return []string{fmt.Sprintf("%d progress notifications and %d forgotten, want %d", len(got), o.Forgotten, want.steps)}
 	}
 	var wrong []string
@@ -94,7 +98,7 @@ func (o *outcome) checkProgress(want call) []string {
 	if got[0].At > took/2 {
 		wrong = append(wrong, "the first progress came in the second half of the call")
 	}
-	if apart < (len(got)-1)/2 {
+	if apart < 2 { // a client that a busy machine holds up reads several at once, but not all in two goes
 		wrong = append(wrong, "progress came in bunches")
 	}
 	return wrong

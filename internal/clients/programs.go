@@ -21,7 +21,6 @@ type programs struct {
 	remote             string
 	sdk, client        string
 	goClient, goServer string
-	everything         string // package and version: npx installs it
 }
 
 // install installs below cache what is not there yet.

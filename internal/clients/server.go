@@ -38,7 +38,7 @@ type call struct {
 	// counts.
 	brief bool
 	// scattered marks notifications of a legacy session that come in any order: mcp-go v1.2.1 hands each to whichever of the
-	// session's two streams asks first, and there is no order between two connections. It does so without us as well.
+	// session's two streams asks first, and there is no order between two connections, nor does the result wait for both. It does so without us as well.
 	scattered bool
 }
 

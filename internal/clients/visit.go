@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long one client may take for all it does.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // recordsLate is how long records may be on their way to their file.
 const recordsLate = 5 * time.Second
