@@ -86,6 +86,19 @@ func TestOutletReaderLeavesAtTheLastMoment(t *testing.T) {
 	})
 }
 
+// Whenever its reader leaves, a message is in the rest or was refused, and nothing is forgotten in between.
+func TestOutletLosesNothing(t *testing.T) {
+	for range 20_000 {
+		o := newOutlet(nil, 0)
+		put := make(chan bool)
+		go func() { put <- o.put(message{}, time.Minute) }()
+		rest := len(o.rest())
+		if took := <-put; took != (rest == 1) || len(o.messages) != 0 {
+			t.Fatalf("taken: %v, but %d are the rest", took, rest)
+		}
+	}
+}
+
 // deafWriter takes what is written, and fails to send it.
 type deafWriter struct{ http.ResponseWriter }
 

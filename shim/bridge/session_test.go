@@ -41,6 +41,18 @@ func TestListenerTakesOver(t *testing.T) {
 	}
 }
 
+// A listening stream that begins as its session ends does not stay.
+func TestListenAfterEnd(t *testing.T) {
+	s, o := &session{}, newOutlet(nil, 0)
+	s.end()
+	s.listen(o)
+	select {
+	case <-o.left:
+	default:
+		t.Error("the stream goes on")
+	}
+}
+
 // What does not fit is lost, the oldest first, and counted.
 func TestHeld(t *testing.T) {
 	s := &session{}
@@ -204,11 +216,30 @@ func TestMakeRoom(t *testing.T) {
 	quiet := &session{caller: "quiet"}
 	all.add(quiet)
 	for range maxShared + 10 {
-		all.makeRoom("greedy")
 		all.add(&session{caller: "greedy"})
 	}
 	if all.find(quiet.id, "quiet") == nil || len(all.all) != maxShared {
 		t.Errorf("%d sessions, and the quiet one's is gone or not", len(all.all))
+	}
+}
+
+// Of two who have as many, the one who wants more makes room, though the other's are older.
+func TestMakeRoomOfTwo(t *testing.T) {
+	all := sessions{all: map[string]*session{}}
+	for _, caller := range []string{"other", "greedy"} {
+		for range maxShared / 2 {
+			all.add(&session{caller: caller})
+		}
+	}
+	all.add(&session{caller: "greedy"})
+	others := 0
+	all.each(func(s *session) {
+		if s.caller == "other" {
+			others++
+		}
+	})
+	if others != maxShared/2 {
+		t.Errorf("the other has %d left", others)
 	}
 }
 

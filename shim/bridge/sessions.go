@@ -36,13 +36,15 @@ func (t *sessions) find(id, caller string) *session {
 	return s
 }
 
-// add makes a session known. The place that was taken for its child is its own now.
+// add makes a session known. The place that was taken for its child is its own now; where that is shared, room is made.
 func (t *sessions) add(s *session) {
 	s.id, s.used = rand.Text(), time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.own != nil {
 		t.places--
+	} else {
+		t.makeRoom(s.caller)
 	}
 	t.all[s.id] = s
 }
@@ -120,10 +122,9 @@ func (t *sessions) idlest(caller string) *session {
 	return found
 }
 
-// makeRoom forgets one of the sessions that share a child, where there are too many for another of the caller.
+// makeRoom forgets one of the sessions that share a child, where there are too many for another of the caller;
+// t.mu is held.
 func (t *sessions) makeRoom(caller string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if len(t.all) < maxShared {
 		return
 	}

@@ -27,7 +27,6 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 		return withID(err, m.ID.Token)
 	}
 	s := &session{caller: r.Header.Get(HeaderCaller)}
-	b.sessions.makeRoom(s.caller)
 	b.sessions.add(s)
 	b.mu.Lock()
 	initialized := b.initialized
