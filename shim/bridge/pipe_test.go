@@ -59,6 +59,7 @@ func FuzzTake(f *testing.F) {
 	f.Add([]byte(`{"method":"notifications/progress","params":{"progressToken":2}}` + "\n\r\n" + `{"id":2.0,"result":{}}`))
 	f.Add([]byte(`{"method":"notifications/x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":3}}}`))
 	f.Add([]byte("Welcome\n{\"id\":9,\"method\":\"ping\"}\n{}\n\xff\n" + `{"id":02,"result":{}}`))
+	f.Add([]byte(`{"id":1,"result":{}}{"id":2,"result":{}}`))
 	f.Fuzz(func(t *testing.T, output []byte) {
 		strays := 0
 		p := newPipe(deadProcess(), use{stray: func(p *pipe, m mcp.Labelled) {
@@ -77,7 +78,10 @@ func FuzzTake(f *testing.F) {
 		}
 		answered := map[string]bool{}
 		for line := range bytes.SplitSeq(output, []byte{'\n'}) {
-			batch, _ := mcp.SplitBatch(bytes.TrimSpace(line))
+			batch, err := mcp.SplitBatch(bytes.TrimSpace(line))
+			if err != nil {
+				batch = nil
+			}
 			for _, raw := range batch {
 				if m, err := mcp.ParseLabelled(raw); err == nil && m.Kind == mcp.Response {
 					answered[string(m.ID.Token)] = true
