@@ -107,6 +107,7 @@ func FuzzAnswer(f *testing.F) {
 	g := lone(f)
 	f.Add(uint16(200), "application/json", []byte("{}"), "Set-Cookie", "a=b")
 	f.Add(uint16(200), "text/html; charset=utf-8", []byte("<script>"), "Content-Length", "3")
+	f.Add(uint16(200), "application/json; charset=utf-8", []byte("[]"), "Link", "<x>")
 	f.Add(uint16(404), "text/plain", []byte("no \xff\"such"), "Location", "x")
 	f.Add(uint16(202), "image/svg+xml", []byte{}, "Content-Length", "0")
 	f.Add(uint16(200), "TEXT/event-stream; a", []byte("data: x\n\n"), "Mcp-Session-Id", "s")
