@@ -36,9 +36,12 @@ bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME; prints corpus and runs
-	go run ./internal/fuzzreport -time $(FUZZTIME)
+	go run ./internal/fuzzreport -time $(FUZZTIME) $(FUZZFLAGS)
+
+planted: ## plant a bug for each fuzz target into a copy of the tree, and see it found
+	go run ./internal/fuzzplant
 
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance bench fuzz clean
+.PHONY: help build run test lint conformance bench fuzz planted clean
