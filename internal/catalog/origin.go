@@ -15,7 +15,7 @@ import (
 func checkURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil, u.Opaque != "", u.Host == "", len(raw) > 2048:
+	case err != nil, u.Opaque != "", u.Host == "", len(raw) > 2048, strings.Contains(raw, " "): // net/url takes spaces
 		return errors.New("is no URL")
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
 		return errors.New("must begin with https:// (or http:// on localhost)")

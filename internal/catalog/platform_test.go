@@ -171,6 +171,7 @@ func TestOrigins(t *testing.T) {
 		{"https://a..example", false, false, false},
 		{"https://*.example", false, false, false},
 		{"https://a b", false, false, false},
+		{"https://a.example/ ", false, false, false},
 		{"https://[::1", false, false, false},
 		{"https://[127.0.0.1]", false, false, false},
 		{"https://[::1]x", false, false, false},
