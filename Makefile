@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 build_go = CGO_ENABLED=0 go build -trimpath
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build all programs into bin/
 	@mkdir -p bin
@@ -32,6 +32,9 @@ lint: ## run the linters of .ci/golangci.yml
 conformance: build ## run the MCP conformance suite direct and through the gateway, RUNS times
 	go run ./internal/conformance -runs $(RUNS)
 
+e2e: build ## have other people's clients use the whole system, E2EFLAGS='-only PATTERN' some of them
+	go run ./internal/clients $(E2EFLAGS)
+
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
@@ -44,4 +47,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance bench fuzz planted clean
+.PHONY: help build run test lint conformance e2e bench fuzz planted clean

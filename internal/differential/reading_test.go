@@ -77,11 +77,7 @@ func floats(v any) any {
 // that reader does not tell all.
 func differ(ours, theirs reading, all bool) string {
 	for name, v := range theirs {
-		mine, ok := ours[name]
-		if !all && empty(mine) && empty(v) {
-			continue
-		}
-		if all && !ok || !reflect.DeepEqual(mine, v) {
+		if mine, ok := ours[name]; all && !ok || !reflect.DeepEqual(mine, v) && (all || !empty(mine) || !empty(v)) {
 			return name
 		}
 	}
