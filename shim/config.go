@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -101,7 +102,8 @@ func parseUpstream(v string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
-	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 || u.Hostname() == "" {
+	host, port, err := net.SplitHostPort(u.Host) // what it is dialled by; net/url takes more
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
 		return nil, errors.New("must be http://HOST:PORT/PATH")
 	}
 	if u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
