@@ -113,7 +113,7 @@ func parseUpstream(v string) (*url.URL, error) {
 }
 
 func parseKey(v string) (ed25519.PublicKey, error) {
-	k, err := base64.StdEncoding.DecodeString(v)
+	k, err := base64.StdEncoding.Strict().DecodeString(v)
 	if err != nil || len(k) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("must be %d bytes in base64", ed25519.PublicKeySize)
 	}

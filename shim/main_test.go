@@ -202,7 +202,7 @@ func TestReadConfig(t *testing.T) {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://a:0/"}, {"SHIM_UPSTREAM", "http://]:80"},
-		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
 		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
 			t.Errorf("%v: %v", change, err)
 		}
