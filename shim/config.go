@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -153,16 +154,19 @@ func parseRemote(v string) (*url.URL, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return nil, errors.New("must be http or https://HOST[:PORT]/PATH")
 	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, errors.New("holds no valid port")
-		}
+	address := u.Host
+	if u.Port() == "" {
+		address += ":443"
+	}
+	host, port, err := net.SplitHostPort(address) // what it is dialled by; net/url takes more
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
+		return nil, errors.New("holds no valid host and port")
 	}
 	return u, nil
 }
 
 func parseKey(v string) (ed25519.PublicKey, error) {
-	k, err := base64.StdEncoding.DecodeString(v)
+	k, err := base64.StdEncoding.Strict().DecodeString(v)
 	if err != nil || len(k) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("must be %d bytes in base64", ed25519.PublicKeySize)
 	}

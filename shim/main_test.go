@@ -220,8 +220,8 @@ func TestReadConfig(t *testing.T) {
 		}
 	}
 	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "http://mcp.example.com:80/"}, {"SHIM_UPSTREAM", "http://10.0.0.1:80/"}, {"SHIM_UPSTREAM", "http://localhost:80/"},
-		{"SHIM_UPSTREAM", "https://127.0.0.1:80/"}, {"SHIM_EGRESS", "any"}, {"SHIM_EGRESS", "10.0.0.0/8"}, {"SHIM_UPSTREAM", "unix:"}, {"SHIM_UPSTREAM", "unix:s"}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://127.0.0.1:0/"},
-		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
+		{"SHIM_UPSTREAM", "https://127.0.0.1:80/"}, {"SHIM_EGRESS", "any"}, {"SHIM_EGRESS", "10.0.0.0/8"}, {"SHIM_UPSTREAM", "unix:"}, {"SHIM_UPSTREAM", "unix:s"}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://127.0.0.1:0/"}, {"SHIM_UPSTREAM", "http://]:80"},
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
 		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
 			t.Errorf("%v: %v", change, err)
 		}

@@ -35,7 +35,7 @@ func FuzzToken(f *testing.F) {
 		w := httptest.NewRecorder()
 		i.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
-			if strings.HasPrefix(from, "127.0.0.1:") && origin+site == "" && grant == GrantType && user == i.Users()[0].Name && form.Get("resource") == notes {
+			if strings.HasPrefix(from, "127.0.0.1:") && origin+site+query == "" && grant == GrantType && user == i.Users()[0].Name && form.Get("resource") == notes {
 				t.Fatalf("%q from %q got no token: %s", form, from, w.Body)
 			}
 			return

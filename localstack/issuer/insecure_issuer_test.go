@@ -213,6 +213,7 @@ func TestTokenEndpoint(t *testing.T) {
 		{name: "no resource", form: change("resource", ""), status: 400, code: "invalid_target"},
 		{name: "no URL", form: change("resource", "notes"), status: 400, code: "invalid_target"},
 		{name: "fragment", form: change("resource", resource+"#a"), status: 400, code: "invalid_target"},
+		{name: "no UTF-8", form: change("resource", resource+"\xe1"), status: 400, code: "invalid_target"},
 		{name: "long", form: change("x", strings.Repeat("x", maxForm)), status: 400, code: "invalid_request"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // GrantType is the grant of the token endpoint (RFC 6749 section 4.5): a token for a user whose name is given, without
@@ -49,7 +50,7 @@ func (i *InsecureIssuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "invalid_grant", "user must be one of "+i.names())
 		return
 	}
-	if u, err := url.Parse(resource); err != nil || u.Host == "" || strings.Contains(resource, "#") {
+	if u, err := url.Parse(resource); err != nil || u.Host == "" || strings.Contains(resource, "#") || !utf8.ValidString(resource) {
 		writeError(w, http.StatusBadRequest, "invalid_target", "resource must be the URL of a server") // RFC 8707 section 2
 		return
 	}
