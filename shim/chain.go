@@ -122,10 +122,7 @@ func (c *chain) send(x *call.Exchange) error {
 
 // refuse answers in the server's place.
 func (c *chain) refuse(x *call.Exchange, err error) {
-	var e *mcp.Error
-	if !errors.As(err, &e) {
-		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
-	}
+	e := mcp.AsError(err)
 	outcome := audit.OutcomeOf(e.Status)
 	if outcome == audit.Failed {
 		c.log.Warn("exchange failed", "request", x.RequestID(), "error", err)

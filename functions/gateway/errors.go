@@ -11,9 +11,6 @@ import (
 	"mcpgateway/internal/mcp"
 )
 
-// statusClientLeft stands in the log where there was nobody to answer any more (nginx's 499).
-const statusClientLeft = 499
-
 func unauthenticated(resource string, err error) error {
 	e := &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Cause: err,
 		Message: "Sign in: send an access token for " + resource + " as Authorization: Bearer",
@@ -44,7 +41,7 @@ func (c *call) brokeOff(err error) error {
 		Message: "The MCP server ended the connection without an answer; the call may have run"}
 	switch {
 	case c.r.Context().Err() != nil:
-		e.Status, e.Message = statusClientLeft, "The client left"
+		e.Status, e.Message = mcp.StatusClientLeft, "The client left"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Status, e.Message = http.StatusGatewayTimeout, "The MCP server did not answer in time"
 	case nothingSent(err):

@@ -59,10 +59,7 @@ func (g *gateway) serve(c *call) {
 
 // refuse answers in the server's place, and records who was refused what.
 func (g *gateway) refuse(c *call, err error) {
-	var e *mcp.Error
-	if !errors.As(err, &e) {
-		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
-	}
+	e := mcp.AsError(err)
 	if audit.OutcomeOf(e.Status) == audit.Failed {
 		g.log.Warn("call failed", "request", c.id, "server", c.server, "subject", c.who.Subject, "error", err)
 	}

@@ -101,7 +101,7 @@ func (p *drainingWriter) Write(b []byte) (int, error) {
 func (c *call) cut(err error) error {
 	e := &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Message: "The answer broke off", Cause: err}
 	if c.r.Context().Err() != nil {
-		e.Status, e.Message = statusClientLeft, "The client left"
+		e.Status, e.Message = mcp.StatusClientLeft, "The client left"
 	}
 	return e
 }

@@ -12,6 +12,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"mcpgateway/internal/mcp"
 )
 
 // Outcome says what became of an exchange.
@@ -24,9 +26,9 @@ const (
 	Failed    Outcome = "failed"    // the server could not be asked, or broke off
 )
 
-// OutcomeOf tells the outcome of an answer of our own by its HTTP status; 499 stands for a client that left.
+// OutcomeOf tells the outcome of an answer of our own by its HTTP status.
 func OutcomeOf(status int) Outcome {
-	if status >= 500 || status == 499 {
+	if status >= 500 || status == mcp.StatusClientLeft {
 		return Failed
 	}
 	return Refused

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -20,6 +21,17 @@ type Error struct {
 	Header     http.Header   // further headers, such as WWW-Authenticate
 	Batch      []Token       // the ids of a batch's requests: each gets the error, in one array
 	Anonymous  bool          // leave the request's id out of the body, where two answers must not differ by a byte
+}
+
+// StatusClientLeft stands in logs and records where there was nobody to answer any more (nginx's 499).
+const StatusClientLeft = 499
+
+// AsError returns the Error in err's chain, or one that hides err behind a general sentence.
+func AsError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
 }
 
 // NotAdmitted is the one answer to everyone who may not use a server: the gateway's and the shim's are the same, byte

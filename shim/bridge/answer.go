@@ -147,9 +147,9 @@ func (a *answer) status(failed int) int {
 		return http.StatusOK
 	}
 	switch failed {
-	case codeMethod:
+	case mcp.CodeMethodNotFound:
 		return http.StatusNotFound
-	case mcp.CodeInvalidParams, mcp.CodeHeaderMismatch, codeCapability, codeVersion:
+	case mcp.CodeInvalidParams, mcp.CodeHeaderMismatch, mcp.CodeCapability, mcp.CodeVersion:
 		return http.StatusBadRequest
 	}
 	return http.StatusOK
@@ -188,12 +188,9 @@ func startStream(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush() // the first event tells
 }
 
-// statusLeft stands where there was nobody to answer any more (nginx's 499).
-const statusLeft = 499
-
 // left is the error of a client that is there no more.
 func left(cause error) error {
-	return &mcp.Error{Status: statusLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: cause}
+	return &mcp.Error{Status: mcp.StatusClientLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: cause}
 }
 
 // patient gives the reader time for what is written next, where the server has deadlines.

@@ -90,11 +90,8 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
-	var e *mcp.Error
-	if !errors.As(err, &e) {
-		e = &mcp.Error{Status: http.StatusInternalServerError, Message: "Internal error", Cause: err}
-	}
-	if e.Status == statusLeft {
+	e := mcp.AsError(err)
+	if e.Status == mcp.StatusClientLeft {
 		return // nobody is there to read an answer, and a part of it may be out
 	}
 	b.Logger.Warn("request refused", "status", e.Status, "error", err, "request", r.Header.Get("X-Request-Id"))

@@ -39,7 +39,7 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 	}
 	if m.Method == "initialize" {
 		// A server of both eras would go back to the other one, for everybody.
-		return &mcp.Error{Status: http.StatusNotFound, Code: codeMethod, ID: m.ID.Token, Message: "This revision has no initialize"}
+		return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeMethodNotFound, ID: m.ID.Token, Message: "This revision has no initialize"}
 	}
 	p, err := b.modern.get(r.Context())
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *Bridge) unsupported(w http.ResponseWriter, r *http.Request, m *mcp.Labe
 	supported := b.supported
 	b.mu.Unlock()
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": json.RawMessage(m.ID.Token), "error": map[string]any{
-		"code": codeVersion, "message": "Unsupported protocol version",
+		"code": mcp.CodeVersion, "message": "Unsupported protocol version",
 		"data": map[string]any{"supported": supported, "requested": r.Header.Get(mcp.HeaderVersion)}}})
 	if err != nil {
 		return err
@@ -85,13 +85,6 @@ func (b *Bridge) unsupported(w http.ResponseWriter, r *http.Request, m *mcp.Labe
 	(&answer{w: w}).json(http.StatusBadRequest, body)
 	return nil
 }
-
-// Errors that only modern servers give, beside mcp.CodeHeaderMismatch; and the one of an unknown method.
-const (
-	codeCapability = -32021 // MCP 2026-07-28, transports: a capability that the client did not declare
-	codeVersion    = -32022 // MCP 2026-07-28, versioning: a revision that the server does not speak
-	codeMethod     = -32601 // JSON-RPC 2.0 §5.1
-)
 
 // errOld is the answer to a modern request where the server is not. Clients take any 400 that no modern server would give
 // as the sign to begin with initialize (MCP 2026-07-28, transports, "backwards compatibility").
@@ -184,7 +177,7 @@ func probe(ctx context.Context, p *pipe) (era, []string, error) {
 func eraOf(m message) (era, []string) {
 	switch m.failed {
 	case 0:
-	case mcp.CodeHeaderMismatch, codeCapability, codeVersion:
+	case mcp.CodeHeaderMismatch, mcp.CodeCapability, mcp.CodeVersion:
 		return eraModern, nil
 	default:
 		return eraLegacy, nil

@@ -163,10 +163,10 @@ func TestEraOf(t *testing.T) {
 		{"a server of one more message", `{"result":{"supportedVersions":["2025-11-25"]}}`, 0, eraLegacy, "[]"},
 		{"a result of something else", `{"result":{"tools":[]}}`, 0, eraLegacy, "[]"},
 		{"versions that are none", `{"result":{"supportedVersions":"2026-07-28"}}`, 0, eraLegacy, "[]"},
-		{"unknown method", `{}`, codeMethod, eraLegacy, "[]"},
+		{"unknown method", `{}`, mcp.CodeMethodNotFound, eraLegacy, "[]"},
 		{"invalid params", `{}`, mcp.CodeInvalidParams, eraLegacy, "[]"},
-		{"another revision", `{}`, codeVersion, eraModern, "[]"},
-		{"a capability", `{}`, codeCapability, eraModern, "[]"},
+		{"another revision", `{}`, mcp.CodeVersion, eraModern, "[]"},
+		{"a capability", `{}`, mcp.CodeCapability, eraModern, "[]"},
 		{"a header", `{}`, mcp.CodeHeaderMismatch, eraModern, "[]"},
 	} {
 		if got, supported := eraOf(message{line: []byte(c.line), failed: c.failed}); got != c.want || fmt.Sprint(supported) != c.supported {

@@ -117,7 +117,7 @@ func (deafWriter) FlushError() error { return errors.New("connection reset") }
 // A small event waits in the server's buffer: that its reader is gone shows when it is sent.
 func TestEventThatCannotBeSent(t *testing.T) {
 	var e *mcp.Error
-	if err := writeEvent(deafWriter{httptest.NewRecorder()}, []byte(`{}`)); !errors.As(err, &e) || e.Status != statusLeft {
+	if err := writeEvent(deafWriter{httptest.NewRecorder()}, []byte(`{}`)); !errors.As(err, &e) || e.Status != mcp.StatusClientLeft {
 		t.Errorf("got %v, want a reader that left", err)
 	}
 }

@@ -201,7 +201,7 @@ func unreachable(x *call.Exchange, err error) error {
 	var unreached *unreachedError
 	switch {
 	case x.Request.Context().Err() != nil && (x.Era == mcp.Modern || x.Listener()):
-		return &mcp.Error{Status: 499, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
+		return &mcp.Error{Status: mcp.StatusClientLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
 	case errors.As(err, &unreached):
 		// Why is in the log: where a name leads is not for callers to know.
 		return &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
