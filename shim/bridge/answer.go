@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -42,38 +43,76 @@ func (a *answer) send(ctx context.Context) error {
 	timer := time.NewTimer(a.waiting)
 	defer timer.Stop()
 	for len(a.open) > 0 {
-		select {
-		case m := <-a.from.messages:
-			if err := a.message(m); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		select {
-		case m := <-a.from.messages:
-			if err := a.message(m); err != nil {
-				return err
-			}
-		case <-a.pipe.ended:
-			if len(a.from.messages) == 0 {
-				return a.fail("The MCP server's process did not answer, " + a.pipe.reason + "; the call may have run")
-			}
-		case <-timer.C:
-			if a.streams {
-				a.begin()
-			}
-		case <-a.from.left: // nobody but who puts can say so now
+		m, err := a.next(ctx, timer.C)
+		switch {
+		case errors.Is(err, errEnded):
+			return a.fail("The MCP server's process did not answer, " + a.pipe.reason + "; the call may have run")
+		case errors.Is(err, errUnread):
 			a.leave()
 			return a.fail("The answer was not read in time; the call may have run")
-		case <-ctx.Done():
-			return left(ctx.Err())
+		case err != nil:
+			return err
+		case m.line != nil:
+			err = a.message(m)
+		case a.streams: // it is time
+			a.begin()
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if a.collect != nil {
-		a.json(http.StatusOK, append(append([]byte{'['}, bytes.Join(a.collect, []byte{','})...), ']'))
+		a.sendCollected()
 	}
 	return nil
+}
+
+// first waits for the answer alone.
+func (a *answer) first(ctx context.Context) (message, error) {
+	defer a.leave()
+	for {
+		m, err := a.next(ctx, nil)
+		if errors.Is(err, errEnded) {
+			err = a.fail("The MCP server's process did not answer, " + a.pipe.reason)
+		}
+		if err != nil {
+			return message{}, err
+		}
+		if m.of != nil {
+			a.close(m.of)
+			return m, nil
+		}
+	}
+}
+
+// errUnread says that the caller was given up, since it did not read.
+var errUnread = errors.New("the answer was not read in time")
+
+// next waits for the next message; one without a line says that it is time. What the child said before it ended comes
+// first.
+func (a *answer) next(ctx context.Context, due <-chan time.Time) (message, error) {
+	select {
+	case m := <-a.from.messages:
+		return m, nil
+	default:
+	}
+	select {
+	case m := <-a.from.messages:
+		return m, nil
+	case <-due:
+		return message{}, nil
+	case <-a.pipe.ended:
+		select {
+		case m := <-a.from.messages:
+			return m, nil
+		default:
+			return message{}, errEnded
+		}
+	case <-a.from.left: // nobody but who puts can say so now
+		return message{}, errUnread
+	case <-ctx.Done():
+		return message{}, left(ctx.Err())
+	}
 }
 
 // leave tells the child of requests that nobody waits for any more. Whoever closes this connection is the shim, when the
@@ -85,35 +124,6 @@ func (a *answer) leave() {
 	}
 }
 
-// first waits for the answer alone.
-func (a *answer) first(ctx context.Context) (message, error) {
-	defer a.leave()
-	for {
-		select {
-		case m := <-a.from.messages:
-			if m.of != nil {
-				a.close(m.of)
-				return m, nil
-			}
-			continue
-		default:
-		}
-		select {
-		case m := <-a.from.messages:
-			if m.of != nil {
-				a.close(m.of)
-				return m, nil
-			}
-		case <-a.pipe.ended:
-			if len(a.from.messages) == 0 {
-				return message{}, a.fail("The MCP server's process did not answer, " + a.pipe.reason)
-			}
-		case <-ctx.Done():
-			return message{}, left(ctx.Err())
-		}
-	}
-}
-
 func (a *answer) message(m message) error {
 	single := len(a.open) == 1 && !a.batch
 	if m.of != nil {
@@ -121,7 +131,7 @@ func (a *answer) message(m message) error {
 	}
 	switch {
 	case m.of != nil && single && !a.begun:
-		a.json(a.status(m.failed), m.line)
+		writeJSON(a.w, a.status(m.failed), m.line)
 		return nil
 	case a.streams:
 		return a.event(m.line)
@@ -155,13 +165,18 @@ func (a *answer) status(failed int) int {
 	return http.StatusOK
 }
 
-func (a *answer) json(status int, body []byte) {
-	patient(a.w)
-	h := a.w.Header()
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	patient(w)
+	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	a.w.WriteHeader(status)
-	_, _ = a.w.Write(body) // who left needs no answer
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // who left needs no answer
+}
+
+// sendCollected answers a batch as a batch.
+func (a *answer) sendCollected() {
+	writeJSON(a.w, http.StatusOK, append(append([]byte{'['}, bytes.Join(a.collect, []byte{','})...), ']'))
 }
 
 func (a *answer) begin() {
@@ -235,7 +250,7 @@ func (a *answer) fail(message string) error {
 		}
 	}
 	if !a.begun {
-		a.json(http.StatusOK, append(append([]byte{'['}, bytes.Join(a.collect, []byte{','})...), ']'))
+		a.sendCollected()
 	}
 	return nil
 }

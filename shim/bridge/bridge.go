@@ -126,7 +126,7 @@ func (b *Bridge) Stop() {
 	b.stopping.Wait()
 }
 
-// end stops a child. Stop waits for it; who comes later than that waits here.
+// end stops a child. Stop waits for it; one that comes later than that is killed.
 func (b *Bridge) end(p *pipe) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

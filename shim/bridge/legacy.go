@@ -14,11 +14,7 @@ var legacyVersions = []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11
 
 // postLegacy takes one message of a session, or a batch (2025-03-26).
 func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
-	body, err := mcp.ReadBody(r)
-	if err != nil {
-		return err
-	}
-	messages, err := parse(body)
+	messages, batch, err := read(r)
 	if err != nil {
 		return err
 	}
@@ -44,7 +40,7 @@ func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.touch()
 	defer s.touch()
-	a := answer{w: w, from: newOutlet(w, len(messages)), pipe: p, batch: isBatch(body), streams: takesStream(r), waiting: b.waiting}
+	a := answer{w: w, from: newOutlet(w, len(messages)), pipe: p, batch: batch, streams: takesStream(r), waiting: b.waiting}
 	for i := range messages {
 		if err := b.send(r.Context(), s, &messages[i], &a); err != nil {
 			a.leave()
@@ -153,7 +149,7 @@ func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m *mcp.Label
 	} else {
 		w.Header().Set(mcp.HeaderSession, s.id)
 	}
-	a.json(http.StatusOK, answer.line)
+	writeJSON(w, http.StatusOK, answer.line)
 	return nil
 }
 
@@ -211,8 +207,8 @@ func (b *Bridge) listen(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := newOutlet(w, 0)
-	unsent, lost := s.listen(o)
-	defer func() { s.unlisten(o, unsent) }()
+	waiting, lost := s.listen(o)
+	defer func() { s.unlisten(o, waiting) }()
 	if lost > 0 {
 		b.Logger.Warn("messages were lost while nobody listened", "count", lost)
 	}
@@ -222,15 +218,15 @@ func (b *Bridge) listen(w http.ResponseWriter, r *http.Request) error {
 	}
 	startStream(w)
 	for {
-		for len(unsent) > 0 {
-			if writeEvent(w, unsent[0]) != nil {
+		for len(waiting) > 0 {
+			if writeEvent(w, waiting[0]) != nil {
 				return nil
 			}
-			unsent = unsent[1:]
+			waiting = waiting[1:]
 		}
 		select {
 		case m := <-o.messages:
-			unsent = [][]byte{m.line}
+			waiting = [][]byte{m.line}
 		case <-o.left:
 			return nil // a newer stream
 		case <-ended:

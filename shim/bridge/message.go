@@ -10,25 +10,27 @@ import (
 	"mcpgateway/internal/mcp"
 )
 
-// parse reads a body's messages, one at least.
-func parse(body []byte) ([]mcp.Labelled, error) {
-	batch, err := mcp.SplitBatch(body)
+// read reads a request's messages, one at least, and tells whether they are a batch.
+func read(r *http.Request) (messages []mcp.Labelled, batch bool, err error) {
+	body, err := mcp.ReadBody(r)
 	if err != nil {
-		return nil, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeParse, Message: "Parse error: " + err.Error()}
+		return nil, false, err
 	}
-	if len(batch) == 0 {
-		return nil, invalid(nil, "an empty batch")
+	parts, err := mcp.SplitBatch(body)
+	if err != nil {
+		return nil, false, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeParse, Message: "Parse error: " + err.Error()}
 	}
-	messages := make([]mcp.Labelled, len(batch))
-	for i, raw := range batch {
+	if len(parts) == 0 {
+		return nil, false, invalid(nil, "an empty batch")
+	}
+	messages = make([]mcp.Labelled, len(parts))
+	for i, raw := range parts {
 		if messages[i], err = mcp.ParseLabelled(raw); err != nil {
-			return nil, invalid(nil, "%v", err)
+			return nil, false, invalid(nil, "%v", err)
 		}
 	}
-	return messages, nil
+	return messages, bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{'['}), nil
 }
-
-func isBatch(body []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{'['}) }
 
 // invalid is the error of a request that no server could answer.
 func invalid(id mcp.Token, format string, args ...any) error {

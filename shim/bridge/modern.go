@@ -25,16 +25,12 @@ const (
 
 // postModern takes one message of revision 2026-07-28 or later.
 func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
-	body, err := mcp.ReadBody(r)
-	if err != nil {
-		return err
-	}
-	messages, err := parse(body)
+	messages, batch, err := read(r)
 	if err != nil {
 		return err
 	}
 	m := &messages[0]
-	if isBatch(body) || m.Kind == mcp.Response {
+	if batch || m.Kind == mcp.Response {
 		return invalid(nil, "this revision has neither batches nor responses from the client")
 	}
 	if m.Method == "initialize" {
@@ -82,7 +78,7 @@ func (b *Bridge) unsupported(w http.ResponseWriter, r *http.Request, m *mcp.Labe
 	if err != nil {
 		return err
 	}
-	(&answer{w: w}).json(http.StatusBadRequest, body)
+	writeJSON(w, http.StatusBadRequest, body)
 	return nil
 }
 

@@ -44,7 +44,6 @@ type exchange struct {
 	streams bool // its caller takes more than the answer
 	ours    bool // no caller's: the child is not told when we wait no longer
 
-	pipe     *pipe
 	number   int64
 	method   string
 	id       mcp.Token // the caller's
@@ -99,7 +98,7 @@ var errBusy = errors.New("too many requests are under way")
 
 // begin sends a request for x, whose messages come to its outlet, the answer last.
 func (p *pipe) begin(ctx context.Context, m *mcp.Labelled, x *exchange) error {
-	x.pipe, x.method, x.id, x.progress, x.logs = p, m.Method, m.ID.Token, m.Progress.Token, m.LogLevel != nil
+	x.method, x.id, x.progress, x.logs = m.Method, m.ID.Token, m.Progress.Token, m.LogLevel != nil
 	p.mu.Lock()
 	if p.full(x.caller) {
 		p.mu.Unlock()

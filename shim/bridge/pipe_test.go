@@ -70,7 +70,7 @@ func FuzzTake(f *testing.F) {
 		}})
 		exchanges := map[string]*exchange{}
 		for n := int64(1); n <= 3; n++ {
-			x := &exchange{number: n, to: newOutlet(nil, 1), id: mcp.Token(fmt.Sprintf(`"of %d"`, n)), pipe: p}
+			x := &exchange{number: n, to: newOutlet(nil, 1), id: mcp.Token(fmt.Sprintf(`"of %d"`, n))}
 			if n > 1 {
 				x.progress = mcp.Token(fmt.Sprintf(`"progress of %d"`, n))
 			}
@@ -124,7 +124,7 @@ func drain(o *outlet) (all []message) {
 // What an answer's labels are is the caller's, in its _meta too.
 func TestSubscriptionInAnswer(t *testing.T) {
 	p := newPipe(deadProcess(), use{})
-	x := &exchange{number: 2, to: newOutlet(nil, 1), id: mcp.Token(`"sub"`), pipe: p}
+	x := &exchange{number: 2, to: newOutlet(nil, 1), id: mcp.Token(`"sub"`)}
 	p.pending[2] = x
 	for _, other := range []string{`"2"`, `2.0`, `02`, `+2`, `20`, ` `} {
 		p.take([]byte(`{"jsonrpc":"2.0","id":` + other + `,"result":{}}`))

@@ -32,7 +32,7 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 	initialized := b.initialized
 	b.mu.Unlock()
 	w.Header().Set(mcp.HeaderSession, s.id)
-	(&answer{w: w}).json(http.StatusOK, result(m.ID.Token, initialized))
+	writeJSON(w, http.StatusOK, result(m.ID.Token, initialized))
 	return nil
 }
 
