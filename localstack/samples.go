@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"mcpgateway/internal/atomicfile"
 )
 
 // sampleText is the sample catalog, whole.
@@ -63,7 +65,7 @@ func (s *stack) writeSample() error {
 			return err
 		}
 	}
-	return writeFile(s.Catalog, makeSample(node, folder))
+	return atomicfile.Replace(s.Catalog, makeSample(node, folder))
 }
 
 // hintNode says what is to do for the samples from npm, where the catalog is the sample without them.

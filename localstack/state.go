@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/socket"
@@ -118,7 +119,7 @@ func (s *stack) writePlatform() error {
 		"{state}", quote(s.State),
 	).Replace(platformText)
 	s.Platform = filepath.Join(s.State, "platform.yaml")
-	if err := writeFile(s.Platform, []byte(text)); err != nil {
+	if err := atomicfile.Replace(s.Platform, []byte(text)); err != nil {
 		return fmt.Errorf("write platform: %w", err)
 	}
 	return nil
@@ -140,15 +141,6 @@ deployer: {state: {state}}
 func quote(text string) string {
 	b, _ := json.Marshal(text) // texts cannot fail
 	return string(b)
-}
-
-// writeFile replaces a file whole, so that nobody reads half of it.
-func writeFile(path string, text []byte) error {
-	draft := path + ".draft"
-	if err := os.WriteFile(draft, text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(draft, path)
 }
 
 // environment is that of the children: ours, with what they need to know. Programs of the catalog are looked for beside

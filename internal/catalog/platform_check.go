@@ -6,10 +6,8 @@ import (
 	"time"
 
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/socket"
 )
-
-// maxSocket is the longest path of a Unix socket, in bytes, that all systems take (104 on macOS, with the final zero).
-const maxSocket = 103
 
 const maxIssuers = 100
 
@@ -35,8 +33,8 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
 	d.filePath(&p.Deployer.Socket, "deployer.socket", dir, filepath.Join(p.Deployer.State, "deployer.sock"))
-	if len(p.Deployer.Socket) > maxSocket {
-		d.bad(&p.Deployer.Socket, "deployer.socket: the path is longer than %d bytes: set deployer.state or deployer.socket to a shorter one", maxSocket)
+	if len(p.Deployer.Socket) > socket.MaxPath {
+		d.bad(&p.Deployer.Socket, "deployer.socket: the path is longer than %d bytes: set deployer.state or deployer.socket to a shorter one", socket.MaxPath)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/socket"
 )
 
 const goodPlatform = `apiVersion: v1
@@ -81,7 +82,7 @@ deployer: {state: state, secrets: ../s}
 func TestPlatformChecks(t *testing.T) {
 	const url = "publicURL: https://mcp.example.com"
 	const issuer = `  - {url: "https://login.example.com/", audiences: ["{resource}"], default: true}`
-	long := strings.Repeat("x", maxSocket)
+	long := strings.Repeat("x", socket.MaxPath)
 	tests := []struct {
 		name     string
 		old, new string // what is changed in goodPlatform

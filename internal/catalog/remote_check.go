@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mcpgateway/internal/egress"
@@ -52,12 +51,8 @@ func checkDestination(d *document, s *Server, guard egress.Guard) {
 	if err != nil {
 		return // checkURL would have said so
 	}
-	guard.Port = 443
-	if u.Port() != "" {
-		port, _ := strconv.ParseUint(u.Port(), 10, 16) // checkURL has looked
-		guard.Port = uint16(port)
-	} else if !guard.Encrypted {
-		guard.Port = 80
+	if guard.Port, err = egress.PortOf(u); err != nil {
+		return // and this
 	}
 	if len(guard.Rules) > 0 && !namesPort(guard.Rules, guard.Port) {
 		d.bad(&s.Egress, "egress names no network at port %d, where runtime.remote.url is", guard.Port)

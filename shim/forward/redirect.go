@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"mcpgateway/internal/egress"
 	"mcpgateway/shim/call"
 )
 
@@ -65,7 +66,7 @@ func redirected(from *url.URL, locations []string) (*url.URL, error) {
 
 // sameHost compares hosts as text: another spelling of the same machine is another host.
 func sameHost(a, b *url.URL) bool {
-	portA, errA := portOf(a)
-	portB, errB := portOf(b)
+	portA, errA := egress.PortOf(a)
+	portB, errB := egress.PortOf(b)
 	return errA == nil && errB == nil && portA == portB && strings.EqualFold(a.Hostname(), b.Hostname())
 }

@@ -52,7 +52,7 @@ func (r *Remote) client(u *url.URL) (*peer.Client, error) {
 	if r.ConnectTimeout <= 0 {
 		return nil, errors.New("forward: Remote.ConnectTimeout is required")
 	}
-	port, err := portOf(u)
+	port, err := egress.PortOf(u)
 	if err != nil {
 		return nil, err
 	}
@@ -78,20 +78,6 @@ func (r *Remote) client(u *url.URL) (*peer.Client, error) {
 		conn, err := connect(ctx)
 		return conn, unreached(err)
 	}}, nil
-}
-
-// portOf is the port that a URL leads to.
-func portOf(u *url.URL) (uint16, error) {
-	switch {
-	case u.Scheme != "https" && u.Scheme != "http":
-		return 0, errors.New("forward: a remote server's URL begins with https or http")
-	case u.Port() != "":
-		port, err := strconv.ParseUint(u.Port(), 10, 16)
-		return uint16(port), err
-	case u.Scheme == "https":
-		return 443, nil
-	}
-	return 80, nil
 }
 
 // unreachedError says that the server saw nothing of the request.

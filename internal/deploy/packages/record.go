@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 )
 
@@ -93,18 +94,7 @@ func (s *Store) publish(r record) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(s.config.Folder, ".record-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(text)
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), s.path(baseName(r.Package)+recordSuffix))
-	}
-	if err != nil {
-		os.Remove(temp.Name())
-	}
-	return err
+	return atomicfile.Replace(s.path(baseName(r.Package)+recordSuffix), text)
 }
 
 // Prune removes the packages that are not among those to keep and were not used for a day, and what installs that did

@@ -20,8 +20,10 @@ import (
 	"syscall"
 	"time"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/packages"
+	"mcpgateway/internal/socket"
 )
 
 // Config is what a Deployer needs. All fields but Backoff are required.
@@ -68,7 +70,7 @@ func New(c Config) (*Deployer, error) {
 		return nil, fmt.Errorf("process deployer: %w", err)
 	}
 	longest := filepath.Join(c.instances(), string(make([]byte, idLength)), socketShim)
-	if over := len(longest) - maxSocketPath; over > 0 {
+	if over := len(longest) - socket.MaxPath; over > 0 {
 		return nil, fmt.Errorf("process deployer: the state folder's path is %d bytes too long for Unix sockets: %s", over, c.State)
 	}
 	if c.Backoff <= 0 {
@@ -191,7 +193,7 @@ func (d *Deployer) SetRules(_ context.Context, server string, signed []byte) err
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("set rules: %w", err)
 	}
-	if err := replaceFile(path, signed); err != nil {
+	if err := atomicfile.Replace(path, signed); err != nil {
 		return fmt.Errorf("set rules: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 )
 
@@ -125,7 +126,7 @@ func (d *Deployer) await(g group, p deploy.Plan, ended <-chan struct{}) (deploy.
 			answering = time.Now()
 		}
 		if !answering.IsZero() && (g.listens() || time.Since(answering) > strangerPatience) {
-			if err := replaceFile(g.file(fileReady), nil); err != nil {
+			if err := atomicfile.Replace(g.file(fileReady), nil); err != nil {
 				return deploy.Instance{}, d.failStart(g, err)
 			}
 			return deploy.Instance{ID: g.id(), URL: g.url(), Cold: true}, nil

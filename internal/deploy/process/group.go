@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 )
 
@@ -46,9 +47,6 @@ const (
 	fileEnding     = "ending.json"     // by the supervisor: why it ended, where anybody should know
 	socketShim     = "shim.sock"
 )
-
-// maxSocketPath is what fits a Unix socket address everywhere: 104 bytes on macOS and 108 on Linux, with a zero.
-const maxSocketPath = 103
 
 // idLength is the length of a group's name: the key's hash and a random part.
 const idLength = 10 + 1 + 8
@@ -242,20 +240,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, text)
-}
-
-func replaceFile(path string, text []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(text)
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(temp.Name())
-	}
-	return err
+	return atomicfile.Replace(path, text)
 }

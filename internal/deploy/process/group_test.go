@@ -112,28 +112,6 @@ func TestGroupsOfOthersAreNotFound(t *testing.T) {
 	}
 }
 
-func TestReplaceFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "rules")
-	for _, text := range []string{"one", "two"} {
-		if err := replaceFile(path, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Errorf("read %q, %v", got, err)
-		}
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if err := replaceFile(filepath.Join(dir, "none", "rules"), nil); err == nil {
-		t.Error("wrote into no folder")
-	}
-	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
-		t.Errorf("%v are left (%v)", files, err)
-	}
-}
-
 // privateTree reports everything in a folder that others may read, and every file that holds one of the words.
 func privateTree(t *testing.T, dir string, words ...string) (files int) {
 	t.Helper()
