@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -102,69 +99,22 @@ func (c *campaign) direct(ctx context.Context, p profile) (_ results, err error)
 }
 
 // through runs the suite at the fixture behind everything of ours.
-func (c *campaign) through(ctx context.Context, p profile, w way) (_ results, err error) {
+func (c *campaign) through(ctx context.Context, p profile, w way) (results, error) {
 	out := filepath.Join(c.out, p.revision+"-"+w.name)
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return nil, err
 	}
-	// Sockets need a short path; what is worth keeping moves to out.
-	dir, err := os.MkdirTemp("", "mcp")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, keepLogs(dir, out), os.RemoveAll(dir)) }()
-	front, err := proxytest.ListenFront()
-	if err != nil {
-		return nil, err
-	}
-	defer front.Close()
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: c.bin, Dir: dir, PublicURL: front.URL, Catalog: c.catalog(p, w)})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rig.Stop()) }()
-	token, err := rig.Token(p.server)
-	if err != nil {
-		return nil, err
-	}
-	if err := front.Serve(proxytest.Lending{Gateway: rig.URL, Token: token}); err != nil {
-		return nil, err
-	}
-	return c.suite(ctx, p, front.URL+proxytest.Path(p.server), out)
-}
-
-// keepLogs copies the logs and audit records below dir into out.
-func keepLogs(dir, out string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !slices.Contains([]string{".log", ".jsonl"}, filepath.Ext(path)) {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name = strings.TrimPrefix(strings.ReplaceAll(name, string(filepath.Separator), "-"), ".")
-		return os.WriteFile(filepath.Join(out, name), data, 0o600)
+	var got results
+	err := behindUs(ctx, ours{c.bin, out, c.catalog(p, w), p.server}, func(url string) (err error) {
+		got, err = c.suite(ctx, p, url, out)
+		return err
 	})
+	return got, err
 }
 
-// catalog offers the fixture, and allows everything: what is refused is not the suite's matter.
+// catalog offers the fixture.
 func (c *campaign) catalog(p profile, w way) string {
-	return fmt.Sprintf(`apiVersion: v1
-servers:
-  - id: %s
-    title: Fixture
-    description: The conformance suite's server
-    runtime: %s
-    scale: {idle: 10m}
-policies:
-  - {name: features, allow: {anyone: true}, servers: ["*"]}
-  - {name: methods, allow: {anyone: true}, servers: ["*"], methods: ["*"]}
-`, p.server, w.runtime(c.tools.fixture, p))
+	return catalogOf(p.server, "runtime: "+w.runtime(c.tools.fixture, p))
 }
 
 func yamlList(items []string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"mcpgateway/internal/proxytest"
 )
 
 // In a client scenario the suite is the server: it starts a client and judges what it is sent. Direct that client is the
@@ -108,44 +107,40 @@ const visitorLimit = 45 * time.Second
 
 // visitor is the client that the suite starts: it runs everything of ours with the suite's server behind it, and the
 // fixture's client in front.
-func visitor(ctx context.Context, suiteURL string) (err error) {
+func visitor(ctx context.Context, suiteURL string) error {
 	scenario := os.Getenv(suiteScenario)
 	if strings.HasPrefix(scenario, leftOut+"/") {
 		return errors.New("left out: " + leftOutReason)
 	}
 	ctx, cancel := context.WithTimeout(ctx, visitorLimit)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "mcp")
-	if err != nil {
-		return err
-	}
 	logs := filepath.Join(os.Getenv(visitorOut), "logs-"+scenario)
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, keepLogs(dir, logs), os.RemoveAll(dir)) }()
-	front, err := proxytest.ListenFront()
-	if err != nil {
-		return err
-	}
-	defer front.Close()
 	catalog, err := suiteCatalog(suiteURL)
 	if err != nil {
 		return err
 	}
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: os.Getenv(visitorBin), Dir: dir, PublicURL: front.URL, Catalog: catalog})
+	return behindUs(ctx, ours{os.Getenv(visitorBin), logs, catalog, suiteServer}, func(url string) error {
+		client := exec.CommandContext(ctx, os.Getenv(visitorClient), url)
+		client.Stdout, client.Stderr = os.Stdout, os.Stderr
+		return client.Run()
+	})
+}
+
+// suiteServer is the id under which the suite's server is in the catalog.
+const suiteServer = "suite"
+
+// suiteCatalog offers a server that runs already: one elsewhere, but on this machine.
+func suiteCatalog(suiteURL string) (string, error) {
+	u, err := url.Parse(suiteURL)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("parse the suite's URL: %w", err)
 	}
-	defer func() { err = errors.Join(err, rig.Stop()) }()
-	token, err := rig.Token(suiteServer)
-	if err != nil {
-		return err
+	if u.Path == "" {
+		u.Path = "/"
 	}
-	if err := front.Serve(proxytest.Lending{Gateway: rig.URL, Token: token}); err != nil {
-		return err
-	}
-	client := exec.CommandContext(ctx, os.Getenv(visitorClient), front.URL+proxytest.Path(suiteServer))
-	client.Stdout, client.Stderr = os.Stdout, os.Stderr
-	return client.Run()
+	return catalogOf(suiteServer, fmt.Sprintf("runtime: {remote: {url: %q}}\n    egress: [{cidr: 127.0.0.0/8, ports: [%s]}, {cidr: \"::1/128\", ports: [%s]}]",
+		u, u.Port(), u.Port())), nil
 }

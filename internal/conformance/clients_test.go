@@ -1,20 +1,15 @@
 package main
 
 import (
-	"context"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
-	"mcpgateway/internal/proxytest"
 )
 
 func TestReadClientResults(t *testing.T) {
@@ -72,66 +67,8 @@ func TestSuiteCatalogIsValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, ok := got.Server(suiteServer)
-		if !ok || s.Runtime.Command.HTTP.Path != wantPath ||
-			!cmp.Equal(s.Runtime.Command.Args, []string{"-forward", "127.0.0.1:{port}=localhost:3000"}) {
-			t.Errorf("%s: catalog holds %+v", suiteURL, s.Runtime.Command)
+		if !ok || s.Runtime.Remote.URL != "http://localhost:3000"+wantPath || len(s.Egress) != 2 || !cmp.Equal(s.Egress[0].Ports, []int{3000}) {
+			t.Errorf("%s: catalog holds %+v, %+v", suiteURL, s.Runtime.Remote, s.Egress)
 		}
 	}
-}
-
-// Each direction ends by itself, and what was under way arrives.
-func TestForward(t *testing.T) {
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	go func() {
-		conn, err := server.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		asked, _ := io.ReadAll(conn) // returns when the client closes its half
-		_, _ = io.WriteString(conn, "answer to "+string(asked))
-	}()
-	from, err := proxytest.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- forward(ctx, from+"="+server.Addr().String()) }()
-	client := dial(t, from)
-	defer client.Close()
-	if _, err := io.WriteString(client, "question"); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(client); err != nil || string(got) != "answer to question" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("ended with %v", err)
-	}
-	if err := forward(t.Context(), "127.0.0.1:0"); err == nil {
-		t.Error("took a rule without a target")
-	}
-}
-
-func dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	for range 200 {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			return conn
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("nobody listens on %s", address)
-	return nil
 }

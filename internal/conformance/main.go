@@ -67,22 +67,18 @@ func main() {
 	cache := flag.String("cache", ".cache", "folder for the suite, the fixture and the results")
 	directOnly := flag.Bool("direct", false, "only find out whether the fixture alone behaves as known")
 	only := flag.String("only", "", "run only the scenarios for `servers` or those for clients")
-	rule := flag.String("forward", "", "only hand connections on, `FROM=TO`: the catalog's entry for the suite's own server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := do(ctx, *rule, *runs, *bin, *cache, campaign{directOnly: *directOnly, only: *only}); err != nil {
+	if err := do(ctx, *runs, *bin, *cache, campaign{directOnly: *directOnly, only: *only}); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-// do is what the program is asked for: it is also the client that the suite starts, and what stands in for its server.
-func do(ctx context.Context, rule string, runs int, bin, cache string, c campaign) error {
-	switch {
-	case rule != "":
-		return forward(ctx, rule)
-	case os.Getenv(suiteScenario) != "":
+// do is what the program is asked for: it is also the client that the suite starts.
+func do(ctx context.Context, runs int, bin, cache string, c campaign) error {
+	if os.Getenv(suiteScenario) != "" {
 		return visitor(ctx, flag.Arg(0))
 	}
 	return run(ctx, runs, bin, cache, c)

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mcpgateway/internal/proxytest"
+)
+
+// ours is everything of ours with one server behind it.
+type ours struct {
+	bin     string // folder of our programs
+	out     string // folder for their logs
+	catalog string
+	server  string // id in the catalog
+}
+
+// behindUs runs everything of ours while use does, with the URL at which the server is found without a token.
+func behindUs(ctx context.Context, o ours, use func(url string) error) (err error) {
+	// Sockets need a short path; what is worth keeping moves to out.
+	dir, err := os.MkdirTemp("", "mcp")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, keepLogs(dir, o.out), os.RemoveAll(dir)) }()
+	front, err := proxytest.ListenFront()
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: o.catalog})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rig.Stop()) }()
+	token, err := rig.Token(o.server)
+	if err != nil {
+		return err
+	}
+	if err := front.Serve(proxytest.Lending{Gateway: rig.URL, Token: token}); err != nil {
+		return err
+	}
+	return use(front.URL + proxytest.Path(o.server))
+}
+
+// catalogOf offers one server, and allows everything: what is refused is not the suite's matter.
+func catalogOf(id, fields string) string {
+	return fmt.Sprintf(`apiVersion: v1
+servers:
+  - id: %s
+    title: Fixture
+    description: The conformance suite's server
+    %s
+    scale: {idle: 10m}
+policies:
+  - {name: features, allow: {anyone: true}, servers: ["*"]}
+  - {name: methods, allow: {anyone: true}, servers: ["*"], methods: ["*"]}
+`, id, fields)
+}
+
+// keepLogs copies the logs and audit records below dir into out.
+func keepLogs(dir, out string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !slices.Contains([]string{".log", ".jsonl"}, filepath.Ext(path)) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name = strings.TrimPrefix(strings.ReplaceAll(name, string(filepath.Separator), "-"), ".")
+		return os.WriteFile(filepath.Join(out, name), data, 0o600)
+	})
+}
