@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +57,38 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "mcpgateway: there is no verb %.40q\n\n", args[0])
 	usage(stderr)
 	return exitUsage
+}
+
+// newFlags makes the flags of a verb, whose help is about with the flags' own lines.
+func newFlags(name, about string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), about)
+		flags.PrintDefaults()
+	}
+	return flags
+}
+
+// parse reads a verb's arguments. Where the verb is not to go on it says with which exit code it ends.
+func parse(flags *flag.FlagSet, args []string) (code int, goOn bool) {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitUsage, false
+	}
+	return exitOK, true
+}
+
+// parseOnly is parse for verbs that take flags and nothing else.
+func parseOnly(flags *flag.FlagSet, args []string) (code int, goOn bool) {
+	code, goOn = parse(flags, args)
+	if goOn && flags.NArg() > 0 {
+		fmt.Fprintf(flags.Output(), "mcpgateway %s: unexpected argument %.40q\n", flags.Name(), flags.Arg(0))
+		return exitUsage, false
+	}
+	return code, goOn
 }
 
 func usage(w io.Writer) {

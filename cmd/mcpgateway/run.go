@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 
@@ -24,12 +22,7 @@ colours away.
 `
 
 func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), runUsage)
-		flags.PrintDefaults()
-	}
+	flags := newFlags("run", runUsage, stderr)
 	c := localstack.Config{Out: stdout, Log: stderr}
 	flags.StringVar(&c.State, "state", ".run", "`FOLDER` for keys, sockets and logs")
 	flags.StringVar(&c.Platform, "platform", "", "platform `FILE`; without it one is written that trusts the development issuer")
@@ -37,14 +30,8 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	flags.IntVar(&c.Port, "port", 0, "`PORT` of the gateway (that of the platform's publicURL, or 8080)")
 	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the development issuer (the one after the gateway's)")
 	flags.BoolVar(&c.Plain, "plain", false, "no table: nothing on the terminal is rewritten")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "mcpgateway run: unexpected argument %.40q\n", flags.Arg(0))
-		return exitUsage
+	if code, goOn := parseOnly(flags, args); !goOn {
+		return code
 	}
 	if err := localstack.Run(ctx, c); err != nil {
 		fmt.Fprintln(stderr, "mcpgateway run:", err)

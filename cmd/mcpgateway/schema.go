@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 
@@ -18,15 +17,11 @@ Prints the JSON Schema of the catalog or of the platform file. Editors complete 
 
 func printSchema(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	schemas := map[string][]byte{"catalog": schema.Catalog, "platform": schema.Platform}
-	flags := flag.NewFlagSet("schema", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), schemaUsage) }
-	switch err := flags.Parse(args); {
-	case err == flag.ErrHelp:
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() != 1 || schemas[flags.Arg(0)] == nil:
+	flags := newFlags("schema", schemaUsage, stderr)
+	if code, goOn := parse(flags, args); !goOn {
+		return code
+	}
+	if flags.NArg() != 1 || schemas[flags.Arg(0)] == nil {
 		flags.Usage()
 		return exitUsage
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 
@@ -19,21 +17,10 @@ Exits with 1 where nothing runs.
 `
 
 func status(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("status", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), statusUsage)
-		flags.PrintDefaults()
-	}
+	flags := newFlags("status", statusUsage, stderr)
 	state := flags.String("state", ".run", "`FOLDER` of the running system")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "mcpgateway status: unexpected argument %.40q\n", flags.Arg(0))
-		return exitUsage
+	if code, goOn := parseOnly(flags, args); !goOn {
+		return code
 	}
 	if err := localstack.Status(ctx, *state, stdout); err != nil {
 		fmt.Fprintln(stderr, "mcpgateway status:", err)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 
@@ -18,18 +16,10 @@ Prints every problem as file:line: text and exits with 1, or prints ok and exits
 `
 
 func validate(_ context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("validate", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), validateUsage)
-		flags.PrintDefaults()
-	}
+	flags := newFlags("validate", validateUsage, stderr)
 	platform := flags.String("platform", "platform.yaml", "platform `FILE`")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
+	if code, goOn := parse(flags, args); !goOn {
+		return code
 	}
 	servers, policies, problems := catalog.Validate(*platform, flags.Args())
 	if len(problems) > 0 {
