@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -22,22 +23,22 @@ type campaign struct {
 	only       string // "servers" or "clients"; "" for both
 }
 
-// run runs all profiles and prints a table each. It returns how many problems there are; err is trouble of the harness.
-func (c *campaign) run(ctx context.Context) (problems int, err error) {
+// run runs all profiles and prints a table each. It returns the problems; err is trouble of the harness.
+func (c *campaign) run(ctx context.Context) (problems []string, err error) {
 	if c.only != "" && c.only != "servers" && c.only != "clients" {
-		return 0, fmt.Errorf("only %q: there are servers and clients", c.only)
+		return nil, fmt.Errorf("only %q: there are servers and clients", c.only)
 	}
 	for _, part := range []struct {
 		name     string
-		run      func(context.Context, profile) (int, error)
+		run      func(context.Context, profile) ([]string, error)
 		profiles []profile
 	}{{"servers", c.servers, profiles}, {"clients", c.clients, clientProfiles}} {
 		if c.only != "" && c.only != part.name {
 			continue
 		}
 		for _, p := range part.profiles {
-			n, err := part.run(ctx, p)
-			problems += n
+			found, err := part.run(ctx, p)
+			problems = append(problems, found...)
 			if err != nil {
 				return problems, fmt.Errorf("%s, %s: %w", p.revision, part.name, err)
 			}
@@ -47,12 +48,12 @@ func (c *campaign) run(ctx context.Context) (problems int, err error) {
 }
 
 // servers runs the server scenarios of one revision and prints a table.
-func (c *campaign) servers(ctx context.Context, p profile) (problems int, err error) {
+func (c *campaign) servers(ctx context.Context, p profile) (problems []string, err error) {
 	direct, err := c.direct(ctx, p)
 	if err != nil {
-		return 0, fmt.Errorf("direct: %w", err)
+		return nil, fmt.Errorf("direct: %w", err)
 	}
-	problems += p.compare(os.Stdout, direct)
+	problems = p.compare(direct)
 	t := table{profile: p, direct: direct}
 	if !c.directOnly {
 		for _, w := range ways {
@@ -63,17 +64,25 @@ func (c *campaign) servers(ctx context.Context, p profile) (problems int, err er
 			t.columns = append(t.columns, column{w, through})
 		}
 	}
-	return problems + t.report(os.Stdout), nil
+	return append(problems, t.report(os.Stdout)...), nil
 }
 
-// compare says whether the fixture alone is what it is known for, and returns the number of problems.
-func (p profile) compare(w io.Writer, direct results) int {
+// compare says whether the fixture alone is what it is known for.
+func (p profile) compare(direct results) (problems []string) {
 	got := direct.total()
 	if got == (score{p.passed, p.failed}) {
-		return 0
+		return nil
 	}
-	fmt.Fprintf(w, "the fixture alone has %s and is known for %d/%d: something changed that is not ours\n", got, p.passed, p.failed)
-	return 1
+	problems = append(problems, fmt.Sprintf("%s, %s: the fixture alone has %s and is known for %d/%d: something changed that is not ours",
+		p.revision, p.server, got, p.passed, p.failed))
+	for _, scenario := range slices.Sorted(maps.Keys(direct)) {
+		for _, check := range direct[scenario] {
+			if check.Status == failure {
+				problems = append(problems, fmt.Sprintf("  %s, %s: %s", scenario, check.ID, check.ErrorMessage))
+			}
+		}
+	}
+	return problems
 }
 
 // direct runs the suite straight at the fixture.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,14 +46,30 @@ func TestTableReport(t *testing.T) {
 		{way{name: "http"}, results{"a": passed, "b": failed}},
 		{way{name: "stdio", excused: map[string]string{"a": "no header"}}, results{"a": failed, "b": passed}},
 	}}
-	if got := report.report(&out); got != 1 {
-		t.Errorf("%d problems, want 1", got)
+	if got, want := report.report(&out), []string{"r, http, b, c: FAILURE: why"}; !slices.Equal(got, want) {
+		t.Errorf("problems %q, want %q", got, want)
 	}
 	for _, want := range []string{"a 1/0 1/0 0/1 <- fails through stdio", "b 1/0 0/1 1/0 <- fails through http", "total 2/0 1/1 1/1",
-		"http, b, c: FAILURE: why", "stdio, a, c: FAILURE: why (excused: no header)"} {
+		"stdio, a, c: FAILURE: why (excused: no header)"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.TrimSpace(want)) {
 			t.Errorf("the report lacks %q:\n%s", want, &out)
 		}
+	}
+}
+
+// A fixture that changed is named with what it failed, so that the end of a log tells whose fault a red run is.
+func TestCompareNamesWhatTheFixtureFailed(t *testing.T) {
+	p := profile{revision: "r", server: "f", passed: 2}
+	if got := p.compare(results{"a": {{ID: "c", Status: success}, {ID: "d", Status: success}}}); got != nil {
+		t.Errorf("as known: %q", got)
+	}
+	got := p.compare(results{"a": {{ID: "c", Status: success}, {ID: "d", Status: failure, ErrorMessage: "late"}}})
+	if err := report(got, 3); err == nil || !strings.Contains(err.Error(), "1/1 and is known for 2/0") ||
+		!strings.Contains(err.Error(), "a, d: late") {
+		t.Errorf("changed: %v", err)
+	}
+	if err := report(nil, 3); err != nil {
+		t.Errorf("no problem: %v", err)
 	}
 }
 

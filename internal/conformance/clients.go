@@ -35,12 +35,12 @@ const (
 )
 
 // clients runs the client scenarios of one revision and prints a table.
-func (c *campaign) clients(ctx context.Context, p profile) (problems int, err error) {
+func (c *campaign) clients(ctx context.Context, p profile) (problems []string, err error) {
 	direct, err := c.clientRun(ctx, p, "direct", c.tools.client, nil)
 	if err != nil {
-		return 0, fmt.Errorf("direct: %w", err)
+		return nil, fmt.Errorf("direct: %w", err)
 	}
-	problems += p.compare(os.Stdout, direct)
+	problems = p.compare(direct)
 	t := table{profile: p, direct: direct}
 	if !c.directOnly {
 		self, err := os.Executable()
@@ -54,7 +54,7 @@ func (c *campaign) clients(ctx context.Context, p profile) (problems int, err er
 		}
 		t.columns = []column{{way{name: "through"}, through}}
 	}
-	problems += t.report(os.Stdout)
+	problems = append(problems, t.report(os.Stdout)...)
 	return problems, c.listLeftOut(os.Stdout, p)
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -95,21 +96,31 @@ func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	if c.tools, err = installTools(ctx, cache); err != nil {
 		return err
 	}
-	failures := 0
+	var problems []string
 	for n := 1; n <= runs; n++ {
 		c.out = filepath.Join(cache, "conformance", fmt.Sprintf("run-%d", n))
 		if err := os.RemoveAll(c.out); err != nil {
 			return err
 		}
 		fmt.Printf("run %d of %d, results in %s\n", n, runs, c.out)
-		failed, err := c.run(ctx)
-		if err != nil {
-			return err
+		found, err := c.run(ctx)
+		for _, problem := range found {
+			problems = append(problems, fmt.Sprintf("run %d: %s", n, problem))
 		}
-		failures += failed
+		if err != nil {
+			return errors.Join(report(problems, n), err)
+		}
 	}
-	if failures > 0 {
-		return fmt.Errorf("%d problems in %d runs", failures, runs)
+	if err := report(problems, runs); err != nil {
+		return err
 	}
 	return errors.Join(ctx.Err())
+}
+
+// report names all problems in one error, which is printed last: whoever reads only the end of a log finds them.
+func report(problems []string, runs int) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("problems in %d runs:\n%s", runs, strings.Join(problems, "\n"))
 }

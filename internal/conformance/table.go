@@ -21,9 +21,9 @@ type column struct {
 	through results
 }
 
-// report prints the scenarios and returns how many problems there are: checks that pass direct and not through us, and
+// report prints the scenarios and returns the problems: checks that pass direct and not through us, and
 // excuses that nothing needs.
-func (t table) report(w io.Writer) (problems int) {
+func (t table) report(w io.Writer) (problems []string) {
 	out := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(out, "%s, %s fixture\tdirect", t.profile.revision, t.profile.server)
 	var lost []loss
@@ -50,13 +50,12 @@ func (t table) report(w io.Writer) (problems int) {
 	fmt.Fprintln(out, "\t")
 	out.Flush()
 	for _, l := range lost {
-		reason := ""
+		line := fmt.Sprintf("%s, %s, %s: %s", l.way, l.scenario, l.check, l.message)
 		if l.excuse != "" {
-			reason = " (excused: " + l.excuse + ")"
+			fmt.Fprintf(w, "%s (excused: %s)\n", line, l.excuse)
 		} else {
-			problems++
+			problems = append(problems, t.profile.revision+", "+line)
 		}
-		fmt.Fprintf(w, "%s, %s, %s: %s%s\n", l.way, l.scenario, l.check, l.message, reason)
 	}
 	fmt.Fprintln(w)
 	return problems
