@@ -57,6 +57,17 @@ func TestTableReport(t *testing.T) {
 	}
 }
 
+// A warning can be excused check by check, a failure of the same check cannot.
+func TestOnlyWarningsAreExcusedByCheck(t *testing.T) {
+	for status, want := range map[string]string{warning: "races", failure: ""} {
+		c := column{way{name: "stdio", warned: map[string]string{"c": "races"}}, results{"a": {{ID: "c", Status: status}}}}
+		lost := c.losses(results{"a": {{ID: "c", Status: success}}})
+		if len(lost) != 1 || lost[0].excuse != want {
+			t.Errorf("%s: %+v", status, lost)
+		}
+	}
+}
+
 // A fixture that changed is named with what it failed, so that the end of a log tells whose fault a red run is.
 func TestCompareNamesWhatTheFixtureFailed(t *testing.T) {
 	p := profile{revision: "r", server: "f", passed: 2}

@@ -38,6 +38,9 @@ type way struct {
 	runtime func(fixture string, p profile) string // of the catalog's entry
 	// excused are the scenarios that cannot pass on this way, each with the reason.
 	excused map[string]string
+	// warned are the checks of a SHOULD that may end in a warning on this way, each with the reason. A failure is a loss
+	// all the same.
+	warned map[string]string
 }
 
 // ways are both: the fixture speaks HTTP itself, or stdio behind the bridge. Without a flag it is a stdio server of both
@@ -47,7 +50,7 @@ var ways = []way{
 		return fmt.Sprintf("{command: {exec: %q, args: %s, http: {path: /}}}", fixture,
 			yamlList(append([]string{"-http=127.0.0.1:{port}"}, p.fixtureArgs...)))
 	}},
-	{name: "stdio", excused: excusedStdio, runtime: func(fixture string, _ profile) string {
+	{name: "stdio", excused: excusedStdio, warned: warnedStdio, runtime: func(fixture string, _ profile) string {
 		return fmt.Sprintf("{command: {exec: %q}}", fixture)
 	}},
 }
@@ -61,6 +64,16 @@ var excusedStdio = map[string]string{
 	"http-custom-header-server-validation": "Mcp-Param headers repeat arguments for those who route; a server behind stdio sees no " +
 		"header, so none can contradict what it reads",
 }
+
+// warnedStdio race in the fixture: its SDK (go-sdk 1.8.0, Server.subscriptionsListen) knows one listener a session, and the
+// end of one takes the next one's subscription along. Over HTTP each has a session of its own; behind stdio all share one,
+// and the suite opens the next while it leaves the last.
+var warnedStdio = map[string]string{
+	"sep-2575-server-sends-prompts-list-changed-on-subscription": oneListener,
+	"sep-2575-server-sends-tools-list-changed-on-subscription":   oneListener,
+}
+
+const oneListener = "the fixture keeps one listener a connection, and one that ends takes the next one's subscription along"
 
 func main() {
 	runs := flag.Int("runs", 1, "how many times to run everything")

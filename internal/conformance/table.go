@@ -65,7 +65,11 @@ func (t table) report(w io.Writer) (problems []string) {
 func (c column) losses(direct results) []loss {
 	lost := losses(direct, c.through)
 	for i := range lost {
-		lost[i].way, lost[i].excuse = c.way.name, c.way.excused[lost[i].scenario]
+		l := &lost[i]
+		l.way, l.excuse = c.way.name, c.way.excused[l.scenario]
+		if l.excuse == "" && l.warned {
+			l.excuse = c.way.warned[l.check]
+		}
 	}
 	return lost
 }
