@@ -15,6 +15,7 @@ import (
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
 	"mcpgateway/shim/forward"
+	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -27,6 +28,7 @@ type chain struct {
 	sealer       *session.Sealer
 	forward      *forward.Forwarder
 	calls        *wake.Counter
+	observe      *observe.Observer
 	audit        *audit.Log
 	log          *slog.Logger
 }
@@ -34,6 +36,7 @@ type chain struct {
 // ServeHTTP lets an exchange through the stages. Audit stands around all of them, so that refusals are recorded too.
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := call.Begin(w, r, c.rules.Current(), c.audit)
+	defer c.observe.Exchange(x)()
 	defer c.recover(x)
 	if err := c.run(x); err != nil {
 		c.refuse(x, err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/egress"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/session"
 )
@@ -34,6 +35,9 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_STARTUP         how long the server may take to be ready (1m): until then it is not idle
   SHIM_CALL_TIMEOUT    longest exchange (15m)
   SHIM_SILENCE         a listener is let go after so long without an event (15s)
+  SHIM_COLLECTOR       base URL of an OTLP receiver over HTTP that is sent traces and metrics; not set: nobody is
+  SHIM_SAMPLE_PERCENT  of the traces that begin here are kept (10); the gateway's are kept as it says
+  SHIM_METRICS         unix:PATH or HOST:PORT to serve /metrics for Prometheus on; not set: nowhere
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
 `
 
@@ -52,6 +56,8 @@ type config struct {
 	CallTimeout  time.Duration
 	Silence      time.Duration
 	Drain        time.Duration
+	Telemetry    telemetry.Config
+	Metrics      string
 }
 
 // readConfig reads the environment and reports every problem at once.
@@ -108,7 +114,23 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		*span.to, err = parseDuration(getenv(span.name), span.standard)
 		problem(span.name, err)
 	}
+	c.Metrics = getenv("SHIM_METRICS")
+	c.Telemetry = telemetry.Config{Service: "shim", Instance: c.Server, Collector: getenv("SHIM_COLLECTOR"), Scraped: c.Metrics != ""}
+	c.Telemetry.Sampled, err = parsePercent(getenv("SHIM_SAMPLE_PERCENT"), 10)
+	problem("SHIM_SAMPLE_PERCENT", err)
 	return c, errors.Join(problems...)
+}
+
+// parsePercent reads a part of a hundred, as a part of one; an absent one becomes standard.
+func parsePercent(v string, standard int) (float64, error) {
+	n := standard
+	if v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil || n < 0 || n > 100 {
+			return 0, errors.New("must be a number from 0 to 100")
+		}
+	}
+	return float64(n) / 100, nil
 }
 
 // parseDuration reads a time of more than nothing; an absent one becomes standard.

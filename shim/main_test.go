@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcpgateway/internal/telemetry"
 )
 
 // life is a shim that serves on a Unix socket until it leaves by itself or is told to.
@@ -45,7 +47,7 @@ func startShim(t *testing.T, idle time.Duration, server http.HandlerFunc) *life 
 	t.Cleanup(stop)
 	go func() {
 		l.left <- proxy(ctx, config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile, RulesKey: l.key.Public().(ed25519.PublicKey),
-			SealKey: make([]byte, 32), Idle: idle, CallTimeout: time.Minute, Silence: time.Minute, Drain: 5 * time.Second}, l.records, slog.New(slog.DiscardHandler))
+			SealKey: make([]byte, 32), Idle: idle, CallTimeout: time.Minute, Silence: time.Minute, Drain: 5 * time.Second, Telemetry: telemetry.Config{Service: "shim"}}, l.records, slog.New(slog.DiscardHandler))
 	}()
 	l.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", l.socket)
@@ -176,7 +178,7 @@ func TestAddressTaken(t *testing.T) {
 	l := startShim(t, 0, answerJSON(`{}`))
 	u, _ := url.Parse("http://127.0.0.1:1/")
 	err := proxy(context.Background(), config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile,
-		RulesKey: l.key.Public().(ed25519.PublicKey), SealKey: make([]byte, 32), CallTimeout: 1, Silence: 1, Drain: 1}, io.Discard, slog.New(slog.DiscardHandler))
+		RulesKey: l.key.Public().(ed25519.PublicKey), SealKey: make([]byte, 32), CallTimeout: 1, Silence: 1, Drain: 1, Telemetry: telemetry.Config{Service: "shim"}}, io.Discard, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
 	}

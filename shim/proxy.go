@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -9,8 +10,11 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/socket"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/forward"
+	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -26,13 +30,18 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	if err != nil {
 		return err
 	}
+	measured, observer, err := measure(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer measured.Stop(log)
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
 	calls := wake.NewCounter(config.Idle, config.Startup, done)
 	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
-		Silence: config.Silence, Draining: draining, Busy: calls.Busy})
+		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy})
 	if err != nil {
 		return err
 	}
@@ -41,7 +50,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
+	c := &chain{rules: holder, sealer: sealer, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		calls:        calls}
 	mux := http.NewServeMux()
@@ -59,4 +68,21 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	case <-ctx.Done():
 	}
 	return door.leave(listener, server, drain, config.Drain)
+}
+
+// measure begins to tell operators how exchanges go, where anybody is to be told.
+func measure(ctx context.Context, config config, log *slog.Logger) (*telemetry.Telemetry, *observe.Observer, error) {
+	t, err := telemetry.Start(ctx, config.Telemetry)
+	if err != nil {
+		return nil, nil, err
+	}
+	if config.Metrics != "" {
+		listener, err := socket.ListenAt(config.Metrics)
+		if err != nil {
+			return nil, nil, fmt.Errorf("metrics: %w", err)
+		}
+		go t.Serve(ctx, listener, log)
+	}
+	observer, err := observe.New(t)
+	return t, observer, err
 }

@@ -22,8 +22,10 @@ import (
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/forward"
+	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -110,13 +112,18 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	draining, drain := context.WithCancel(context.Background())
 	r.drain = drain
 	t.Cleanup(drain)
+	observer, err := observe.New(&telemetry.Telemetry{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.Outgoing = observer.Outgoing
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
 	f, err := forward.New(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
-		audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
+		observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	r.Server = httptest.NewServer(r.chain)
 	t.Cleanup(r.Close)
 	return r

@@ -22,6 +22,7 @@ type call struct {
 	*snapshot // that was in force when the request came: it goes by it to its end
 
 	w      http.ResponseWriter
+	head   *patientWriter // w itself
 	r      *http.Request
 	id     string // finds the log lines, here and in the shim
 	server string // that the path names: well-formed, no more is known of it
@@ -42,7 +43,8 @@ type call struct {
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	return &call{w: &patientWriter{w, http.NewResponseController(w)}, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header),
+	head := &patientWriter{ResponseWriter: w, ctl: http.NewResponseController(w)}
+	return &call{w: head, head: head, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header),
 		timing: timing{began: time.Now()}, snapshot: s}
 }
 
@@ -81,17 +83,22 @@ const writePatience = 60 * time.Second
 // read may not. (http.Server.WriteTimeout would bound the whole answer.)
 type patientWriter struct {
 	http.ResponseWriter
-	ctl *http.ResponseController
+	ctl    *http.ResponseController
+	status int // of the answer; 0 while there is none
 }
 
 func (w *patientWriter) Write(p []byte) (int, error) {
 	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience)) // where the server has deadlines
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
 	return w.ResponseWriter.Write(p)
 }
 
 // WriteHeader sets the deadline too: of an empty answer it is all there is.
 func (w *patientWriter) WriteHeader(status int) {
 	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience))
+	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -18,6 +18,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/telemetry"
 )
 
 // lone makes a gateway that nobody can sign in to, and whose deployer must not be asked.
@@ -31,7 +32,7 @@ func lone(f *testing.F) *gateway {
 	if err != nil {
 		f.Fatal(err)
 	}
-	g, err := newGateway(version, nil, log)
+	g, err := newGateway(version, nil, &telemetry.Telemetry{}, log)
 	if err != nil {
 		f.Fatal(err)
 	}

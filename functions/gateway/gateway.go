@@ -21,6 +21,7 @@ type gateway struct {
 	limits    *limits
 	listeners *listeners
 	tally     tally
+	measures  *measures
 	audit     *audit.Log
 	log       *slog.Logger
 
@@ -45,6 +46,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveListener(c)
 		return
 	}
+	defer g.measures.call(c)()
 	g.serve(c)
 }
 

@@ -21,8 +21,11 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/socket"
+	"mcpgateway/internal/telemetry"
 )
 
 const help = `usage: gateway
@@ -31,6 +34,7 @@ Serves /mcp-connect/{id} for every server of the catalog. Configured by the envi
   PLATFORM       the platform file (platform.yaml), which names the catalog and the deployer
   LISTEN         address to serve on (127.0.0.1:8080)
   PORT           instead of LISTEN: the port, on all addresses
+  METRICS        unix:PATH or HOST:PORT to serve /metrics for Prometheus on; not set: nowhere
   STATUS_SOCKET  a Unix socket that tells its owner what is under way, as JSON; without it nobody is told
 The platform file and the catalog are read again when they change, and at once at SIGHUP; with a mistake in them the
 version before stays in force. Logs go to stderr and audit records to stdout, as JSON lines.
@@ -71,7 +75,14 @@ func run(log *slog.Logger) error {
 		return err
 	}
 	first := files.Current()
-	g, err := newGateway(first, deploy.NewClient(first.Platform.Deployer.Socket), log)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	measured, err := measure(ctx, first.Platform.Telemetry, os.Getenv("METRICS"), log)
+	if err != nil {
+		return err
+	}
+	defer measured.Stop(log)
+	g, err := newGateway(first, deploy.NewClient(first.Platform.Deployer.Socket), measured, log)
 	if err != nil {
 		return err
 	}
@@ -93,18 +104,35 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", address, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	go files.Watch(ctx, documents.Every, hangup)
 	return serve(ctx, listener, g)
 }
 
+// measure begins to tell operators how calls go, where anybody is to be told.
+func measure(ctx context.Context, c catalog.Telemetry, address string, log *slog.Logger) (*telemetry.Telemetry, error) {
+	t, err := telemetry.Start(ctx, telemetry.Config{Service: "gateway", Collector: c.Collector, Sampled: float64(c.Percent) / 100,
+		Edge: true, Scraped: address != ""})
+	if err != nil || address == "" {
+		return t, err
+	}
+	listener, err := socket.ListenAt(address)
+	if err != nil {
+		return nil, fmt.Errorf("METRICS: %w", err)
+	}
+	go t.Serve(ctx, listener, log)
+	return t, nil
+}
+
 // newGateway wires the handler.
-func newGateway(v *documents.Version, d deployer, log *slog.Logger) (*gateway, error) {
+func newGateway(v *documents.Version, d deployer, t *telemetry.Telemetry, log *slog.Logger) (*gateway, error) {
+	measures, err := newMeasures(t)
+	if err != nil {
+		return nil, err
+	}
 	g := &gateway{servers: newServers(d, log), limits: newLimits(), listeners: &listeners{open: map[*call]func(){}},
-		audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
+		measures: measures, audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
 	g.leaving, g.leave = context.WithCancel(context.Background())
 	return g, g.accept(v)
 }

@@ -24,6 +24,7 @@ import (
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/policy"
+	"mcpgateway/internal/telemetry"
 )
 
 const public = "https://gateway.test"
@@ -158,7 +159,7 @@ func newRig(t *testing.T, shim http.HandlerFunc) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.gateway, err = newGateway(r.version, r.deployer, slog.New(slog.DiscardHandler)); err != nil {
+	if r.gateway, err = newGateway(r.version, r.deployer, &telemetry.Telemetry{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	r.gateway.audit = audit.NewLog(r.audit)

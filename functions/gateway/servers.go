@@ -20,6 +20,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
+	"mcpgateway/internal/telemetry"
 )
 
 // deployer makes servers run. The gateway itself may start nothing.
@@ -323,6 +324,7 @@ func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
 	r.Header["Authorization"] = c.r.Header["Authorization"]
 	r.Header["X-Request-Id"] = []string{c.id}
 	r.Header["User-Agent"] = nil
+	telemetry.Leave(ctx, r.Header)
 	i.used()
 	resp, err := i.transport.RoundTrip(r)
 	if err != nil {

@@ -12,6 +12,14 @@ type Platform struct {
 	Limits     Limits            `yaml:"limits"`
 	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
 	Deployer   Deployer          `yaml:"deployer"` // where the deployer is and what it needs
+	Telemetry  Telemetry         `yaml:"telemetry"`
+}
+
+// Telemetry is where gateway and shims tell how they do. Without it nothing is measured.
+type Telemetry struct {
+	Collector string `yaml:"collector"` // base URL of an OTLP receiver over HTTP, such as http://127.0.0.1:4318; its paths are added
+	Percent   int    `yaml:"percent"`   // of the traces are kept, default 10; metrics count everything
+	Scrape    bool   `yaml:"scrape"`    // every shim has a page for Prometheus too, /metrics on a Unix socket of its own
 }
 
 // Limits bound what one identity may ask for. Zero values are replaced by defaults.

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	}
 	checkIssuers(d, p)
 	checkLimits(d, &p.Limits)
+	checkTelemetry(d, &p.Telemetry)
 	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
@@ -77,6 +79,19 @@ func checkLimits(d *document, l *Limits) {
 	number(d, &l.InFlight, "limits.inFlight", 1, 64, 1e5)
 	number(d, &l.WakesPerMinute, "limits.wakesPerMinute", 1, 30, 1e5)
 	number(d, &l.CallTimeout, "limits.callTimeout", Duration(time.Second), Duration(15*time.Minute), Duration(24*time.Hour))
+}
+
+func checkTelemetry(d *document, t *Telemetry) {
+	number(d, &t.Percent, "telemetry.percent", 0, 10, 100)
+	if !d.has(&t.Collector) {
+		return
+	}
+	// Collectors inside a network mostly speak plain http, and are told no secret.
+	u, err := url.Parse(t.Collector)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" ||
+		u.ForceQuery || u.Fragment != "" || strings.HasSuffix(t.Collector, "/") || strings.HasSuffix(t.Collector, "#") {
+		d.bad(&t.Collector, "telemetry.collector must be http[s]://HOST[:PORT][/PATH], without a slash at its end: /v1/traces and /v1/metrics are added")
+	}
 }
 
 func checkIssuers(d *document, p *Platform) {

@@ -30,6 +30,7 @@ issuers:
 limits: {callsPerSecond: 1, burst: 2, streams: 3, inFlight: 4, wakesPerMinute: 5, callTimeout: 6m}
 catalog: /srv/catalog
 deployer: {state: state, secrets: ../s}
+telemetry: {collector: 'http://collector:4318', percent: 0, scrape: true}
 `})
 	defaults := Limits{CallsPerSecond: 50, Burst: 100, Streams: 32, InFlight: 64, WakesPerMinute: 30, CallTimeout: Duration(15 * time.Minute)}
 	tests := []struct {
@@ -40,7 +41,8 @@ deployer: {state: state, secrets: ../s}
 			APIVersion: "v1", PublicURL: "https://mcp.example.com",
 			Issuers: []identity.Issuer{{URL: "https://login.example.com/", Audiences: []string{"{resource}"}, GroupsClaim: "groups", Default: true, TokenType: "at+jwt"}},
 			Limits:  defaults, Catalog: dir + "/catalog.yaml",
-			Deployer: Deployer{Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets"},
+			Deployer:  Deployer{Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets"},
+			Telemetry: Telemetry{Percent: 10},
 		}},
 		{"full.yaml", &Platform{
 			APIVersion: "v1", PublicURL: "http://localhost:8080",
@@ -54,6 +56,7 @@ deployer: {state: state, secrets: ../s}
 			Catalog: "/srv/catalog",
 			Deployer: Deployer{Socket: dir + "/state/deployer.sock", State: dir + "/state",
 				Secrets: strings.TrimSuffix(dir, "/001") + "/s"},
+			Telemetry: Telemetry{Collector: "http://collector:4318", Scrape: true},
 		}},
 	}
 	for _, tt := range tests {
@@ -115,6 +118,9 @@ func TestPlatformChecks(t *testing.T) {
 		{"keys", "default", "keys: {}, default", []string{`4: unknown field "issuers.keys"`}},
 		{"limits", url, url + "\nlimits: {burst: 0, callTimeout: 25h}", []string{"3: limits.burst must be between 1 and 1000000", "3: limits.callTimeout must be between 1s and 24h0m0s"}},
 		{"audit", url, url + "\naudit: {}", []string{"3: audit is not built yet: "}},
+		{"telemetry", url, url + "\ntelemetry: {collector: 'https://u:hunter2@c.test', percent: 101}",
+			[]string{"3: telemetry.percent must be between 0 and 100", "3: telemetry.collector must be http[s]://"}},
+		{"no collector's base", url, url + "\ntelemetry: {collector: 'https://c.test/?a'}", []string{"3: telemetry.collector must be http[s]://"}},
 		{"paths", url, url + "\ncatalog: ''\ndeployer: {socket: /" + long + ", state: \"\\0\"}",
 			[]string{"3: catalog is empty", "4: deployer.state is no path", "4: deployer.socket: the path is longer than 103 bytes"}},
 		{"long state", url, url + "\ndeployer: {state: /" + long + "}", []string{"0: deployer.socket: the path is longer"}},

@@ -18,15 +18,18 @@ import (
 type Options struct {
 	RulesKey ed25519.PublicKey // verifies the rules
 	Owner    *Owner            // for entries with an instance per user, and only for them
+	// Telemetry is the platform's: where the shim tells how it does.
+	Telemetry catalog.Telemetry
 }
 
 // The names in plans that deployers and the shim meet again.
 const (
-	unitShim     = "shim"
-	unitServer   = "server"
-	socketServer = "server" // between the shim and the bridge
-	mountRules   = "rules"
-	keySeal      = "seal"
+	unitShim      = "shim"
+	unitServer    = "server"
+	socketServer  = "server"  // between the shim and the bridge
+	socketMetrics = "metrics" // where the shim's /metrics are
+	mountRules    = "rules"
+	keySeal       = "seal"
 )
 
 // The shim's own needs. Its port is free in the pod: a server that wants the same one moves the shim.
@@ -131,6 +134,13 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	}
 	if key := exchangeKey(s); key != nil {
 		u.Secrets = append(u.Secrets, Secret{Store: shimStore(s), Key: key.Key, File: "SHIM_EXCHANGE_SECRET_FILE"})
+	}
+	if t := o.Telemetry; t.Collector != "" {
+		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})
+	}
+	if o.Telemetry.Scrape {
+		u.Sockets = append(u.Sockets, socketMetrics)
+		u.Env = append(u.Env, EnvVar{"SHIM_METRICS", "unix:{socket:" + socketMetrics + "}"})
 	}
 	var sockets []string
 	for _, c := range converters {

@@ -192,6 +192,26 @@ func TestRemoteEgress(t *testing.T) {
 	}
 }
 
+// Where the platform is measured, the shim is told whom to tell, and has a socket that no other unit sees.
+func TestTelemetry(t *testing.T) {
+	o := options("shared")
+	o.Telemetry = catalog.Telemetry{Collector: "http://collector:4318", Percent: 5, Scrape: true}
+	p, err := MakePlan(entry("npx", "shared", "none"), nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []EnvVar{{"SHIM_COLLECTOR", "http://collector:4318"}, {"SHIM_SAMPLE_PERCENT", "5"}, {"SHIM_METRICS", "unix:{socket:metrics}"}} {
+		if !slices.Contains(p.Units[0].Env, want) {
+			t.Errorf("the shim is not told %v", want)
+		}
+	}
+	for _, u := range p.Units {
+		if slices.Contains(u.Sockets, "metrics") != (u.Role == RoleShim) {
+			t.Errorf("%s sees %v", u.Name, u.Sockets)
+		}
+	}
+}
+
 func TestHash(t *testing.T) {
 	base := entry("npx", "user", "webhook")
 	hash := func(s catalog.Server, o Options) string {

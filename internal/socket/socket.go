@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -33,6 +34,14 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("serve on %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// ListenAt serves on "unix:PATH", as Listen does, or on HOST:PORT, which everyone who reaches it may connect to.
+func ListenAt(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return Listen(path)
+	}
+	return net.Listen("tcp", address)
 }
 
 func removeStale(path string) error {

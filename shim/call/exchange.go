@@ -36,6 +36,8 @@ type Exchange struct {
 	began    time.Time
 	audit    *audit.Log
 	recorded bool
+	outcome  audit.Outcome // once recorded, with status
+	status   int
 }
 
 // Begin starts an exchange.
@@ -92,11 +94,14 @@ func (x *Exchange) Record(outcome audit.Outcome, status int, failure error) {
 	if x.recorded {
 		return
 	}
-	x.recorded = true
+	x.recorded, x.outcome, x.status = true, outcome, status
 	if err := x.audit.Write(x.records(outcome, status, failure)); err != nil {
 		slog.Error("audit record lost", "error", err, "request", x.RequestID())
 	}
 }
+
+// Outcome is what was recorded of the exchange; empty where that is nothing yet.
+func (x *Exchange) Outcome() (audit.Outcome, int) { return x.outcome, x.status }
 
 func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []audit.Record {
 	base := audit.Record{
@@ -126,7 +131,7 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 }
 
 func describe(r audit.Record, m *mcp.Message) audit.Record {
-	if r.CallType = clip(m.Method); m.Kind == mcp.Response {
+	if r.CallType = Clip(m.Method); m.Kind == mcp.Response {
 		r.CallType = "response"
 	}
 	r.ClientName = text(m.Params.ClientName)
@@ -137,11 +142,11 @@ func describe(r audit.Record, m *mcp.Message) audit.Record {
 
 func text(t mcp.Token) string {
 	s, _ := t.Text()
-	return clip(s)
+	return Clip(s)
 }
 
-// clip bounds what a caller can make a record hold.
-func clip(s string) string {
+// Clip bounds what a caller can make a record hold.
+func Clip(s string) string {
 	const most = 256
 	if len(s) <= most {
 		return s

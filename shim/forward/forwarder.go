@@ -19,6 +19,7 @@ import (
 
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
 	"mcpgateway/shim/session"
@@ -32,6 +33,8 @@ type Config struct {
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
 	Draining    context.Context // ends listeners' legs when the shim stops
+	// Outgoing is told of each request to the server, and when its answer begins or does not.
+	Outgoing func(ctx context.Context, name string) (_ context.Context, began func(error))
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
 	Busy func(within time.Duration) bool
 }
@@ -45,7 +48,7 @@ type Forwarder struct {
 
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
-	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
+	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil || c.Outgoing == nil {
 		return nil, errors.New("forward: every field but Remote and Busy is required")
 	}
 	client, endpoint, err := c.reach()
@@ -76,8 +79,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
 	}
-	resp, err := f.exchange(ctx, x)
-	if err != nil {
+	asked, began := f.Outgoing(ctx, "server")
+	resp, err := f.exchange(asked, x)
+	if began(err); err != nil {
 		return err
 	}
 	defer resp.Body.Close()
@@ -130,6 +134,7 @@ func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint stri
 		return nil, broken(err)
 	}
 	mcp.ForwardRequestHeaders(r.Header, x.Request.Header)
+	telemetry.Leave(ctx, r.Header)
 	r.Header["User-Agent"] = nil
 	delete(r.Header, mcp.HeaderSession)
 	if x.Session != "" {
