@@ -285,6 +285,7 @@ func FuzzSplitBatch(f *testing.F) {
 	f.Add([]byte(`{"id":1,"method":"m"}`))
 	f.Add([]byte(` [{"id":1,"method":"m"}, [1,{"a":[]}],"]",null ] `))
 	f.Add([]byte("[\r\n{}\n,{}]"))
+	f.Add([]byte("[1" + strings.Repeat(",1", maxBatch-1) + "]")) // one more is too many
 	f.Fuzz(func(t *testing.T, in []byte) {
 		got, err := SplitBatch(in)
 		if err != nil {
