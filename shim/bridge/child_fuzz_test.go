@@ -105,9 +105,10 @@ func FuzzHandshake(f *testing.F) {
 	for _, text := range []string{`"result":{"supportedVersions":["2026-07-28"]}`, `"result":{"supportedVersions":["2025-11-25"]}`, `"result":{}`,
 		`"error":{"code":-32601,"message":""}`, `"error":{"code":-32004}`, `"result":{"protocolVersion":"2025-11-25","capabilities":{}}`,
 		`"result":{"supportedVersions":[1]}`, `"result":null`, `"result":{},"Result":1`, `"result":{"SupportedVersions":["2026-07-28"]}`} {
-		f.Add([]byte(`{"jsonrpc":"2.0","id":1,` + text + `}`))
+		f.Add([]byte(`{"jsonrpc":"2.0","id":1,`+text+`}`), byte(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, line []byte) {
+	f.Fuzz(func(t *testing.T, line []byte, where, digit byte) {
+		line = renumber(line, where, digit)
 		p := newPipe(deadProcess(), use{stray: func(*pipe, mcp.Labelled) {}})
 		x := &exchange{number: 1, to: newOutlet(nil, 1), id: mcp.Token("0"), ours: true}
 		p.pending[1] = x
