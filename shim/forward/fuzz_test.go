@@ -247,7 +247,7 @@ var address = regexp.MustCompile(`^https?://[a-z0-9.-]+(:[0-9]+)?/`)
 // Wherever a server redirects to, what goes out by HTTP is for the origin that it came from, without credentials.
 func FuzzRedirected(f *testing.F) {
 	for _, to := range []string{"/end", "end?a=b#c", "//example.com/x", "https://example.com:443/", "HTTPS://EXAMPLE.com", "http://example.com:443/", "https://a:b@example.com/",
-		`\\other.test\x`, "javascript:alert(1)", "https://example.com.:443/", "https://[::1/", "///x", "/a%2f..%00", "?", "https:end", "https://example.com:0443/"} {
+		`\\other.test\x`, "javascript:alert(1)", "https://example.com.:443/", "https://[::1/", "///x", "/a%2f..%00", "?", "end?a b", "https:end", "https://example.com:0443/"} {
 		f.Add("https://example.com/mcp", to)
 		f.Add("https://kiosk.test/mcp?x", strings.Replace(to, "example.com", "\u212aiosk.test", 1)) // the Kelvin sign is another k
 		f.Add("http://example.com:443/mcp", to)

@@ -55,7 +55,7 @@ func redirected(from *url.URL, locations []string) (*url.URL, error) {
 	}
 	to, err := from.Parse(locations[0])
 	switch {
-	case err != nil:
+	case err != nil, strings.Contains(to.RawQuery, " "): // net/url lets that through, and it would end the request target
 		return nil, errors.New("the server redirects to what is no URL")
 	case to.Opaque != "" || to.User != nil || to.Scheme != from.Scheme || !sameHost(from, to):
 		return nil, fmt.Errorf("the server redirects to another origin, %.200q", to.Scheme+"://"+to.Host)
