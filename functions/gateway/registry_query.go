@@ -37,10 +37,10 @@ func parseRegistryQuery(raw string) (registryQuery, error) {
 	}
 	for name, given := range values {
 		value := given[0]
-		if value == "" {
+		ok := len(given) == 1 && len(value) <= maxRegistryArgument
+		if ok && value == "" {
 			continue
 		}
-		ok := len(given) == 1 && len(value) <= maxRegistryArgument
 		switch name {
 		case "cursor":
 			q.after, ok = parseRegistryCursor(value, ok)

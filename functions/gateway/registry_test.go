@@ -243,29 +243,6 @@ func TestRegistryBesideTheRest(t *testing.T) {
 	}
 }
 
-// Whatever is asked, it is a page within its bounds or an error, and what a cursor holds is a place and nothing else.
-func FuzzRegistryQuery(f *testing.F) {
-	for _, seed := range []string{"", "limit=10&cursor=" + registryCursor("github"), "search=a&search=b", "version=latest&updated_since=2025-08-07T13:15:04.280Z", "limit=500",
-		"cursor=MTphLWI", "limit=-1", "limit=%31%30", "cursor=MTo", "a;b", "cursor=MTphLWJ"} {
-		f.Add(seed, "/com.example%2Fa/versions/latest")
-	}
-	f.Fuzz(func(t *testing.T, raw, path string) {
-		q, err := parseRegistryQuery(raw)
-		if err == nil {
-			if q.limit < 1 || q.limit > maxRegistryPage || q.after != "" && !catalog.ValidID(q.after) || len(q.search) > 4*maxRegistryArgument {
-				t.Errorf("%q: %+v", raw, q)
-			}
-			if after, ok := parseRegistryCursor(registryCursor(q.after), true); q.after != "" && (!ok || after != q.after) {
-				t.Errorf("%q does not survive", q.after)
-			}
-		}
-		name, version, _, ok := parseRegistryPath(path)
-		if ok && (name == "" || version == "") {
-			t.Errorf("%q: %q, %q", path, name, version)
-		}
-	})
-}
-
 // What the cursor names may be gone.
 func TestRegistryCursorOfWhatIsGone(t *testing.T) {
 	c := &call{r: &http.Request{Host: "x"}, snapshot: &snapshot{platform: &catalog.Platform{PublicURL: "https://x"}, namespace: "x", since: time.Now(),

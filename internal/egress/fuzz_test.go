@@ -3,6 +3,10 @@ package egress
 import (
 	"net"
 	"net/netip"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -11,9 +15,15 @@ import (
 func FuzzAllowed(f *testing.F) {
 	for _, text := range []string{"1.1.1.1", "127.0.0.1", "::ffff:127.0.0.1", "::ffff:7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2001::7f00:1",
 		"fe80::1%eth0", "::1", "0x7f.1", "2130706433", "0177.0.0.1", "127.1", "1.1.1.1.", "localhost.", "[::1]", "fd00:ec2::254", "::127.0.0.1", "2606:4700::1111", "::ffff:0:127.0.0.1"} {
-		f.Add(text)
+		a, _ := netip.ParseAddr(text)
+		f.Add(text, a.AsSlice())
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Add("", []byte{172, 16, 0, 1})
+	f.Add("", []byte{192, 168, 0, 1})
+	f.Fuzz(func(t *testing.T, text string, address []byte) {
+		if a, ok := netip.AddrFromSlice(address); ok {
+			text = a.String() // text alone seldom stays an address when it is changed
+		}
 		a, err := netip.ParseAddr(text)
 		if err != nil {
 			// What is no address is a name; that must be so for everybody who could connect.
@@ -47,9 +57,13 @@ func isPublic(ip net.IP) bool {
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified() && !ip.IsMulticast()
 }
 
-// FuzzParse looks whether what is read is what is written.
+// form is how rules are written, as a reference for Parse.
+var form = regexp.MustCompile(`^[0-9a-f:.]+/[0-9]{1,3}( 0*[1-9][0-9]{0,4})+(, [0-9a-f:.]+/[0-9]{1,3}( 0*[1-9][0-9]{0,4})+)*$`)
+
+// FuzzParse looks whether what is read is what is written, and package net reads the same networks: their first address
+// is the one that is written, or somebody meant another network.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"public", "10.0.0.0/8 80 8080, fd00::/8 443", "0.0.0.0/0 1", "::ffff:10.0.0.0/104 443", "10.0.0.0/8 +1", "10.0.0.0/08 1"} {
+	for _, text := range []string{"public", "10.0.0.0/8 80 8080, fd00::/8 443", "0.0.0.0/0 1", "::ffff:10.0.0.0/104 443", "10.0.0.0/8 +1", "10.0.0.0/08 1", "64:ff9b::/96 1"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -58,12 +72,29 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again, err := Parse(Format(rules))
-		if err != nil || Format(again) != Format(rules) {
+		if err != nil || !reflect.DeepEqual(again, rules) {
 			t.Fatalf("%q: %q, %v", text, Format(rules), err)
 		}
-		for _, r := range rules {
-			if !r.Net.IsValid() || len(r.Ports) == 0 {
-				t.Fatalf("%q: %v", text, r)
+		if text == public {
+			return
+		}
+		items := strings.Split(text, ", ")
+		if !form.MatchString(strings.ToLower(text)) || len(items) != len(rules) {
+			t.Fatalf("%q: taken as %v", text, rules)
+		}
+		for i, r := range rules {
+			written, ports, _ := strings.Cut(items[i], " ")
+			ip, network, err := net.ParseCIDR(written)
+			if err != nil || !ip.Equal(network.IP) || strings.HasPrefix(network.String(), "64:ff9b::") && r.Net.Bits() >= 96 || strings.Contains(written, ":") && ip.To4() != nil {
+				t.Fatalf("%q: %q is taken as %v: %v", text, written, r.Net, err)
+			}
+			if size, _ := network.Mask.Size(); network.IP.String() != r.Net.Addr().String() || size != r.Net.Bits() {
+				t.Fatalf("%q: %v, want %v", text, r.Net, network)
+			}
+			for j, port := range strings.Split(ports, " ") {
+				if strings.TrimLeft(port, "0") != strconv.Itoa(int(r.Ports[j])) {
+					t.Fatalf("%q: port %d, want %s", text, r.Ports[j], port)
+				}
 			}
 		}
 	})

@@ -50,8 +50,8 @@ func (b bug) plant(dir string) (repair func(), err error) {
 
 var function = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
 
-// unplanted lists the targets below root that have no bug.
-func unplanted(root string, bugs []bug) (without []string, err error) {
+// targets lists the fuzz functions below root, as "package FuzzName". Those of fuzzreport are text of its own test.
+func targets(root string) (all []string, err error) {
 	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") || strings.Contains(name, "fuzzreport") {
 			return err
@@ -59,12 +59,24 @@ func unplanted(root string, bugs []bug) (without []string, err error) {
 		source, err := os.ReadFile(name)
 		relative, _ := filepath.Rel(root, name) // below it
 		for _, m := range function.FindAllStringSubmatch(string(source), -1) {
-			target := path.Dir(filepath.ToSlash(relative)) + " " + m[1]
-			if !slices.ContainsFunc(bugs, func(b bug) bool { return b.target == target }) {
-				without = append(without, target)
-			}
+			all = append(all, path.Dir(filepath.ToSlash(relative))+" "+m[1])
 		}
 		return err
 	})
-	return without, err
+	return all, err
+}
+
+// unmatched lists the targets that have no bug, and the bugs whose target is gone.
+func unmatched(targets []string, bugs []bug) (unplanted, gone []string) {
+	for _, target := range targets {
+		if !slices.ContainsFunc(bugs, func(b bug) bool { return b.target == target }) {
+			unplanted = append(unplanted, target)
+		}
+	}
+	for _, b := range bugs {
+		if !slices.Contains(targets, b.target) {
+			gone = append(gone, b.target)
+		}
+	}
+	return unplanted, gone
 }

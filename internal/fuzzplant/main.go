@@ -70,12 +70,8 @@ func run(ctx context.Context, limit time.Duration, jobs int, only string) error 
 	}
 	close(work)
 	wg.Wait()
-	without, err := unplanted(".", bugs)
-	if err != nil {
-		return err
-	}
-	if missed > 0 || len(without) > 0 {
-		return fmt.Errorf("%d bugs were not found; targets without one: %s", missed, strings.Join(without, ", "))
+	if missed > 0 {
+		return fmt.Errorf("%d bugs were not found", missed)
 	}
 	return ctx.Err()
 }

@@ -70,7 +70,6 @@ func SplitBatch(raw []byte) ([]Token, error) {
 		if len(all) == maxBatch {
 			return s.errorf("more than %d messages in a batch", maxBatch)
 		}
-		s.space()
 		t, err := s.value()
 		all = append(all, t)
 		return err

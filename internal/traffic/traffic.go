@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"time"
 )
 
@@ -64,8 +65,24 @@ func Read(ctx context.Context, socketPath string) (Status, error) {
 	case len(text) > maxStatus:
 		return status, fmt.Errorf("ask the gateway: over %d bytes", maxStatus)
 	}
-	if err := json.Unmarshal(text, &status); err != nil {
+	if status, err = parse(text); err != nil {
 		return status, fmt.Errorf("ask the gateway: %w", err)
+	}
+	return status, nil
+}
+
+// serverID is the form of a server's id. Ids are shown on terminals, where other text could do anything.
+var serverID = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+func parse(text []byte) (Status, error) {
+	var status Status
+	if err := json.Unmarshal(text, &status); err != nil {
+		return Status{}, err
+	}
+	for _, s := range status.Servers {
+		if !serverID.MatchString(s.ID) {
+			return Status{}, fmt.Errorf("no server is called %.80q", s.ID)
+		}
 	}
 	return status, nil
 }

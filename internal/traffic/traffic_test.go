@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -79,4 +80,27 @@ func TestReadFails(t *testing.T) {
 	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("without a gateway: %v", err)
 	}
+}
+
+// FuzzParse reads what stands on the socket in a gateway's place: what is taken can be shown on a terminal, and is what
+// encoding/json reads.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{`{"deployer":"/d","servers":[{"id":"a","calls":1,"total":2,"listeners":3,"waiting":4},{"id":"b-1","perUser":true}],"later":1}`,
+		`{}`, `null`, `{"servers":null}`, `{"servers":[{"id":"\u001b[2J"}]}`, `{"servers":[{"id":"a\n"}]}`, `{"servers":[{}]}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := parse(text)
+		var want Status
+		if decoded := json.Unmarshal(text, &want); err == nil && (decoded != nil || !cmp.Equal(got, want)) {
+			t.Fatalf("%q: %+v, want %+v, %v", text, got, want, decoded)
+		}
+		shown := true
+		for _, s := range want.Servers {
+			shown = shown && s.ID != "" && len(s.ID) < 64 && strings.Trim(s.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+		}
+		if err == nil && !shown || err != nil && shown && json.Unmarshal(text, new(Status)) == nil {
+			t.Fatalf("%q: %+v, %v", text, got, err)
+		}
+	})
 }

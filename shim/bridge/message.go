@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,14 @@ func read(r *http.Request) (messages []mcp.Labelled, batch bool, err error) {
 		}
 	}
 	return messages, bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{'['}), nil
+}
+
+// member returns a member of an object, nil where there is none. Its name counts as it is written: in a struct
+// encoding/json takes "Result" for "result" too, and the last of both.
+func member(object []byte, name string) json.RawMessage {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(object, &members) // what is no object has no members
+	return members[name]
 }
 
 // invalid is the error of a request that no server could answer.

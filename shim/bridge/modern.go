@@ -178,18 +178,12 @@ func eraOf(m message) (era, []string) {
 	default:
 		return eraLegacy, nil
 	}
-	var answer struct {
-		Result struct {
-			SupportedVersions []string `json:"supportedVersions"`
-		} `json:"result"`
-	}
-	if err := json.Unmarshal(m.line, &answer); err != nil {
+	var supported []string
+	err := json.Unmarshal(member(member(m.line, "result"), "supportedVersions"), &supported)
+	if err != nil || !slices.ContainsFunc(supported, func(v string) bool { return v >= mcp.ModernVersion }) {
 		return eraLegacy, nil
 	}
-	if v := answer.Result.SupportedVersions; slices.ContainsFunc(v, func(v string) bool { return v >= mcp.ModernVersion }) {
-		return eraModern, v
-	}
-	return eraLegacy, nil
+	return eraModern, supported
 }
 
 // strayModern takes what the modern child says beside what belongs to requests. There are no requests to clients, and

@@ -54,13 +54,14 @@ func deadProcess() *process {
 // Whatever a child writes, in whatever order: an answer reaches the exchange with its number and no other, once, as the
 // last message, with the caller's own id, on one line.
 func FuzzTake(f *testing.F) {
-	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"result":{}}` + "\n" + `{"jsonrpc":"2.0","id":1,"result":{}}` + "\n" + `{"id":"2","result":{}}`))
-	f.Add([]byte(`[{"id":3,"error":{"code":1}},{"id":2,"result":{"_meta":{"io.modelcontextprotocol/subscriptionId":2}}}]`))
-	f.Add([]byte(`{"method":"notifications/progress","params":{"progressToken":2}}` + "\n\r\n" + `{"id":2.0,"result":{}}`))
-	f.Add([]byte(`{"method":"notifications/x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":3}}}`))
-	f.Add([]byte("Welcome\n{\"id\":9,\"method\":\"ping\"}\n{}\n\xff\n" + `{"id":02,"result":{}}`))
-	f.Add([]byte(`{"id":1,"result":{}}{"id":2,"result":{}}`))
-	f.Fuzz(func(t *testing.T, output []byte) {
+	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"result":{}}`+"\n"+`{"jsonrpc":"2.0","id":1,"result":{}}`+"\n"+`{"id":"2","result":{}}`), byte(0), byte(0))
+	f.Add([]byte(`[{"id":3,"error":{"code":1}},{"id":2,"result":{"_meta":{"io.modelcontextprotocol/subscriptionId":2}}}]`), byte(0), byte(0))
+	f.Add([]byte(`{"method":"notifications/progress","params":{"progressToken":2}}`+"\n\r\n"+`{"id":2.0,"result":{}}`), byte(0), byte(0))
+	f.Add([]byte(`{"method":"notifications/x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":3}}}`), byte(0), byte(0))
+	f.Add([]byte("Welcome\n{\"id\":9,\"method\":\"ping\"}\n{}\n\xff\n"+`{"id":02,"result":{}}`), byte(0), byte(0))
+	f.Add([]byte(`{"id":1,"result":{}}{"id":2,"result":{}}`), byte(0), byte(0))
+	f.Fuzz(func(t *testing.T, output []byte, where, digit byte) {
+		output = renumber(output, where, digit)
 		strays := 0
 		p := newPipe(deadProcess(), use{stray: func(p *pipe, m mcp.Labelled) {
 			if strays++; m.Kind == mcp.Response {
@@ -112,6 +113,22 @@ func FuzzTake(f *testing.F) {
 			}
 		}
 	})
+}
+
+// renumber writes a digit in the place of the where-th, counted from 1 and around; 0 is none. What is asked and answered,
+// and which error it is, are numbers, and bytes changed at random seldom meet one.
+func renumber(text []byte, where, digit byte) []byte {
+	var places []int
+	for i, c := range text {
+		if c >= '0' && c <= '9' {
+			places = append(places, i)
+		}
+	}
+	text = bytes.Clone(text)
+	if where > 0 && len(places) > 0 {
+		text[places[int(where-1)%len(places)]] = '0' + digit%10
+	}
+	return text
 }
 
 func drain(o *outlet) (all []message) {

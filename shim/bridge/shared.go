@@ -74,13 +74,13 @@ func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
 }
 
 func (b *Bridge) keepIntroduction(m message) error {
-	var answer struct{ Result json.RawMessage }
-	if err := json.Unmarshal(m.line, &answer); err != nil || m.failed != 0 || len(answer.Result) == 0 {
+	introduction := member(m.line, "result")
+	if m.failed != 0 || len(introduction) == 0 {
 		return fmt.Errorf("the server answered %.200s", m.line)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.initialized = mcp.Token(answer.Result)
+	b.initialized = mcp.Token(introduction)
 	return nil
 }
 

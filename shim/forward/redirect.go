@@ -55,7 +55,7 @@ func redirected(from *url.URL, locations []string) (*url.URL, error) {
 	}
 	to, err := from.Parse(locations[0])
 	switch {
-	case err != nil:
+	case err != nil, strings.Contains(to.RawQuery, " "): // net/url lets that through, and it would end the request target
 		return nil, errors.New("the server redirects to what is no URL")
 	case to.Opaque != "" || to.User != nil || to.Scheme != from.Scheme || !sameHost(from, to):
 		return nil, fmt.Errorf("the server redirects to another origin, %.200q", to.Scheme+"://"+to.Host)
@@ -64,9 +64,10 @@ func redirected(from *url.URL, locations []string) (*url.URL, error) {
 	return to, nil
 }
 
-// sameHost compares hosts as text: another spelling of the same machine is another host.
+// sameHost compares hosts as text: another spelling of the same machine is another host. The length tells ASCII letters
+// from those outside of it that fold to the same, such as the Kelvin sign to k.
 func sameHost(a, b *url.URL) bool {
 	portA, errA := egress.PortOf(a)
 	portB, errB := egress.PortOf(b)
-	return errA == nil && errB == nil && portA == portB && strings.EqualFold(a.Hostname(), b.Hostname())
+	return errA == nil && errB == nil && portA == portB && len(a.Hostname()) == len(b.Hostname()) && strings.EqualFold(a.Hostname(), b.Hostname())
 }

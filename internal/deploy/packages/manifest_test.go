@@ -1,9 +1,13 @@
 package packages
 
 import (
+	"encoding/json"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -87,7 +91,32 @@ func FuzzManifest(f *testing.F) {
 		if strings.ContainsAny(name+target, "\x00\n\r\\:") || !utf8.ValidString(name+target) {
 			t.Errorf("%q, %q are no paths", name, target)
 		}
+		if !names(t, text, name, target) {
+			t.Errorf("%q: %q, %q is not what it names", text, name, target)
+		}
 	})
+}
+
+// names tells whether encoding/json reads the same program, which npx would choose, of a package "b".
+func names(t *testing.T, manifest []byte, name, target string) bool {
+	var document map[string]json.RawMessage // a struct would take "Bin" too
+	if err := json.Unmarshal(manifest, &document); err != nil {
+		t.Fatalf("%q is taken: %v", manifest, err)
+	}
+	var only string
+	if json.Unmarshal(document["bin"], &only) == nil {
+		return name == "b" && target == path.Clean(only)
+	}
+	var programs map[string]string
+	if err := json.Unmarshal(document["bin"], &programs); err != nil {
+		t.Fatalf("%q is taken: %v", manifest, err)
+	}
+	different := map[string]bool{}
+	for _, text := range programs {
+		different[text] = true
+	}
+	text, known := programs[name]
+	return known && target == path.Clean(text) && (name == "b" || len(different) == 1)
 }
 
 // FuzzOutput reads what a package's scripts may print: lines for the log and sentences for callers.
@@ -105,18 +134,47 @@ func FuzzOutput(f *testing.F) {
 			}
 		}
 		o.end()
+		var atOnce []string
+		whole := &output{print: func(line string) { atOnce = append(atOnce, line) }}
+		_, _ = whole.Write(text) // it never fails
+		if whole.end(); !slices.Equal(lines, atOnce) || !slices.Equal(o.last, whole.last) {
+			t.Errorf("%q in pieces of %d became %q, at once %q", text, step, lines, atOnce)
+		}
 		if len(lines) > maxPrinted+1 || len(o.last) > maxLast {
 			t.Errorf("%d lines, %d kept", len(lines), len(o.last))
 		}
 		for _, line := range append(lines, npmReason(o.last), uvReason(o.last)) {
-			if len(line) > 2*maxLine || strings.ContainsAny(line, "\x00\n\r\x1b\u2028") || !utf8.ValidString(line) || credentials.MatchString(strings.ReplaceAll(line, "://***@", "")) {
+			if len(line) > 2*maxLine || strings.ContainsAny(line, "\x00\n\r\x1b\u2028") || !utf8.ValidString(line) || tellsCredentials(line) {
 				t.Errorf("not fit to be read: %q", line)
 			}
 		}
 		for _, reason := range []string{npmReason(o.last), uvReason(o.last)} {
-			if private.MatchString(reason) {
+			if tellsPlace(reason) {
 				t.Errorf("not for callers: %q", reason)
 			}
 		}
+	})
+}
+
+// tellsCredentials finds an address with what stands before its "@", by another way than the regular expression.
+func tellsCredentials(line string) bool {
+	for _, rest := range strings.Split(line, "://")[1:] {
+		end := strings.IndexAny(rest, "/@ \t")
+		if end >= 0 && rest[end] == '@' && rest[:end] != "***" {
+			return true
+		}
+	}
+	return false
+}
+
+// tellsPlace finds an address or a path of this machine, by another way than the regular expression.
+func tellsPlace(sentence string) bool {
+	if strings.Contains(sentence, "://") || strings.Contains(sentence, "file:") {
+		return true
+	}
+	words := strings.FieldsFunc(sentence, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`"'(=`, r) })
+	return slices.ContainsFunc(words, func(word string) bool {
+		before, _, drive := strings.Cut(word, `:\`)
+		return strings.IndexAny(word, `/~\`) == 0 || drive && strings.TrimRight(before, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != before
 	})
 }

@@ -68,24 +68,33 @@ func (s *Store) Installed(p deploy.Package) (string, bool) {
 }
 
 func readRecord(path string) (record, time.Time, error) {
-	var r record
 	f, err := os.Open(path)
 	if err != nil {
-		return r, time.Time{}, err
+		return record{}, time.Time{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return r, time.Time{}, err
+		return record{}, time.Time{}, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxRecord))
-	if err == nil {
-		err = json.Unmarshal(text, &r)
+	if err != nil {
+		return record{}, time.Time{}, err
 	}
-	if err == nil && (filepath.Base(r.Folder) != r.Folder || !strings.HasPrefix(r.Folder, hiddenName(r.Package)) || !filepath.IsLocal(r.Program)) {
-		err = errors.New("not a record")
-	}
+	r, err := parseRecord(text)
 	return r, info.ModTime(), err
+}
+
+// parseRecord takes only what leads to a file below the package's own folder: a script of a package can write here.
+func parseRecord(text []byte) (record, error) {
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return record{}, err
+	}
+	if filepath.Base(r.Folder) != r.Folder || !strings.HasPrefix(r.Folder, hiddenName(r.Package)) || !filepath.IsLocal(r.Program) {
+		return record{}, errors.New("not a record")
+	}
+	return r, nil
 }
 
 // publish has the record replace an earlier one.
