@@ -24,8 +24,8 @@ type gateway struct {
 	audit     *audit.Log
 	log       *slog.Logger
 
-	keepAlive time.Duration // between comments on a silent stream
-	poll      time.Duration // how often a listener of a sleeping server looks whether it woke
+	keepAlive time.Duration // between comments on a silent stream, at most
+	poll      time.Duration // how often a sleeping server that has listeners is looked at, whether it woke
 
 	leaving  context.Context // ends when the process is told to stop: listeners end with it
 	leave    context.CancelFunc
