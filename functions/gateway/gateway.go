@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/mcp"
 )
 
@@ -29,7 +29,7 @@ type gateway struct {
 
 	leaving  context.Context // ends when the process is told to stop: listeners end with it
 	leave    context.CancelFunc
-	detached sync.WaitGroup // listeners, of which net/http knows no more
+	detached *detach.Holder // of listeners, of which net/http knows no more
 }
 
 // The clocks of streams. Proxies and clients drop streams that are silent for 30 s.
@@ -42,7 +42,10 @@ const (
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(w, r, g.current.Load())
 	if c.listener() {
-		g.serveListener(c)
+		g.detached.Serve(func(h *detach.Handoff) {
+			c.handoff = h
+			g.serve(c)
+		})
 		return
 	}
 	g.serve(c)

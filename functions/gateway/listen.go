@@ -53,9 +53,11 @@ func (g *gateway) listen(c *call) error {
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Connection", "close")
 	c.begin(http.StatusOK)
-	if conn := c.hijack(); conn != nil {
+	if stream := c.handoff.Take(c.w, c.r, cancel); stream != nil {
 		unhook() // the context ends with the handler, which is the next to happen
-		c.detach(conn, cancel)
+		c.w = stream
+		c.r = &http.Request{Method: c.r.Method, URL: c.r.URL, Header: c.r.Header, RemoteAddr: c.r.RemoteAddr}
+		c.handoff.Release()
 	}
 	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
 	defer l.out.stop()

@@ -22,6 +22,7 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
 )
 
@@ -105,6 +106,10 @@ func run(log *slog.Logger) error {
 func newGateway(v *documents.Version, d deployer, log *slog.Logger) (*gateway, error) {
 	g := &gateway{servers: newServers(d, log), limits: newLimits(), listeners: &listeners{open: map[*call]func(){}},
 		audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
+	var err error
+	if g.detached, err = detach.NewHolder(writePatience); err != nil {
+		return nil, err
+	}
 	g.leaving, g.leave = context.WithCancel(context.Background())
 	return g, g.accept(v)
 }
