@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -83,14 +84,9 @@ func TestDetachedListenerLeaves(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond) // the leg ends before the place is free
 	}
-	ended := make(chan struct{})
-	go func() {
-		r.gateway.detached.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(5 * time.Second):
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if r.gateway.detached.Wait(ctx) != nil {
 		t.Error("goroutines of listeners are left")
 	}
 }

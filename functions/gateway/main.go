@@ -145,14 +145,6 @@ func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	if err := server.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop serving: %w", err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		g.detached.Wait() // the server knows of them no more
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-stopping.Done():
-	}
+	_ = g.detached.Wait(stopping) // what goes on is cut off
 	return server.Close()
 }

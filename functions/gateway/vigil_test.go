@@ -53,6 +53,12 @@ func TestListenersOfASleepingServerLookAsOne(t *testing.T) {
 				}
 			})
 		}
+		synctest.Wait()
+		for key, v := range s.vigils {
+			if v.waiting != 1000 {
+				t.Errorf("%d wait in %v's vigil: the others look for themselves", v.waiting, key)
+			}
+		}
 		alices.Wait()
 		synctest.Wait()
 		if a, b := looks["alice"].Load(), looks["bob"].Load(); a != 5 || b != 5 {

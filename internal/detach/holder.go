@@ -6,6 +6,7 @@
 package detach
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -35,8 +36,20 @@ func NewHolder(patience time.Duration) (*Holder, error) {
 // Close ends the watch over connections, after their streams ended.
 func (h *Holder) Close() error { return h.watcher.close() }
 
-// Wait returns when everything that Serve began has ended: net/http knows no more of what was taken over.
-func (h *Holder) Wait() { h.open.Wait() }
+// Wait returns when everything that Serve began has ended, of which net/http knows no more, or when ctx has.
+func (h *Holder) Wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		h.open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Handoff is one exchange that may take its connection over. A nil one never does.
 type Handoff struct {

@@ -1,6 +1,7 @@
 package detach
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -49,7 +50,7 @@ func listeners(t *testing.T, network string, left chan<- string) (dial func(name
 	_ = server.Listener.Close()
 	server.Listener = l
 	server.Start()
-	t.Cleanup(func() { server.Close(); h.Wait() })
+	t.Cleanup(func() { server.Close(); _ = h.Wait(context.Background()) })
 	return func(name string) net.Conn {
 		t.Helper()
 		conn, err := net.Dial(network, l.Addr().String())
