@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/authorize"
@@ -29,6 +30,7 @@ type chain struct {
 	forward      *forward.Forwarder
 	calls        *wake.Counter
 	observe      *observe.Observer
+	detached     *detach.Holder // of listeners, of which net/http knows no more
 	audit        *audit.Log
 	log          *slog.Logger
 }
@@ -36,6 +38,18 @@ type chain struct {
 // ServeHTTP lets an exchange through the stages. Audit stands around all of them, so that refusals are recorded too.
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := call.Begin(w, r, c.rules.Current(), c.audit)
+	if !x.MayListen() {
+		c.serve(x)
+		return
+	}
+	c.detached.Serve(func(h *detach.Handoff) {
+		x.Handoff = h
+		c.serve(x)
+	})
+}
+
+// serve answers an exchange, whatever happens.
+func (c *chain) serve(x *call.Exchange) {
 	defer c.observe.Exchange(x)()
 	defer c.recover(x)
 	if err := c.run(x); err != nil {

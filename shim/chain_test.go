@@ -391,19 +391,6 @@ func TestSilentListenerStaysWhileOthersCall(t *testing.T) {
 	}
 }
 
-func TestDrainingEndsListeners(t *testing.T) {
-	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		_ = http.NewResponseController(w).Flush()
-		<-req.Context().Done()
-	})
-	r.chain.forward.Silence = time.Hour
-	time.AfterFunc(100*time.Millisecond, r.drain)
-	if _, body := r.do(t, r.request(t, "GET", r.engineer(t), "")); body != mcp.SilenceComment {
-		t.Errorf("got %q", body)
-	}
-}
-
 func TestPanicIsA500(t *testing.T) {
 	r := newRig(t, answerJSON(`{}`))
 	r.chain.forward = nil // a bug

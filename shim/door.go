@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mcpgateway/internal/detach"
 )
 
 // How long the shim waits before it closes connections: for those that were made before the address was taken back and
@@ -21,6 +23,8 @@ const (
 
 // door knows the connections of callers that idle, and has callers close them when the shim leaves.
 type door struct {
+	detached *detach.Holder // waited for as well as what the server knows of
+
 	leaving atomic.Bool
 	mu      sync.Mutex
 	idle    map[net.Conn]bool
@@ -68,5 +72,6 @@ func (d *door) leave(l *addressListener, server *http.Server, drain context.Canc
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop serving: %w", err)
 	}
+	_ = d.detached.Wait(ctx) // what goes on is cut off
 	return server.Close()
 }

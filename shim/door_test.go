@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"mcpgateway/internal/detach"
 )
 
 // A caller with an idle connection may send the next call on it when the shim has begun to leave: it is answered, and
@@ -17,7 +19,12 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := &door{idle: map[net.Conn]bool{}}
+	detached, err := detach.NewHolder(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer detached.Close()
+	door := &door{idle: map[net.Conn]bool{}, detached: detached}
 	server := &http.Server{Handler: door.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })), ConnState: door.note}
 	go server.Serve(l)
 	dial := func() (net.Conn, *bufio.Reader) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
@@ -19,6 +20,9 @@ import (
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
 )
+
+// writePatience is how long a listener may take to read what one write sends.
+const writePatience = 60 * time.Second
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
 func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
@@ -45,6 +49,11 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	if err != nil {
 		return err
 	}
+	detached, err := detach.NewHolder(writePatience)
+	if err != nil {
+		return err
+	}
+	defer detached.Close() //nolint:errcheck // the process ends
 	// Bound before anything is promised: whoever finds this address taken must not run beside the taker.
 	listener, err := listen(config.Listen)
 	if err != nil {
@@ -52,11 +61,11 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	}
 	c := &chain{rules: holder, sealer: sealer, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        calls}
+		calls:        calls, detached: detached}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)
-	door := &door{idle: map[net.Conn]bool{}}
+	door := &door{idle: map[net.Conn]bool{}, detached: detached}
 	server := &http.Server{Handler: door.serve(mux), ConnState: door.note, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go holder.Watch(ctx)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/policy"
@@ -124,8 +125,16 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	}
 	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
 		observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
+	if r.chain.detached, err = detach.NewHolder(time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	r.Server = httptest.NewServer(r.chain)
-	t.Cleanup(r.Close)
+	t.Cleanup(func() {
+		r.Close()
+		drain()
+		_ = r.chain.detached.Wait(context.Background())
+		_ = r.chain.detached.Close()
+	})
 	return r
 }
 

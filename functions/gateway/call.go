@@ -13,6 +13,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 )
@@ -37,7 +38,7 @@ type call struct {
 	body  []byte            // from read on; empty for GET and DELETE
 	begun bool              // a part of the answer was sent
 
-	detached chan struct{} // of a listener: closed when the connection is its own
+	handoff *detach.Handoff // of a listener
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {

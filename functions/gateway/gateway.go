@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/mcp"
 )
 
@@ -25,12 +25,12 @@ type gateway struct {
 	audit     *audit.Log
 	log       *slog.Logger
 
-	keepAlive time.Duration // between comments on a silent stream
-	poll      time.Duration // how often a listener of a sleeping server looks whether it woke
+	keepAlive time.Duration // between comments on a silent stream, at most
+	poll      time.Duration // how often a sleeping server that has listeners is looked at, whether it woke
 
 	leaving  context.Context // ends when the process is told to stop: listeners end with it
 	leave    context.CancelFunc
-	detached sync.WaitGroup // listeners, of which net/http knows no more
+	detached *detach.Holder // of listeners, of which net/http knows no more
 }
 
 // The clocks of streams. Proxies and clients drop streams that are silent for 30 s.
@@ -43,7 +43,10 @@ const (
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(w, r, g.current.Load())
 	if c.listener() {
-		g.serveListener(c)
+		g.detached.Serve(func(h *detach.Handoff) {
+			c.handoff = h
+			g.serve(c)
+		})
 		return
 	}
 	defer g.measures.call(c)()

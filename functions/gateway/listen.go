@@ -53,9 +53,11 @@ func (g *gateway) listen(c *call) error {
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Connection", "close")
 	c.begin(http.StatusOK)
-	if conn := c.hijack(); conn != nil {
+	if stream := c.handoff.Take(c.w, c.r, cancel); stream != nil {
 		unhook() // the context ends with the handler, which is the next to happen
-		c.detach(conn, cancel)
+		c.w = stream
+		c.r = &http.Request{Method: c.r.Method, URL: c.r.URL, Header: c.r.Header, RemoteAddr: c.r.RemoteAddr}
+		c.handoff.Release()
 	}
 	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
 	defer l.out.stop()
@@ -111,11 +113,16 @@ func (l *listening) next(ctx context.Context) (*http.Response, error) {
 		l.c.r.Header["Last-Event-Id"] = []string{string(l.lastID)}
 	}
 	for {
+		wait := l.g.poll
 		resp, err := l.g.servers.ask(ctx, l.c)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err == nil && resp == nil: // asleep
+		case err == nil && resp == nil:
+			if err := l.g.servers.awaitWake(ctx, l.c, l.g.poll); err != nil {
+				return nil, err
+			}
+			wait = 0
 		case err == nil && isStream(resp):
 			return resp, nil
 		case err == nil:
@@ -124,12 +131,20 @@ func (l *listening) next(ctx context.Context) (*http.Response, error) {
 				return nil, errEnded
 			}
 		}
-		pause := time.NewTimer(l.g.poll + rand.N(l.g.poll/4)) // apart, so that a thousand do not come at once
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return nil, ctx.Err()
-		case <-pause.C:
+		// Apart, so that a thousand do not come at once.
+		if err := pause(ctx, wait+rand.N(l.g.poll/2)); err != nil {
+			return nil, err
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }

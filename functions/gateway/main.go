@@ -23,6 +23,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
@@ -133,6 +134,9 @@ func newGateway(v *documents.Version, d deployer, t *telemetry.Telemetry, log *s
 	}
 	g := &gateway{servers: newServers(d, log), limits: newLimits(), listeners: &listeners{open: map[*call]func(){}},
 		measures: measures, audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
+	if g.detached, err = detach.NewHolder(writePatience); err != nil {
+		return nil, err
+	}
 	g.leaving, g.leave = context.WithCancel(context.Background())
 	return g, g.accept(v)
 }
@@ -168,14 +172,6 @@ func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	if err := server.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop serving: %w", err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		g.detached.Wait() // the server knows of them no more
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-stopping.Done():
-	}
+	_ = g.detached.Wait(stopping) // what goes on is cut off
 	return server.Close()
 }

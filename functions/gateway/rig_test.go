@@ -165,7 +165,12 @@ func newRig(t *testing.T, shim http.HandlerFunc) *rig {
 	r.gateway.audit = audit.NewLog(r.audit)
 	r.gateway.keepAlive, r.gateway.poll = 100*time.Millisecond, 20*time.Millisecond
 	r.Server = httptest.NewServer(r.gateway)
-	t.Cleanup(func() { r.gateway.leave(); r.Close() })
+	t.Cleanup(func() {
+		r.gateway.leave()
+		r.Close()
+		_ = r.gateway.detached.Wait(context.Background())
+		_ = r.gateway.detached.Close()
+	})
 	return r
 }
 

@@ -43,6 +43,7 @@ type servers struct {
 	known   map[deploy.KeyID]*instance
 	asleep  map[deploy.KeyID]time.Time // until when the deployer is not asked again
 	waiting map[deploy.KeyID]int
+	vigils  map[deploy.KeyID]*vigil // for listeners of instances that sleep
 	flights singleflight.Group
 }
 
@@ -51,7 +52,7 @@ const asleepFor = time.Second
 
 func newServers(d deployer, log *slog.Logger) *servers {
 	return &servers{deployer: d, log: log, known: map[deploy.KeyID]*instance{}, asleep: map[deploy.KeyID]time.Time{},
-		waiting: map[deploy.KeyID]int{}}
+		waiting: map[deploy.KeyID]int{}, vigils: map[deploy.KeyID]*vigil{}}
 }
 
 // instance is a server that runs, or did a moment ago.
@@ -145,7 +146,11 @@ func (s *servers) wakeAndAsk(ctx context.Context, c *call, limits *limits) (*htt
 // find returns the caller's instance if it runs, nil if it sleeps.
 func (s *servers) find(ctx context.Context, c *call) (*instance, error) {
 	defer c.timing.measure("ensure")()
-	key := c.key()
+	return s.locate(ctx, c.key(), c.entry)
+}
+
+// locate returns an instance if it runs, nil if it sleeps.
+func (s *servers) locate(ctx context.Context, key deploy.Key, entry *catalog.Server) (*instance, error) {
 	s.mu.Lock()
 	known, until := s.known[key.ID()], s.asleep[key.ID()]
 	s.mu.Unlock()
@@ -160,7 +165,7 @@ func (s *servers) find(ctx context.Context, c *call) (*instance, error) {
 		s.sleeps(key.ID())
 		return nil, nil
 	}
-	return s.remember(c, found)
+	return s.remember(key.ID(), entry, found)
 }
 
 func (s *servers) sleeps(key deploy.KeyID) {
@@ -217,7 +222,7 @@ func (s *servers) ensure(c *call) (*instance, error) {
 	if found.Cold {
 		s.log.Info("woke", "server", c.server, "instance", found.ID, "took", time.Since(began))
 	}
-	return s.remember(c, found)
+	return s.remember(c.key().ID(), c.entry, found)
 }
 
 // enqueue counts who waits for an instance, and tells whether nobody did before. An instance that somebody woke since the
@@ -244,8 +249,7 @@ func (s *servers) dequeue(key deploy.KeyID) {
 }
 
 // remember keeps where an instance is.
-func (s *servers) remember(c *call, found deploy.Instance) (*instance, error) {
-	key := c.key().ID()
+func (s *servers) remember(key deploy.KeyID, entry *catalog.Server, found deploy.Instance) (*instance, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asleep, key)
@@ -255,7 +259,7 @@ func (s *servers) remember(c *call, found deploy.Instance) (*instance, error) {
 		}
 		old.transport.CloseIdleConnections()
 	}
-	i := &instance{key: key, id: found.ID, patience: time.Duration(c.entry.Scale.Idle) / 2}
+	i := &instance{key: key, id: found.ID, patience: time.Duration(entry.Scale.Idle) / 2}
 	if err := i.dial(found.URL); err != nil {
 		return nil, unavailable("The MCP server cannot be reached", err)
 	}

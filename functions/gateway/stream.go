@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"strconv"
@@ -167,9 +168,13 @@ func newEventWriter(c *call, every time.Duration) *eventWriter {
 	w.mu.Lock() // the timer may be over before it is known here
 	defer w.mu.Unlock()
 	w.failed = w.ctl.Flush()
-	w.timer = time.AfterFunc(every, w.comment)
+	w.timer = time.AfterFunc(w.patience(), w.comment)
 	return w
 }
+
+// patience is how long the stream may be silent: up to a fifth less than w.every, so that streams that began together,
+// as after a restart, get their comments apart.
+func (w *eventWriter) patience() time.Duration { return w.every - rand.N(w.every/5+1) }
 
 // write sends bytes of the stream at once.
 func (w *eventWriter) write(p []byte) error {
@@ -186,7 +191,7 @@ func (w *eventWriter) send(p []byte) error {
 		w.failed = w.ctl.Flush()
 	}
 	_, _ = w.boundary.Write(p) // never fails
-	w.timer.Reset(w.every)
+	w.timer.Reset(w.patience())
 	return w.failed
 }
 
@@ -199,7 +204,7 @@ func (w *eventWriter) comment() {
 		return
 	}
 	if !w.boundary.Between() {
-		w.timer.Reset(w.every)
+		w.timer.Reset(w.patience())
 		return
 	}
 	_ = w.send(comment) // a client that left is seen at the next event, or by its context

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -20,8 +21,10 @@ const (
 	maxSlowdown   = 1.2 // of calls meanwhile
 )
 
-// blockLength is how many slices follow each other without listeners; with them it is twice as many.
-const blockLength = 3
+// blockLength is how many slices follow each other without listeners; with them it is twice as many. Those are longer than
+// the 25 s after which each listener gets a comment: all that listeners cost falls into them. A p99 of fewer calls is that
+// of one collection of garbage, which fell into them or did not.
+const blockLength = 12
 
 // How long the gateway rests before, and how long it is made warm. A shim ends a silent leg after 15 s, and the gateway
 // opens the next: slices with listeners stand around that.
@@ -38,14 +41,15 @@ type listenersTest struct {
 
 	systems               // the rig, the server that is called, the one that sleeps
 	steady        *system // what is called
+	behind        *caller // the same server, asked past gateway and shim: what its listeners cost itself
 	listening     []*caller
 	without, with cost
 }
 
 // cost is what was measured of the gateway in one of its states.
 type cost struct {
-	slices        []slice
-	gateway, shim use
+	slices, direct []slice
+	gateway, shim  use
 }
 
 // use is what a process takes.
@@ -129,7 +133,34 @@ func (t *listenersTest) start(ctx context.Context, bin, dir string) (err error) 
 		return fmt.Errorf("find the shim: processes %v, %v", shims, err)
 	}
 	t.shim = shims[0]
-	return nil
+	t.steady.proxies = []int{t.rig.Gateway.PID(), t.shim}
+	t.behind, err = serverBehind(t.shim, sample)
+	return err
+}
+
+// serverBehind makes calls of the sample server that stands beside a shim.
+func serverBehind(shim int, program string) (*caller, error) {
+	supervisor, err := parentOf(shim)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := findProcesses(program, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range servers {
+		if parent, _ := parentOf(pid); parent != supervisor { // or it ended: another bench's
+			continue
+		}
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			return nil, fmt.Errorf("read the arguments of process %d: %w", pid, err)
+		}
+		if _, address, found := strings.Cut(string(line), "-addr\x00"); found {
+			return newCaller("http://"+strings.TrimRight(address, "\x00")+"/mcp", ""), nil
+		}
+	}
+	return nil, fmt.Errorf("no process of %s stands beside the shim", program)
 }
 
 // withListeners measures twice while they listen.
@@ -161,12 +192,17 @@ func (t *listenersTest) measure(ctx context.Context, c *cost, rest time.Duration
 	// The clients of the listeners are in this process: collecting their garbage would count as the gateway's slowness.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	for range n {
-		part, err := openLoop(ctx, t.steady.modern.call, callsASecond, sliceLength)
-		if err != nil {
+	for i := range n {
+		if err := t.oneSlice(ctx, c); err != nil {
 			return err
 		}
-		c.slices = append(c.slices, part)
+		if i%4 == 3 {
+			part, err := openLoop(ctx, t.behind.call, callsASecond, sliceLength)
+			if err != nil {
+				return fmt.Errorf("past the gateway: %w", err)
+			}
+			c.direct = append(c.direct, part)
+		}
 		if woken, err := findProcesses(t.program, "SHIM_SERVER="+sleeperID); err != nil || len(woken) > 0 {
 			return fmt.Errorf("the sleeping server was woken: processes %v, %v", woken, err)
 		}
@@ -180,6 +216,25 @@ func (t *listenersTest) measure(ctx context.Context, c *cost, rest time.Duration
 			u.mb = max(u.mb, mb)
 		}
 	}
+	return nil
+}
+
+// oneSlice measures calls through the gateway.
+func (t *listenersTest) oneSlice(ctx context.Context, c *cost) error {
+	before, err := proxyTime(t.steady)
+	if err != nil {
+		return err
+	}
+	part, err := openLoop(ctx, t.steady.modern.call, callsASecond, sliceLength)
+	if err != nil {
+		return err
+	}
+	after, err := proxyTime(t.steady)
+	if err != nil {
+		return err
+	}
+	part.cpu = after - before
+	c.slices = append(c.slices, part)
 	return nil
 }
 
@@ -217,6 +272,8 @@ func (t *listenersTest) print(p *printer) {
 	p.ratio(figure{name: "p50, ms" + of, of: percentile(0.50), limit: maxSlowdown}, t.without.slices, t.with.slices)
 	p.ratio(figure{name: "p99, ms" + of, of: percentile(0.99), limit: maxSlowdown}, t.without.slices, t.with.slices)
 	p.ratio(figure{name: "p99 of a second, its median, ms", of: medianP99}, t.without.slices, t.with.slices)
+	p.ratio(figure{name: "the server itself: p99, ms", of: percentile(0.99)}, t.without.direct, t.with.direct)
+	p.ratio(figure{name: "CPU of gateway and shim per call, µs", of: cpuPerCall}, t.without.slices, t.with.slices)
 	p.perListener("gateway memory, MB", t.without.gateway.mb, t.with.gateway.mb, maxListenerKB)
 	p.perListener("memory of the shim that is called, MB", t.without.shim.mb, t.with.shim.mb, 0)
 	p.note("while nobody calls, the gateway is busy for %.1f ms a second without listeners and %.1f with them, the shim for %.1f and %.1f",

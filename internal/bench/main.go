@@ -27,12 +27,13 @@ func main() {
 	duration := flag.Duration("duration", 30*time.Second, "how long to measure the latency of each system; processor time and throughput take half of it each")
 	wakes := flag.Int("wakes", 20, "how many times to wake a sleeping server")
 	bin := flag.String("bin", "bin", "folder of the built programs")
+	only := flag.String("only", "", "measure this part alone: calls, or listeners")
 	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	p := printer{out: os.Stdout}
-	err := run(ctx, &p, *bin, *duration, *wakes)
+	err := run(ctx, &p, settings{bin: *bin, duration: *duration, wakes: *wakes, only: *only})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
@@ -42,17 +43,38 @@ func main() {
 	}
 }
 
-// run measures everything and prints as it goes.
-func run(ctx context.Context, p *printer, bin string, duration time.Duration, wakes int) error {
-	bin, err := filepath.Abs(bin)
+// settings are what the command line says.
+type settings struct {
+	bin, only string
+	duration  time.Duration
+	wakes     int
+}
+
+// run measures everything, or the part that was asked for, and prints as it goes.
+func run(ctx context.Context, p *printer, s settings) error {
+	bin, err := filepath.Abs(s.bin)
 	if err != nil {
 		return err
 	}
-	if err := calls(ctx, p, bin, duration, wakes); err != nil {
-		return err
+	parts := []struct {
+		name    string
+		measure func() error
+	}{
+		{"calls", func() error { return calls(ctx, p, bin, s.duration, s.wakes) }},
+		{"listeners", func() error { return listeners(ctx, p, bin, s.duration) }},
 	}
-	if err := listeners(ctx, p, bin, duration); err != nil {
-		return err
+	found := false
+	for _, part := range parts {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		found = true
+		if err := part.measure(); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return fmt.Errorf("-only %s: the parts are calls and listeners", s.only)
 	}
 	return ctx.Err()
 }

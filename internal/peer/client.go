@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,6 +24,9 @@ import (
 const (
 	maxHead = 256 << 10 // bytes of an answer's status line and headers, interim answers included
 	maxIdle = 128       // connections kept
+
+	readBuffer   = 4 << 10 // bytes; longer reads go past it
+	streamBuffer = 512     // bytes, while a stream of events is read; it must hold a chunk's size and extension
 )
 
 // Client sends requests to one address. It is an http.RoundTripper; it needs no closing but of its idle connections.
@@ -87,7 +91,8 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &body{ReadCloser: resp.Body, conn: k, ctx: ctx, stop: stop, reuse: !resp.Close && !r.Close}
+	resp.Body = &body{ReadCloser: resp.Body, conn: k, ctx: ctx, stop: stop, reuse: !resp.Close && !r.Close,
+		stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
 	return resp, nil
 }
 
@@ -114,9 +119,13 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	k := &conn{Conn: nc, client: c}
-	k.in = bufio.NewReaderSize(k, 4<<10) // a listener's is held while nothing comes; longer reads go past it
+	k.in = bufio.NewReaderSize(k, readBuffer)
 	return k, nil
 }
+
+// shrink gives most of the buffer back, which must be empty: what reads an answer from it knows it by its address. A
+// stream of events holds it while nothing comes, and thousands of listeners do.
+func (k *conn) shrink() { *k.in = *bufio.NewReaderSize(k, streamBuffer) }
 
 // writers are lent to requests while they are written: thousands of listeners wait and write nothing.
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 16<<10) }}
@@ -212,6 +221,9 @@ func (k *conn) release() {
 		_ = k.Close()
 		return
 	}
+	if k.in.Size() < readBuffer {
+		*k.in = *bufio.NewReaderSize(k, readBuffer)
+	}
 	c := k.client
 	if c.MaxIdleTime > 0 {
 		k.idle = time.Now()
@@ -231,18 +243,23 @@ func (k *conn) release() {
 // body is the answer's body. Its end gives the connection back, anything else closes it.
 type body struct {
 	io.ReadCloser
-	conn  *conn
-	ctx   context.Context
-	stop  func() bool
-	reuse bool
-	over  bool
-	err   error // that ended it
+	conn   *conn
+	ctx    context.Context
+	stop   func() bool
+	reuse  bool
+	stream bool // of events, whose connection has the buffer of other answers
+	over   bool
+	err    error // that ended it
 }
 
 // Read implements io.Reader. A body that breaks off is never a clean end: net/http says io.ErrUnexpectedEOF.
 func (b *body) Read(p []byte) (int, error) {
 	if b.over {
 		return 0, b.err
+	}
+	if b.stream && b.conn.in.Buffered() == 0 {
+		b.stream = false
+		b.conn.shrink()
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err == nil {

@@ -349,3 +349,68 @@ func BenchmarkRoundTrip(b *testing.B) {
 		})
 	}
 }
+
+// A stream of events holds a small buffer while nothing comes, whole events longer than that pass through it, and the
+// next call on the connection has the large one again.
+func TestStreamHoldsLittle(t *testing.T) {
+	long := "data: " + strings.Repeat("0123456789", 1000) + "\n\n"
+	c, conns := server(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		for range 3 {
+			_, _ = io.WriteString(w, long)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	for range 2 {
+		resp, err := c.RoundTrip(request(t, t.Context(), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := resp.Body.(*body).conn
+		if k.in.Size() != readBuffer {
+			t.Errorf("the head was read with a buffer of %d bytes", k.in.Size())
+		}
+		got, err := io.ReadAll(resp.Body)
+		if err != nil || string(got) != strings.Repeat(long, 3) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if k.in.Size() != readBuffer {
+			t.Errorf("an idle connection has a buffer of %d bytes", k.in.Size())
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestSilentStreamHoldsLittle(t *testing.T) {
+	silent := make(chan struct{})
+	c, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-silent
+		_, _ = io.WriteString(w, "data: 2\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	resp, err := c.RoundTrip(request(t, t.Context(), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(resp.Body)
+	for i := range 2 {
+		line, err := in.ReadString('\n')
+		if err != nil || line != fmt.Sprintf("data: %d\n", i+1) {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		_, _ = in.Discard(1)
+		if i == 0 {
+			close(silent) // the next read finds nothing in the buffer
+		}
+	}
+	if n := resp.Body.(*body).conn.in.Size(); n != streamBuffer {
+		t.Errorf("a buffer of %d bytes is held", n)
+	}
+	_ = resp.Body.Close()
+}

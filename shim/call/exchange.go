@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/ruleset"
@@ -31,6 +32,8 @@ type Exchange struct {
 
 	Session string // the server's own session id, unsealed; empty without one
 	Policy  string // that decided last
+
+	Handoff *detach.Handoff // of what MayListen; nil where the connection stays net/http's
 
 	head     *head
 	began    time.Time
@@ -75,6 +78,30 @@ func (x *Exchange) RequestID() string { return x.Request.Header.Get("X-Request-I
 func (x *Exchange) Listener() bool {
 	return x.Request.Method == http.MethodGet ||
 		len(x.MCP.Messages) == 1 && x.MCP.Messages[0].Method == "subscriptions/listen"
+}
+
+// MayListen tells, before the body is read, whether the exchange may be a listener's.
+func (x *Exchange) MayListen() bool {
+	return x.Request.Method == http.MethodGet || x.Request.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+}
+
+// Detach takes a listener's connection over from net/http, where that is possible, and keeps of the request only what is
+// asked for later. The answer's head must not be sent yet; release is called before the request's context ends by this,
+// and left when the caller goes.
+func (x *Exchange) Detach(status int, left, release func()) {
+	if x.Handoff == nil {
+		return
+	}
+	x.Writer.Header()["Connection"] = []string{"close"}
+	x.Writer.WriteHeader(status)
+	stream := x.Handoff.Take(x.Writer, x.Request, left)
+	if stream == nil {
+		return
+	}
+	release()
+	x.head.ResponseWriter = stream
+	x.Request = &http.Request{Method: x.Request.Method, URL: x.Request.URL, Header: http.Header{"X-Request-Id": {x.RequestID()}}}
+	x.Handoff.Release()
 }
 
 // Work tells whether the exchange asks the server to do something. Pings, notifications and replies do not count:

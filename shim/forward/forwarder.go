@@ -74,7 +74,7 @@ func (f *Forwarder) Ready(ctx context.Context) error {
 // Forward sends the exchange and the answer. An error is returned only where nothing of an answer was sent; one that
 // breaks off later aborts the connection, so that the caller never takes it for whole.
 func (f *Forwarder) Forward(x *call.Exchange) error {
-	ctx, cancel := f.lifetime(x)
+	ctx, cancel, unfollow := f.lifetime(x)
 	defer cancel(nil)
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
@@ -96,6 +96,7 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 		if x.Listener() {
 			stop := f.silence(ctx, a, cancel)
 			defer stop()
+			x.Detach(resp.StatusCode, func() { cancel(nil) }, func() { unfollow() })
 		}
 		return a.events(ctx)
 	}
@@ -108,19 +109,24 @@ var (
 )
 
 // lifetime is how long the server may work on the exchange. In the modern era a caller that leaves cancels its
-// request; in the legacy era that is expressly no cancellation (MCP 2025-11-25, transports, "sending messages").
-func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelCauseFunc) {
-	ctx := x.Request.Context()
-	if x.Era == mcp.Legacy && !x.Listener() {
-		ctx = context.WithoutCancel(ctx)
+// request; in the legacy era that is expressly no cancellation (MCP 2025-11-25, transports, "sending messages"). A
+// listener's goes with its request's context until unfollow is called, for that ends when the connection is taken over; the
+// unfollow of others is nil.
+func (f *Forwarder) lifetime(x *call.Exchange) (ctx context.Context, cancel context.CancelCauseFunc, unfollow func() bool) {
+	inbound := x.Request.Context()
+	if !x.Listener() {
+		if x.Era == mcp.Legacy {
+			inbound = context.WithoutCancel(inbound)
+		}
+		timed, stop := context.WithTimeout(inbound, f.CallTimeout)
+		ctx, end := context.WithCancelCause(timed)
+		return ctx, func(cause error) { end(cause); stop() }, nil
 	}
-	timed, stop := context.WithTimeout(ctx, f.CallTimeout)
-	ctx, cancel := context.WithCancelCause(timed)
-	unhook := func() bool { return true }
-	if x.Listener() {
-		unhook = context.AfterFunc(f.Draining, func() { cancel(errDraining) })
-	}
-	return ctx, func(cause error) { cancel(cause); unhook(); stop() }
+	timed, stop := context.WithTimeout(context.Background(), f.CallTimeout)
+	ctx, end := context.WithCancelCause(timed)
+	unfollow = context.AfterFunc(inbound, func() { end(context.Cause(inbound)) })
+	unhook := context.AfterFunc(f.Draining, func() { end(errDraining) })
+	return ctx, func(cause error) { end(cause); unfollow(); unhook(); stop() }, unfollow
 }
 
 // request is built anew: nothing of the inbound request goes on but what is listed.
