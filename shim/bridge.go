@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,9 +50,14 @@ func readBridgeConfig(getenv func(string) string) (bridgeConfig, error) {
 	return c, errors.Join(problems...)
 }
 
-// runBridge serves until ctx ends, and then ends the server's processes.
+// runBridge serves until ctx ends, and then ends the server's processes. It runs Go code on one thread at a time unless
+// GOMAXPROCS says otherwise: a message keeps a processor busy for microseconds, and with more, each wakes a second thread
+// that finds nothing to do, on a processor that the server could have.
 func runBridge(ctx context.Context, config bridgeConfig, command []string, log *slog.Logger) error {
 	environment := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SHIM_") })
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	b, err := bridge.New(bridge.Config{Command: command, Env: environment, Shared: config.Shared, Max: config.Max, Logger: log})
 	if err != nil {
 		return err

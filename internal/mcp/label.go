@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 )
@@ -40,44 +39,51 @@ type Label struct {
 	from int
 }
 
-// ParseLabelled reads one message as strictly as Parse does, but for names that it does not look at.
-func ParseLabelled(raw []byte) (Labelled, error) {
-	if err := checkEncoding(raw); err != nil {
-		return Labelled{}, err
-	}
-	p := labeller{scanner: scanner{in: raw}, out: Labelled{raw: raw}}
-	if err := p.message(); err != nil {
-		return Labelled{}, err
-	}
-	return p.out, p.end()
+// Part is one of the messages that came together. Where it is JSON but no message, Err says why.
+type Part struct {
+	Labelled
+	Err error
 }
 
-// SplitBatch returns the messages of a JSON array (2025-03-26), or the only one. What is no JSON is an error.
-func SplitBatch(raw []byte) ([]Token, error) {
+// ParseLabelled reads one message as strictly as Parse does, but for names that it does not look at.
+func ParseLabelled(raw []byte) (Labelled, error) {
+	parts, batch, err := ParseBatch(raw)
+	if err == nil && batch {
+		err = invalid("a batch")
+	}
+	if err != nil {
+		return Labelled{}, err
+	}
+	return parts[0].Labelled, parts[0].Err
+}
+
+// ParseBatch reads the messages of a JSON array (2025-03-26), or the only one, and tells which it is. Each is read as
+// ParseLabelled reads it; an error means that not all of raw is JSON.
+func ParseBatch(raw []byte) (parts []Part, batch bool, err error) {
 	if err := checkEncoding(raw); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	s := scanner{in: raw}
-	if s.peek() != '[' {
-		t, err := s.value()
-		if err == nil {
-			err = s.end()
-		}
-		return []Token{t}, err
+	p := labeller{scanner: scanner{in: raw}}
+	if batch = p.peek() == '['; batch {
+		err = p.array(func() error {
+			if len(parts) == maxBatch {
+				return p.errorf("more than %d messages in a batch", maxBatch)
+			}
+			part, err := p.part()
+			parts = append(parts, part)
+			return err
+		})
+	} else {
+		parts = make([]Part, 1)
+		parts[0], err = p.part()
 	}
-	var all []Token
-	err := s.array(func() error {
-		if len(all) == maxBatch {
-			return s.errorf("more than %d messages in a batch", maxBatch)
-		}
-		t, err := s.value()
-		all = append(all, t)
-		return err
-	})
 	if err == nil {
-		err = s.end()
+		err = p.end()
 	}
-	return all, err
+	if err != nil {
+		return nil, false, err
+	}
+	return parts, batch, nil
 }
 
 // Change is a new value for a label.
@@ -86,41 +92,63 @@ type Change struct {
 	With  Token
 }
 
-// Relabel returns the message on one line, with labels changed. Labels that the message lacks are passed over. Line ends
-// can only stand between tokens of JSON, where a space means the same.
+// Relabel returns the message on one line, with labels changed, in memory of its own that has room for a line end. Labels
+// that the message lacks are passed over. Line ends can only stand between tokens of JSON, where a space means the same.
 func (m *Labelled) Relabel(changes ...Change) []byte {
 	changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Label.Token == nil })
 	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Label.from, b.Label.from) })
-	edits := make([]edit, len(changes))
-	for i, c := range changes {
-		edits[i] = edit{c.Label.from, c.Label.from + len(c.Label.Token), c.With}
+	size := len(m.raw) + 1
+	for _, c := range changes {
+		size += len(c.With)
 	}
-	out := bytes.Clone(applyEdits(m.raw, edits))
+	out, pos := make([]byte, 0, size), 0
+	for _, c := range changes {
+		out = append(append(out, m.raw[pos:c.Label.from]...), c.With...)
+		pos = c.Label.from + len(c.Label.Token)
+	}
+	out = append(out, m.raw[pos:]...)
 	for i, c := range out {
 		if c == '\n' || c == '\r' {
 			out[i] = ' '
 		}
 	}
-	return bytes.TrimSpace(out)
+	return out
 }
 
 type labeller struct {
 	scanner
+	start       int // of the message
 	out         Labelled
 	asks, tells Label // the progress tokens of a request's _meta, and of a notification's params
 }
 
 func (p *labeller) label(to *Label) error {
 	p.space()
-	to.from = p.pos
+	to.from = p.pos - p.start
 	var err error
 	to.Token, err = p.value()
 	return err
 }
 
-func (p *labeller) message() error {
+// part takes one value and reads it as a message. An error means that it is no JSON.
+func (p *labeller) part() (part Part, err error) {
+	first := p.peek()
+	p.start, p.out, p.asks, p.tells = p.pos, Labelled{}, Label{}, Label{}
+	if first == '{' {
+		part.Err, err = p.message()
+	} else {
+		part.Err = p.unexpected()
+		_, err = p.value()
+	}
+	part.Labelled = p.out
+	part.raw = p.in[p.start:p.pos:p.pos]
+	return part, err
+}
+
+// message takes an object. What it lacks to be a message is the first error, what it lacks to be JSON the second.
+func (p *labeller) message() (no, err error) {
 	var method, result, failure Token
-	err := p.object(func(name string) (err error) {
+	err = p.object(func(name string) (err error) {
 		switch name {
 		case "id":
 			err = p.label(&p.out.ID)
@@ -142,11 +170,11 @@ func (p *labeller) message() error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m := Message{ID: p.out.ID.Token}
-	if err := m.classify(method, result, failure); err != nil {
-		return err
+	if no := m.classify(method, result, failure); no != nil {
+		return no, nil
 	}
 	p.out.Kind, p.out.Method = m.Kind, m.Method
 	switch m.Kind {
@@ -155,7 +183,7 @@ func (p *labeller) message() error {
 	case Notification:
 		p.out.Progress = p.tells
 	}
-	return nil
+	return nil, nil
 }
 
 // within takes an object by member, and any other value as it is.

@@ -3,7 +3,6 @@ package mcp
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -143,7 +142,7 @@ func TestRelabel(t *testing.T) {
 	}
 }
 
-func TestSplitBatch(t *testing.T) {
+func TestParseBatchParts(t *testing.T) {
 	hundred := strings.Repeat(`{},`, maxBatch-1) + `{}`
 	for _, c := range []struct {
 		name, in string
@@ -164,18 +163,44 @@ func TestSplitBatch(t *testing.T) {
 		{"a byte order mark", "\xef\xbb\xbf[]", nil},
 		{"invalid UTF-8", "[\"\xff\"]", nil},
 	} {
-		got, err := SplitBatch([]byte(c.in))
+		got, _, err := ParseBatch([]byte(c.in))
 		if (err != nil) != (c.want == nil) {
-			t.Errorf("%s: %q, %v", c.name, got, err)
+			t.Errorf("%s: %d parts, %v", c.name, len(got), err)
 			continue
 		}
 		parts := []string{}
 		for _, m := range got {
-			parts = append(parts, string(m))
+			parts = append(parts, string(m.raw))
 		}
 		if err == nil && !cmp.Equal(c.want, parts) {
 			t.Errorf("%s: %q, want %q", c.name, parts, c.want)
 		}
+	}
+}
+
+// What is no message spoils neither what stands beside it nor what it stands in, and labels are found where they are.
+func TestParseBatchMessages(t *testing.T) {
+	const in = ` [{"id":1,"method":"a"}, {"id":2}, 7, [8], {"params":{"requestId":"x"},"method":"b"}, {"id":"3","result":{}}]`
+	parts, batch, err := ParseBatch([]byte(in))
+	if err != nil || !batch {
+		t.Fatal(batch, err)
+	}
+	var got []string
+	for _, p := range parts {
+		if p.Err != nil {
+			got = append(got, "refused "+string(p.Relabel()))
+			continue
+		}
+		got = append(got, string(p.Relabel(Change{p.ID, Token("ID")}, Change{p.Request, Token("REQUEST")})))
+	}
+	want := []string{`{"id":ID,"method":"a"}`, `refused {"id":2}`, `refused 7`, `refused [8]`, `{"params":{"requestId":REQUEST},"method":"b"}`,
+		`{"id":ID,"result":{}}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// What is no JSON is found behind what is no message.
+	if _, _, err := ParseBatch([]byte(`[{"id":2},{"id":3,"method":"m"},{]`)); err == nil {
+		t.Error("what is no JSON was read")
 	}
 }
 
@@ -283,14 +308,15 @@ func FuzzParseLabelled(f *testing.F) {
 	})
 }
 
-// What is split is JSON, and its parts are the array's elements as encoding/json reads them.
-func FuzzSplitBatch(f *testing.F) {
+// What is split is JSON, its parts are the array's elements as encoding/json reads them, and each is read as it is alone.
+func FuzzParseBatch(f *testing.F) {
 	f.Add([]byte(`{"id":1,"method":"m"}`))
 	f.Add([]byte(` [{"id":1,"method":"m"}, [1,{"a":[]}],"]",null ] `))
 	f.Add([]byte("[\r\n{}\n,{}]"))
 	f.Add([]byte("[1" + strings.Repeat(",1", maxBatch-1) + "]")) // one more is too many
+	f.Add([]byte(`[{"method":"m","params":{"progressToken":1}}, {"id":"x","method":"m","params":{"_meta":{"progressToken":2}}},{"id":1,"error":{"code":-1}}]`))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		got, err := SplitBatch(in)
+		got, batch, err := ParseBatch(in)
 		if err != nil {
 			return
 		}
@@ -300,15 +326,22 @@ func FuzzSplitBatch(f *testing.F) {
 		var want []json.RawMessage
 		if first := bytes.TrimLeft(in, " \t\r\n"); first[0] != '[' {
 			want = []json.RawMessage{bytes.Trim(in, " \t\r\n")}
-		} else if err := json.Unmarshal(in, &want); err != nil {
-			t.Fatalf("%q: %v", in, err)
+		} else if err := json.Unmarshal(in, &want); err != nil || !batch {
+			t.Fatalf("%q: batch %v, %v", in, batch, err)
 		}
-		if fmt.Sprintf("%s", got) != fmt.Sprintf("%s", want) || !json.Valid(in) {
-			t.Fatalf("%q: split into %q, want %q", in, got, want)
+		if !json.Valid(in) || len(got) != len(want) {
+			t.Fatalf("%q: %d parts, want %q", in, len(got), want)
 		}
-		for _, raw := range got {
-			if !json.Valid(raw) {
-				t.Fatalf("%q: %q is no JSON", in, raw)
+		for i, part := range got {
+			if !bytes.Equal(part.raw, want[i]) {
+				t.Fatalf("%q: part %d is %q, want %q", in, i, part.raw, want[i])
+			}
+			alone, err := ParseLabelled(want[i])
+			if (err == nil) != (part.Err == nil) {
+				t.Fatalf("%q: %v, alone %v", want[i], part.Err, err)
+			}
+			if err == nil && !reflect.DeepEqual(alone, part.Labelled) {
+				t.Fatalf("%q: read as %+v, alone as %+v", want[i], labelsOf(part.Labelled), labelsOf(alone))
 			}
 		}
 	})

@@ -215,24 +215,26 @@ func (s *scanner) name() (string, error) {
 	return name, nil
 }
 
-// text takes a string without decoding it.
+// text takes a string without decoding it. Most bytes of most messages are in strings.
 func (s *scanner) text() error {
-	s.pos++ // the opening quote
-	for s.pos < len(s.in) {
-		switch c := s.in[s.pos]; {
+	i := s.pos + 1 // behind the opening quote
+	for ; i < len(s.in); i++ {
+		switch c := s.in[i]; {
 		case c == '"':
-			s.pos++
+			s.pos = i + 1
 			return nil
 		case c == '\\':
+			s.pos = i
 			if err := s.escape(); err != nil {
 				return err
 			}
+			i = s.pos - 1
 		case c < ' ':
+			s.pos = i
 			return s.errorf("control character in a string")
-		default:
-			s.pos++
 		}
 	}
+	s.pos = i
 	return s.unexpected()
 }
 

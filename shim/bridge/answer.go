@@ -25,7 +25,7 @@ type answer struct {
 	batch   bool
 	streams bool // the caller takes a stream
 	modern  bool
-	waiting time.Duration
+	clock   *clock
 
 	begun   bool     // the stream
 	collect [][]byte // answers of a batch to a caller that takes no stream
@@ -40,10 +40,9 @@ func takesStream(r *http.Request) bool {
 // send answers until all requests are answered, the caller leaves or the child ends.
 func (a *answer) send(ctx context.Context) error {
 	defer a.leave()
-	timer := time.NewTimer(a.waiting)
-	defer timer.Stop()
+	due := time.Now().Add(a.clock.waiting)
 	for len(a.open) > 0 {
-		m, err := a.next(ctx, timer.C)
+		m, err := a.next(ctx, a.tick())
 		switch {
 		case errors.Is(err, errEnded):
 			return a.fail("The MCP server's process did not answer, " + a.pipe.reason + "; the call may have run")
@@ -54,7 +53,7 @@ func (a *answer) send(ctx context.Context) error {
 			return err
 		case m.line != nil:
 			err = a.message(m)
-		case a.streams: // it is time
+		case !time.Now().Before(due):
 			a.begin()
 		}
 		if err != nil {
@@ -65,6 +64,14 @@ func (a *answer) send(ctx context.Context) error {
 		a.sendCollected()
 	}
 	return nil
+}
+
+// tick is when to look whether it is time for the stream to begin; nil where that is of no interest.
+func (a *answer) tick() <-chan struct{} {
+	if a.begun || !a.streams {
+		return nil
+	}
+	return a.clock.next()
 }
 
 // first waits for the answer alone.
@@ -88,9 +95,9 @@ func (a *answer) first(ctx context.Context) (message, error) {
 // errUnread says that the caller was given up, since it did not read.
 var errUnread = errors.New("the answer was not read in time")
 
-// next waits for the next message; one without a line says that it is time. What the child said before it ended comes
+// next waits for the next message; one without a line says that the clock ticked. What the child said before it ended comes
 // first.
-func (a *answer) next(ctx context.Context, due <-chan time.Time) (message, error) {
+func (a *answer) next(ctx context.Context, tick <-chan struct{}) (message, error) {
 	select {
 	case m := <-a.from.messages:
 		return m, nil
@@ -99,7 +106,7 @@ func (a *answer) next(ctx context.Context, due <-chan time.Time) (message, error
 	select {
 	case m := <-a.from.messages:
 		return m, nil
-	case <-due:
+	case <-tick:
 		return message{}, nil
 	case <-a.pipe.ended:
 		select {

@@ -39,7 +39,7 @@ type Bridge struct {
 	modern   keeper // the child of all modern requests
 	legacy   keeper // the child of all legacy sessions, where it is shared
 	sessions sessions
-	waiting  time.Duration // how long an answer may take until its stream begins
+	clock    clock // how long an answer may take until its stream begins
 
 	mu    sync.Mutex
 	era   era
@@ -76,7 +76,8 @@ func New(c Config) (*Bridge, error) {
 	}
 	c.Command = append([]string{path}, c.Command[1:]...)
 	c.Env = append([]string{}, c.Env...) // for nil os/exec would take ours
-	b := &Bridge{Config: c, waiting: streamAfter}
+	b := &Bridge{Config: c}
+	b.clock.waiting = streamAfter
 	b.starts = starts{start: b.startChild, alive: map[*pipe]struct{}{}}
 	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
 	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}

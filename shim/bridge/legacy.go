@@ -40,7 +40,7 @@ func (b *Bridge) postLegacy(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.touch()
 	defer s.touch()
-	a := answer{w: w, from: newOutlet(w, len(messages)), pipe: p, batch: batch, streams: takesStream(r), waiting: b.waiting}
+	a := answer{w: w, from: newOutlet(w, len(messages)), pipe: p, batch: batch, streams: takesStream(r), clock: &b.clock}
 	for i := range messages {
 		if err := b.send(r.Context(), s, &messages[i], &a); err != nil {
 			a.leave()

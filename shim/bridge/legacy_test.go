@@ -320,7 +320,7 @@ func TestVictimIsGone(t *testing.T) {
 // A stream begins after a while without a message, where the caller takes one.
 func TestStreamBeginsInTime(t *testing.T) {
 	r := newRig(t, "plain", nil)
-	r.bridge.waiting = 50 * time.Millisecond
+	r.bridge.clock.waiting = 50 * time.Millisecond
 	s := r.session()
 	for accept, want := range map[string]string{"application/json, text/event-stream": "text/event-stream", "application/json": "application/json"} {
 		if got := r.post(call("1", "sleep", `{"ms":500}`, ""), s, "Accept: "+accept); got.kind != want || got.text() != "slept" {

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +16,7 @@ func read(r *http.Request) (messages []mcp.Labelled, batch bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	parts, err := mcp.SplitBatch(body)
+	parts, batch, err := mcp.ParseBatch(body)
 	if err != nil {
 		return nil, false, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeParse, Message: "Parse error: " + err.Error()}
 	}
@@ -25,12 +24,13 @@ func read(r *http.Request) (messages []mcp.Labelled, batch bool, err error) {
 		return nil, false, invalid(nil, "an empty batch")
 	}
 	messages = make([]mcp.Labelled, len(parts))
-	for i, raw := range parts {
-		if messages[i], err = mcp.ParseLabelled(raw); err != nil {
-			return nil, false, invalid(nil, "%v", err)
+	for i, part := range parts {
+		if part.Err != nil {
+			return nil, false, invalid(nil, "%v", part.Err)
 		}
+		messages[i] = part.Labelled
 	}
-	return messages, bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte{'['}), nil
+	return messages, batch, nil
 }
 
 // member returns a member of an object, nil where there is none. Its name counts as it is written: in a struct

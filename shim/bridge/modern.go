@@ -55,7 +55,7 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request) error {
 		return &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidParams, ID: m.ID.Token,
 			Message: "_meta must hold io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities"}
 	}
-	a := answer{w: w, from: newOutlet(w, 1), pipe: p, streams: takesStream(r), modern: true, waiting: b.waiting}
+	a := answer{w: w, from: newOutlet(w, 1), pipe: p, streams: takesStream(r), modern: true, clock: &b.clock}
 	x := &exchange{caller: r.Header.Get(HeaderCaller), to: a.from, streams: a.streams}
 	if err := p.begin(r.Context(), m, x); err != nil {
 		return unsent(err, m.ID.Token)

@@ -134,7 +134,7 @@ func TestAnswerGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	a := answer{w: w, from: newOutlet(w, 1), pipe: p, streams: true, waiting: time.Minute}
+	a := answer{w: w, from: newOutlet(w, 1), pipe: p, streams: true, clock: &clock{waiting: time.Minute}}
 	x := &exchange{to: a.from, streams: true}
 	if err := p.begin(t.Context(), &m, x); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestLastAnswer(t *testing.T) {
 	for range 500 {
 		p := newPipe(&process{}, use{})
 		w := httptest.NewRecorder()
-		a := answer{w: w, from: newOutlet(w, 1), pipe: p, waiting: time.Minute}
+		a := answer{w: w, from: newOutlet(w, 1), pipe: p, clock: &clock{waiting: time.Minute}}
 		x := &exchange{to: a.from}
 		a.open = []*exchange{x}
 		go func() {
@@ -177,7 +177,7 @@ func TestBatchHalfAnswered(t *testing.T) {
 	p := newPipe(&process{}, use{})
 	p.reason = "it ended"
 	w := httptest.NewRecorder()
-	a := answer{w: w, from: newOutlet(w, 2), pipe: p, waiting: time.Minute, batch: true}
+	a := answer{w: w, from: newOutlet(w, 2), pipe: p, clock: &clock{waiting: time.Minute}, batch: true}
 	for i := range 2 {
 		x := &exchange{to: a.from, number: int64(i), id: fmt.Append(nil, i)}
 		a.open = append(a.open, x)

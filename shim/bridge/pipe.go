@@ -214,21 +214,20 @@ func (p *pipe) take(line []byte) {
 	if len(line) == 0 {
 		return
 	}
-	batch, err := mcp.SplitBatch(line)
+	parts, _, err := mcp.ParseBatch(line)
 	if err != nil {
 		p.skip(line, err)
 		return
 	}
-	for _, raw := range batch {
-		m, err := mcp.ParseLabelled(raw)
-		if err != nil {
-			p.skip(raw, err)
+	for _, part := range parts {
+		if part.Err != nil {
+			p.skip(part.Relabel(), part.Err)
 			continue
 		}
 		p.mu.Lock()
 		p.spoke = true
 		p.mu.Unlock()
-		p.route(m)
+		p.route(part.Labelled)
 	}
 }
 

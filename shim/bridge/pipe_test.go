@@ -79,12 +79,12 @@ func FuzzTake(f *testing.F) {
 		}
 		answered := map[string]bool{}
 		for line := range bytes.SplitSeq(output, []byte{'\n'}) {
-			batch, err := mcp.SplitBatch(bytes.TrimSpace(line))
+			parts, _, err := mcp.ParseBatch(bytes.TrimSpace(line))
 			if err != nil {
-				batch = nil
+				parts = nil
 			}
-			for _, raw := range batch {
-				if m, err := mcp.ParseLabelled(raw); err == nil && m.Kind == mcp.Response {
+			for _, m := range parts {
+				if m.Err == nil && m.Kind == mcp.Response {
 					answered[string(m.ID.Token)] = true
 				}
 			}

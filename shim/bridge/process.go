@@ -35,6 +35,7 @@ type process struct {
 	stdout *os.File
 	turn   chan struct{} // held while a message is written; who waits for it can leave
 	grace  time.Duration // to take a message
+	until  time.Time     // stdin's deadline; of who holds turn
 	exited chan struct{} // closed when the program has ended
 	status string        // how, from exited on
 	log    *slog.Logger
@@ -94,8 +95,8 @@ func (p *process) wait() {
 	time.AfterFunc(outputGrace, func() { p.stdout.Close() })
 }
 
-// write sends one message. A child that does not read makes its callers wait, each with one message, and no longer than
-// ctx and grace allow.
+// write sends one message; line may have room for the line end. A child that does not read makes its callers wait, each
+// with one message, and no longer than ctx and twice the grace allow.
 func (p *process) write(ctx context.Context, line []byte) error {
 	select {
 	case p.turn <- struct{}{}:
@@ -105,7 +106,7 @@ func (p *process) write(ctx context.Context, line []byte) error {
 		return errEnded
 	}
 	defer func() { <-p.turn }()
-	if err := p.stdin.SetWriteDeadline(time.Now().Add(p.grace)); err != nil {
+	if err := p.extend(); err != nil {
 		return errEnded
 	}
 	n, err := p.stdin.Write(append(line, '\n'))
@@ -119,6 +120,17 @@ func (p *process) write(ctx context.Context, line []byte) error {
 		return errEnded
 	}
 	return nil
+}
+
+// extend has the child's input take at least grace for a message, and twice that at most: to set a deadline for every
+// message would cost as much as to write it.
+func (p *process) extend() error {
+	now := time.Now()
+	if p.until.Sub(now) >= p.grace {
+		return nil
+	}
+	p.until = now.Add(2 * p.grace)
+	return p.stdin.SetWriteDeadline(p.until)
 }
 
 var (

@@ -62,6 +62,24 @@ func TestFullInput(t *testing.T) {
 	}
 }
 
+// The time for a message is its own: what is left of an older one's does not count.
+func TestTimeForEachMessage(t *testing.T) {
+	p := startDeaf(t, time.Minute)
+	if err := p.write(t.Context(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	p.until = time.Now()
+	if err := p.stdin.SetWriteDeadline(p.until); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.write(t.Context(), []byte("x")); err != nil {
+		t.Errorf("a message after the older one's deadline: %v", err)
+	}
+	if left := time.Until(p.until); left < p.grace || left > 2*p.grace {
+		t.Errorf("a message gets %s, want one minute to two", left)
+	}
+}
+
 // Who waits for another's message to be taken waits no longer than its own call.
 func TestWaitingToWrite(t *testing.T) {
 	p := startDeaf(t, time.Minute)
