@@ -43,7 +43,7 @@ type endpoint struct {
 	client authenticator
 	actor  secret.Text
 	known  []string // secrets that must not come back in an error
-	http   *http.Transport
+	http   http.RoundTripper
 }
 
 // newEndpoint makes an endpoint. Nothing is asked yet.
