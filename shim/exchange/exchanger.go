@@ -109,13 +109,13 @@ func (e *Exchanger) Credential(ctx context.Context, subject secret.Text, who ide
 // token is one that is kept, or a new one.
 func (e *Exchanger) token(ctx context.Context, subject secret.Text, who identity.Identity) (*issued, error) {
 	k := e.endpoint.key(who)
+	if t := e.tokens.get(k); t != nil {
+		return t.token, nil
+	}
 	own := k.with(subject)
 	// A flight may be another caller's of the same identity, whose token was refused: that says nothing of this one.
 	const tries = 3
 	for range tries {
-		if t := e.tokens.get(k); t != nil {
-			return t.token, nil
-		}
 		if r := e.refusals.get(own); r != nil {
 			return nil, r.err
 		}

@@ -15,19 +15,25 @@ type key [sha256.Size]byte
 
 // keyOf makes a key of everything that an issuer may decide by. Lists and lengths go in, so that no two inputs run into one.
 func keyOf(who identity.Identity, x *rules.Exchange, actor string) key {
-	scopes := slices.Compact(slices.Sorted(slices.Values(who.Scopes))) // a set: issuers write it in any order
-	buf := make([]byte, 0, 1024)
-	add := func(list ...string) {
-		buf = binary.AppendUvarint(buf, uint64(len(list)))
-		for _, s := range list {
-			buf = binary.AppendUvarint(buf, uint64(len(s)))
-			buf = append(buf, s...)
+	scopes := who.Scopes
+	if !slices.IsSorted(scopes) {
+		scopes = slices.Sorted(slices.Values(scopes)) // they are a set: issuers write it in any order
+	}
+	var most [1024]byte
+	buf := most[:0]
+	for _, s := range [...]string{who.Issuer, who.Subject, who.Client, who.ACR, who.Actor, actor, x.Audience, x.Resource} {
+		buf = appendText(buf, s)
+	}
+	for i, s := range scopes {
+		if i == 0 || s != scopes[i-1] {
+			buf = appendText(buf, s)
 		}
 	}
-	add(who.Issuer, who.Subject, who.Client, who.ACR, who.Actor)
-	add(scopes...)
-	add(actor, x.Audience, x.Resource)
 	return sha256.Sum256(buf)
+}
+
+func appendText(buf []byte, s string) []byte {
+	return append(binary.AppendUvarint(buf, uint64(len(s))), s...)
 }
 
 // with is the key of one token of those that share k.

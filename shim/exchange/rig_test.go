@@ -26,6 +26,12 @@ func caller() identity.Identity {
 		Expiry: time.Now().Add(time.Hour)}
 }
 
+func callerAs(subject string) identity.Identity {
+	who := caller()
+	who.Subject = subject
+	return who
+}
+
 var subject = secret.New("subject-token-of-alice")
 
 // issuer is a token endpoint that the test writes, without a network.
@@ -120,7 +126,11 @@ func sent(t testing.TB, c *Credential) string {
 // listening is a token endpoint on a socket, and rules that lead to it.
 func listening(t *testing.T, h http.HandlerFunc) rules.Credentials {
 	t.Helper()
-	s := httptest.NewServer(h)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // before it is, a server does not see that the client left
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		h(w, r)
+	}))
 	t.Cleanup(s.Close)
 	c := testRules()
 	c.Exchange.URL = s.URL + "/token"
