@@ -11,17 +11,31 @@ import (
 	"mcpgateway/internal/rules"
 )
 
-// Whatever an issuer answers, there is a token that can be nothing but a token in a header and that ends, or an error.
+// Whatever an issuer answers, there is a token that can be nothing but a token in a header and that ends, or an error. The
+// answer is made of members, or is rest alone.
 func FuzzTokenResponse(f *testing.F) {
-	for _, body := range []string{
-		`{"access_token":"x","token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`,
-		`{"access_token":"x","token_type":"N_A","expires_in":"1e9"}`, `{"access_token":"x\r\ny","token_type":"Bearer"}`,
-		`{"access_token":"x","token_type":"Bearer","expires_in":-5}`, `{"error":"invalid_grant","claims":"{}"}`, `<html>`, `{`, `[]`, ``,
-	} {
-		f.Add(200, body, true)
-		f.Add(400, body, false)
+	f.Add(200, "x", "Bearer", "9", `,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"`, true)
+	f.Add(200, "x", "N_A", `"3600"`, "", false)
+	f.Add(200, "a.b-c_d~e+f/g==", "bearer", "-5", "", true)
+	for _, token := range []string{"a,b", "a b", `a"b`, "a\r\nb", "é", "="} {
+		f.Add(200, token, "Bearer", "60", "", true)
 	}
-	f.Fuzz(func(t *testing.T, status int, body string, access bool) {
+	for _, expires := range []string{"0", "-1e999", "1e999", `"NaN"`, `"inf"`, "null", "true"} {
+		f.Add(200, "x", "Bearer", expires, "", true)
+	}
+	for _, body := range []string{`{"error":"invalid_grant","claims":"{}"}`, `<html>`, `{`, `[]`, ``, `{"access_token":"x","token_type":"Bearer"}{}`} {
+		f.Add(200, "", "", "", body, true)
+		f.Add(400, "", "", "", body, false)
+	}
+	f.Fuzz(func(t *testing.T, status int, token, kind, expires, rest string, access bool) {
+		body := rest
+		if kind != "" {
+			members, err := json.Marshal(map[string]string{"access_token": token, "token_type": kind})
+			if err != nil {
+				t.Skip()
+			}
+			body = strings.TrimSuffix(string(members), "}") + `,"expires_in":` + expires + rest + "}"
+		}
 		x := &rules.Exchange{RequestedTokenType: "jwt"}
 		if access {
 			x.RequestedTokenType = "access_token"
