@@ -66,6 +66,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
 		authorize.Check,      // every message is allowed
+		c.exchange,           // what the server is sent in the token's place: only for what may go there
 		c.send,               // to the server, and the answer back
 	} {
 		if err := stage(x); err != nil {
@@ -128,6 +129,11 @@ func (c *chain) session(x *call.Exchange) error {
 		return e
 	}
 	return nil
+}
+
+func (c *chain) exchange(x *call.Exchange) (err error) {
+	x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who)
+	return err
 }
 
 func (c *chain) send(x *call.Exchange) error {

@@ -17,6 +17,7 @@ import (
 
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/telemetry"
+	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/session"
 )
@@ -29,6 +30,10 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
+  SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
+  SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
+  SHIM_HEADER_SECRETS  names of secrets that go to the server in headers: "NAME,NAME"; each with a file of its value,
+                       SHIM_HEADER_SECRET_0_FILE, SHIM_HEADER_SECRET_1_FILE and so on
   SHIM_OWNER_ISSUER    with SHIM_OWNER_SUBJECT: the only caller that is served
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
@@ -49,6 +54,7 @@ type config struct {
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
+	Secrets      exchange.Secrets
 	OwnerIssuer  string
 	OwnerSubject string
 	Idle         time.Duration
@@ -99,6 +105,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		c.SealKey, err = readKey(v)
 		problem("SHIM_SEAL_KEY_FILE", err)
 	}
+	c.Secrets = readSecrets(getenv, problem)
 	c.OwnerIssuer, c.OwnerSubject = getenv("SHIM_OWNER_ISSUER"), getenv("SHIM_OWNER_SUBJECT")
 	if (c.OwnerIssuer == "") != (c.OwnerSubject == "") {
 		problem("SHIM_OWNER_ISSUER, SHIM_OWNER_SUBJECT", errors.New("set both or none"))

@@ -26,7 +26,8 @@ const writePatience = 60 * time.Second
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
 func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
-	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log})
+	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log,
+		Secrets: config.Secrets})
 	if err != nil {
 		return err
 	}

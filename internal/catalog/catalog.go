@@ -42,6 +42,7 @@ type Server struct {
 	Resources   Resources `yaml:"resources"`
 	Egress      []Egress  `yaml:"egress"`
 	Token       *Token    `yaml:"token"`
+	Headers     []Header  `yaml:"headers"`
 	Filters     []string  `yaml:"filters"`
 	Audit       Audit     `yaml:"audit"`
 }
@@ -130,25 +131,6 @@ type Resources struct {
 type Egress struct {
 	CIDR  string `yaml:"cidr"`
 	Ports []int  `yaml:"ports"`
-}
-
-// Token says what becomes of the caller's token before the server is called.
-type Token struct {
-	Exchange        *Exchange `yaml:"exchange"`
-	InsecureForward bool      `yaml:"insecureForward"`
-}
-
-// Exchange is an RFC 8693 token exchange.
-type Exchange struct {
-	Grant    string   `yaml:"grant"` // token-exchange
-	URL      string   `yaml:"url"`
-	Audience string   `yaml:"audience"`
-	Resource string   `yaml:"resource"`
-	Scopes   []string `yaml:"scopes"`
-	Client   struct {
-		ID     string     `yaml:"id"`
-		Secret *SecretKey `yaml:"secret"`
-	} `yaml:"client"`
 }
 
 // Filter is a check that the shim runs on messages.

@@ -245,7 +245,7 @@ servers:
   - {id: b, runtime: {uvx: {package: "x==1"}}, listen: off}
   - {id: c, runtime: {container: {image: i, port: 80}}, sessions: none, scale: {max: 2}}
   - {id: d, runtime: {remote: {url: "https://x.test/mcp"}}, egress: [{cidr: 10.0.0.0/8, ports: [443]}]}
-  - {id: e, runtime: {command: {exec: x}}}
+  - {id: e, runtime: {command: {exec: x}}, headers: [{name: X-A, claim: a}]}
 filters:
   - {name: f, server: b, on: [tools/call]}
 policies:
@@ -261,8 +261,9 @@ policies:
 	}
 	want := []string{
 		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
-		"10: egress without runtime.remote", "11: token", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
+		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
 		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1",
+		"22: headers for a server that speaks stdio",
 		"23: filters", "26: when",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -36,9 +36,10 @@ func checkServer(d *document, s *Server, all *names) {
 		d.bad(&s.Scale.Max, "scale.max above 1 needs sessions: none, since a session lives in one copy only")
 	}
 	checkResources(d, &s.Resources)
-	checkEgress(d, s)
+	checkEgress(d, s.Egress, "egress")
 	checkRemote(d, s)
 	checkToken(d, s)
+	checkHeaders(d, s)
 	given := map[string]bool{}
 	for i, name := range s.Filters {
 		if _, ok := all.filters[name]; !ok {
@@ -115,40 +116,18 @@ func checkResources(d *document, r *Resources) {
 	}
 }
 
-func checkEgress(d *document, s *Server) {
-	for i := range s.Egress {
-		e := &s.Egress[i]
-		if d.required(&e.CIDR, e, "egress.cidr") {
+func checkEgress(d *document, list []Egress, name string) {
+	for i := range list {
+		e := &list[i]
+		if d.required(&e.CIDR, e, name+".cidr") {
 			if _, err := egress.ParseNet(e.CIDR); err != nil {
-				d.bad(&e.CIDR, "egress.cidr: %v", err)
+				d.bad(&e.CIDR, "%s.cidr: %v", name, err)
 			}
 		}
-		needed(d, &e.Ports, e, "egress.ports is missing")
+		needed(d, &e.Ports, e, name+".ports is missing")
 		for j := range e.Ports {
-			number(d, &e.Ports[j], "egress.ports", 1, 0, 65535)
+			number(d, &e.Ports[j], name+".ports", 1, 0, 65535)
 		}
-	}
-}
-
-func checkToken(d *document, s *Server) {
-	t := s.Token
-	if t == nil {
-		return
-	}
-	d.one(t, t, "token needs exactly one of %s", alternative{"exchange", t.Exchange != nil}, alternative{"insecureForward", t.InsecureForward})
-	if t.InsecureForward && s.Runtime.Remote != nil {
-		d.bad(&t.InsecureForward, "token.insecureForward is not possible with runtime.remote: whoever runs that server could use the caller's token at every server here that takes it")
-	}
-	if x := t.Exchange; x != nil {
-		d.choice(&x.Grant, "token.exchange.grant", "token-exchange")
-		d.webURL(&x.URL, x, "token.exchange.url")
-		d.text(&x.Audience, "token.exchange.audience", 2048)
-		d.text(&x.Resource, "token.exchange.resource", 2048)
-		for i := range x.Scopes {
-			d.text(&x.Scopes[i], "token.exchange.scopes", 256)
-		}
-		d.text(&x.Client.ID, "token.exchange.client.id", 2048)
-		checkSecret(d, x.Client.Secret, "token.exchange.client.secret")
 	}
 }
 

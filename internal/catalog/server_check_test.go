@@ -69,12 +69,6 @@ func TestServerChecks(t *testing.T) {
 		{"egress of IPv4 as IPv6", http + "\negress: [{cidr: '::ffff:10.0.0.0/104', ports: [1]}]", []string{"5: egress.cidr: write the IPv4 network"}},
 		{"egress", http + "\negress:\n- {cidr: 10.0.0.1/8, ports: [0, 65536]}\n- {ports: [1]}\n- {cidr: \"::/0\"}",
 			[]string{"6: egress.cidr", "6: egress.ports must be", "6: egress.ports must be", "7: egress.cidr is missing", "8: egress.ports is missing"}},
-		{"token", http + "\ntoken: {}", []string{"5: token needs exactly one of"}},
-		{"token forward", http + "\ntoken: {insecureForward: true}", nil},
-		{"token forward to others", "runtime: {remote: {url: 'https://x.test'}}\ntoken: {insecureForward: true}", []string{"5: token.insecureForward is not possible with runtime.remote"}},
-		{"token exchange", http + "\ntoken: {exchange: {grant: token-exchange, url: 'https://x.test/t', audience: a, resource: r, scopes: [s], client: {id: c, secret: {key: k}}}}", nil},
-		{"token exchange bad", http + "\ntoken: {exchange: {grant: x, client: {secret: {key: /}}}}",
-			[]string{"5: token.exchange.grant must be token-exchange", "5: token.exchange.url is missing", "5: token.exchange.client.secret.key is no key"}},
 		{"filters", http + "\nfilters: [f, g, f]", []string{`5: filters: there is no filter "g"`, `5: filters: "f" is named twice`}},
 	}
 	for _, tt := range tests {

@@ -29,7 +29,8 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.listen", isNot("poll"), "listen other than poll", "the gateway ends silent listeners and clients come back"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
 	{"servers.egress", without("runtime.remote"), "egress without runtime.remote", "a shim holds a remote server to it, and no deployer one that runs here"},
-	{"servers.token", nil, "token", "the caller's token is removed before the server is called"},
+	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
+	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.filters", nil, "filters", "the shim runs none"},
 	{"servers.audit.bodies", is("full"), "audit.bodies: full", "audit lines hold no bodies"},
 	{"servers.audit.required", is("true"), "audit.required", "there is no audit sink to wait for"},
@@ -52,6 +53,12 @@ func without(path string) func(_, _ *yaml.Node) bool {
 		find(in, strings.Split(path, "."), func(*yaml.Node, *yaml.Node, int) { given = true })
 		return !given
 	}
+}
+
+// overStdio is for what goes out in a header.
+func overStdio(_, in *yaml.Node) bool {
+	given := func(path string) bool { return !without(path)(nil, in) }
+	return given("runtime.npx") || given("runtime.uvx") || given("runtime.command") && !given("runtime.command.http")
 }
 
 // refuseUnbuilt adds a problem for each use of a table's fields.

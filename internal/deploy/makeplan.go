@@ -101,7 +101,12 @@ func checkEntry(s catalog.Server, o Options) error {
 			return err
 		}
 	}
-	return checkShimKey(exchangeKey(s))
+	for _, key := range shimKeys(s) {
+		if err := checkShimKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeShim makes the unit that receives the traffic. Where idle time ends the group is the deployer's to say: in a
@@ -132,9 +137,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	if o.Owner != nil {
 		u.Env = append(u.Env, EnvVar{"SHIM_OWNER_ISSUER", o.Owner.Issuer}, EnvVar{"SHIM_OWNER_SUBJECT", o.Owner.Subject})
 	}
-	if key := exchangeKey(s); key != nil {
-		u.Secrets = append(u.Secrets, Secret{Store: shimStore(s), Key: key.Key, File: "SHIM_EXCHANGE_SECRET_FILE"})
-	}
+	addSecrets(&u, s)
 	if t := o.Telemetry; t.Collector != "" {
 		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})
 	}
@@ -304,14 +307,7 @@ func find(filters []catalog.Filter, name string) (catalog.Filter, bool) {
 	return catalog.Filter{}, false
 }
 
-func exchangeKey(s catalog.Server) *catalog.SecretKey {
-	if s.Token == nil || s.Token.Exchange == nil {
-		return nil
-	}
-	return s.Token.Exchange.Client.Secret
-}
-
-// checkShimKey keeps operators' names off the key that seals session ids: a filter must never be given it.
+// checkShimKey keeps operators' names off the key that seals session ids: a filter or a server must never be given it.
 func checkShimKey(key *catalog.SecretKey) error {
 	if key != nil && key.Key == keySeal {
 		return fmt.Errorf("the key %q of the shim's store is the gateway's own", keySeal)

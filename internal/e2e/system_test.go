@@ -74,6 +74,17 @@ func start(t *testing.T) *system {
 // startWith has more servers and policies in the catalog, as lines of YAML.
 func startWith(t *testing.T, servers, policies string) *system {
 	t.Helper()
+	return startAs(t, layout{servers: servers, policies: policies})
+}
+
+// layout is what a test has besides what all have, as lines of YAML.
+type layout struct {
+	servers, policies, issuers string
+	secrets                    map[string]string // by path below the folder of secrets
+}
+
+func startAs(t *testing.T, l layout) *system {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e") // short: Unix sockets are in it
 	if err != nil {
 		t.Fatal(err)
@@ -88,8 +99,8 @@ publicURL: %s
 issuers:
   - {name: main, url: %s, audiences: ["{resource}"], groupsClaim: groups, default: true}
   - {name: partner, url: %s, audiences: ["{resource}"], groupsClaim: groups}
-limits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000}
-`, s.url, s.main.URL, s.partner.URL))
+%slimits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000}
+`, s.url, s.main.URL, s.partner.URL, l.issuers))
 	s.write("catalog.yaml", fmt.Sprintf(`apiVersion: v1
 servers:
   - {id: sample, title: Sample, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
@@ -101,7 +112,13 @@ servers:
   - {name: engineers, allow: {groups: [engineering]}, servers: [sample, other, mine, hostile]}
   - {name: no-notify, deny: {anyone: true}, servers: ["*"], tools: [notify]}
   - {name: sales, allow: {groups: [sales]}, servers: [sample], tools: [echo]}
-%[6]s`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer, servers, policies))
+%[6]s`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer, l.servers, l.policies))
+	for name, value := range l.secrets {
+		if err := os.MkdirAll(filepath.Join(s.dir, "secrets", filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s.write(filepath.Join("secrets", name), value)
+	}
 	s.startDeployer()
 	s.startGateway()
 	t.Cleanup(s.stop)

@@ -24,6 +24,7 @@ const (
 	maxURL     = 2048
 	maxName    = 256 // bytes in a group, scope or client
 	maxNames   = 1000
+	maxActor   = 4096 // bytes of the act claim, with the actors before it
 	// maxInstant is the end of the year 9999, in seconds.
 	maxInstant = 253402300799
 )
@@ -88,7 +89,24 @@ func (c claims) identity(from Issuer, resources []string, now time.Time) (Identi
 	if id.Scopes, err = c.scopes(); err != nil {
 		return Identity{}, err
 	}
-	return id, nil
+	if id.ACR, err = c.text("acr", maxName); err != nil {
+		return Identity{}, err
+	}
+	if c.has("act") {
+		id.Actor = string(c["act"])
+	}
+	return id, checkActor(id.Actor)
+}
+
+// checkActor bounds an act claim: it becomes a part of keys.
+func checkActor(act string) error {
+	switch {
+	case len(act) > maxActor:
+		return errTextTooLong
+	case act != "" && act[0] != '{':
+		return errClaims
+	}
+	return nil
 }
 
 // Claims that tell the kinds of JWT apart where the typ header does not. accessKinds are the values that name an

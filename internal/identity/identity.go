@@ -22,6 +22,8 @@ type Identity struct {
 	Groups  []string  // values of the issuer's groups claim; they belong to Issuer
 	Client  string    // client_id or azp claim; empty where the token has neither
 	Scopes  []string  // the scope (or scp) claim, split
+	ACR     string    // the acr claim: how the caller signed in; empty where the token does not say
+	Actor   string    // the act claim as it stands in the token, JSON: who acts for the subject (RFC 8693 section 4.1)
 	Expiry  time.Time // the exp claim
 }
 

@@ -7,6 +7,7 @@ const (
 	SDK              = "@modelcontextprotocol/sdk@1.32.2"       // legacy era only
 	Client           = "@modelcontextprotocol/client@2.4.0"     // both eras
 	Remote           = "mcp-remote@0.15.1"
+	OpenIDProvider   = "oidc-provider@9.13.3"
 	EverythingServer = "@modelcontextprotocol/server-everything@2026.8.31"
 )
 

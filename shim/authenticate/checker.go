@@ -9,6 +9,7 @@ import (
 
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/secret"
 	"mcpgateway/shim/call"
 )
 
@@ -18,7 +19,8 @@ type Checker struct {
 	OwnerSubject string
 }
 
-// Check finds out who calls and removes the credential from the request, so that no later stage can pass it on.
+// Check finds out who calls and removes the credential from the request, so that no later stage passes it on by
+// mistake: who needs it has to ask for it by its name.
 func (c Checker) Check(x *call.Exchange) error {
 	resource := x.Rules.Rules.Resources[0]
 	token, ok := identity.Bearer(x.Request.Header)
@@ -34,7 +36,7 @@ func (c Checker) Check(x *call.Exchange) error {
 	if err != nil {
 		return unauthenticated(resource, err)
 	}
-	x.Who = who
+	x.Who, x.Token = who, secret.New(token)
 	if c.OwnerIssuer != "" && (who.Issuer != c.OwnerIssuer || who.Subject != c.OwnerSubject) {
 		return mcp.NotAdmitted(errors.New("the instance belongs to somebody else"))
 	}

@@ -16,6 +16,8 @@ import (
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/secret"
+	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/ruleset"
 )
 
@@ -27,8 +29,11 @@ type Exchange struct {
 
 	Rules *ruleset.Set      // in force when the exchange began, and to its end
 	Who   identity.Identity // set by authenticate
+	Token secret.Text       // the caller's, set by authenticate: for what is made of it, and never for the server
 	Body  []byte            // the request's bytes; empty for GET and DELETE
 	MCP   mcp.Body          // what they say
+
+	Credential *exchange.Credential // what the server is sent in the token's place; nil: nothing
 
 	Session string // the server's own session id, unsealed; empty without one
 	Policy  string // that decided last

@@ -2,7 +2,7 @@
 // the bytes it came in but for sealed session ids and filtered lists.
 //
 // It decides nothing but where a remote server may be (package egress), and sends no request twice, but where the server
-// redirects it within its origin.
+// redirects it within its origin, or refuses the exchanged token and there is another one.
 package forward
 
 import (
@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"time"
 
+	"mcpgateway/internal/egress"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
 	"mcpgateway/internal/telemetry"
@@ -43,6 +44,7 @@ type Config struct {
 type Forwarder struct {
 	Config
 	endpoint  string // what requests are for
+	origin    string // where a remote server is; empty: beside the shim
 	transport *peer.Client
 }
 
@@ -55,7 +57,11 @@ func New(c Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Forwarder{Config: c, endpoint: endpoint, transport: client}, nil
+	f := &Forwarder{Config: c, endpoint: endpoint, transport: client}
+	if c.Remote != nil {
+		f.origin, err = egress.Origin(c.Upstream)
+	}
+	return f, err
 }
 
 // Ready tells whether the server accepts connections. A remote server is always taken to: whether it does is for its
@@ -148,6 +154,10 @@ func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint stri
 	}
 	if f.Upstream.Scheme == "unix" {
 		r.Header[call.HeaderCaller] = []string{x.Caller()}
+	}
+	if err := x.Credential.Set(r.Header, f.origin); err != nil {
+		return nil, &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, Cause: err, RetryAfter: time.Second,
+			Message: "The server was moved and is being started anew; try again"}
 	}
 	return r, nil
 }

@@ -14,14 +14,32 @@ import (
 )
 
 const (
-	maxRedirects    = 3
-	maxRedirectBody = 64 << 10 // bytes that are read of one, to use its connection again
+	maxRedirects = 3
+	maxDiscard   = 64 << 10 // bytes that are read of an answer that nobody gets, to use its connection again
 )
 
-// exchange sends the request and returns the answer's head. It follows the server where that redirects within its own
+// exchange sends the request and returns the answer's head. Where the server refuses the exchanged token (401), the request
+// goes out once more with a new one: it was not carried out, and its body is here (RFC 9110, section 15.5.2).
+func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Response, error) {
+	resp, err := f.follow(ctx, x)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	again, err := x.Credential.Renew(ctx)
+	if !again && err == nil {
+		return resp, nil
+	}
+	discard(resp)
+	if err != nil {
+		return nil, err
+	}
+	return f.follow(ctx, x)
+}
+
+// follow sends the request. It follows the server where that redirects within its own
 // origin, with the same method and body: frameworks do so to add or remove a slash. Nothing of a request, and no session
 // id, goes anywhere else.
-func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Response, error) {
+func (f *Forwarder) follow(ctx context.Context, x *call.Exchange) (*http.Response, error) {
 	endpoint := f.endpoint
 	for hops := 0; ; hops++ {
 		r, err := f.request(ctx, x, endpoint)
@@ -35,8 +53,7 @@ func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Respo
 		if resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect {
 			return resp, nil
 		}
-		_, _ = io.CopyN(io.Discard, resp.Body, maxRedirectBody)
-		_ = resp.Body.Close()
+		discard(resp)
 		if hops == maxRedirects {
 			return nil, broken(fmt.Errorf("the server redirects more than %d times", maxRedirects))
 		}
@@ -46,6 +63,11 @@ func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Respo
 		}
 		endpoint = next.String()
 	}
+}
+
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard)
+	_ = resp.Body.Close()
 }
 
 // redirected is where a redirect leads, if that is within the origin it came from (RFC 6454, section 5).

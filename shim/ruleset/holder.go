@@ -18,17 +18,20 @@ import (
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
+	"mcpgateway/shim/exchange"
 )
 
 // reload is how often the file is looked at. Looking is one stat: a mounted file tells nobody that it changed.
 const reload = time.Second
 
-// Config is what a Holder needs; all fields are required.
+// Config is what a Holder needs; all fields but Secrets are required.
 type Config struct {
 	Server string            // the id that the rules must be for
 	Path   string            // the signed file
 	Key    ed25519.PublicKey // of the deployer
 	Logger *slog.Logger
+	// Secrets are what credentials are made of.
+	Secrets exchange.Secrets
 }
 
 // Set is one version of the rules, ready to decide.
@@ -36,8 +39,10 @@ type Set struct {
 	Rules    rules.Rules
 	Verifier *identity.Verifier
 	Policies *policy.Set
+	Exchange *exchange.Exchanger // nil where the server is sent nothing of anybody's
 
-	issuers []byte // as JSON: the verifier is kept, with what it has cached, while they stay the same
+	issuers     []byte // as JSON: the verifier is kept, with what it has cached, while they stay the same
+	credentials []byte // likewise, the exchanger and the tokens it has
 }
 
 // Holder has the current Set.
@@ -128,10 +133,33 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 	if s.issuers, err = json.Marshal(r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile rules: %w", err)
 	}
+	if err := h.compileCredentials(s, old); err != nil {
+		return nil, err
+	}
 	if old != nil && bytes.Equal(old.issuers, s.issuers) {
 		s.Verifier = old.Verifier
 		return s, nil
 	}
 	s.Verifier, err = identity.NewVerifier(identity.Config{Issuers: r.Issuers, Logger: h.config.Logger})
 	return s, err
+}
+
+// compileCredentials makes the set's exchanger. Rules that name a secret which this shim was not given are refused: the
+// deployer starts another that has it.
+func (h *Holder) compileCredentials(s, old *Set) (err error) {
+	if s.Rules.Credentials == nil {
+		return nil
+	}
+	c := exchange.Config{Resource: s.Rules.Resources[0], Rules: *s.Rules.Credentials, Secrets: h.config.Secrets, Logger: h.config.Logger}
+	if s.credentials, err = json.Marshal([]any{c.Resource, c.Rules}); err != nil {
+		return fmt.Errorf("compile credentials: %w", err)
+	}
+	if old != nil && bytes.Equal(old.credentials, s.credentials) {
+		s.Exchange = old.Exchange
+		return nil
+	}
+	if s.Exchange, err = exchange.New(c); err != nil {
+		return fmt.Errorf("compile credentials: %w", err)
+	}
+	return nil
 }
