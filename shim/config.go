@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/egress"
-	"mcpgateway/shim/forward"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
 )
 
@@ -41,7 +41,7 @@ type config struct {
 	Server       string
 	Listen       string
 	Upstream     *url.URL
-	Remote       *forward.Remote // nil where the server is beside the shim
+	Remote       *remote.Remote // nil where the server is beside the shim
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
@@ -73,7 +73,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	c.Listen = required("SHIM_LISTEN")
 	c.Rules = required("SHIM_RULES")
 	if v := getenv("SHIM_EGRESS"); v != "" {
-		c.Remote = &forward.Remote{ConnectTimeout: connectTimeout}
+		c.Remote = &remote.Remote{ConnectTimeout: connectTimeout}
 		c.Remote.Egress, err = egress.Parse(v)
 		problem("SHIM_EGRESS", err)
 	}

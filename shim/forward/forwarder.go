@@ -21,13 +21,14 @@ import (
 	"mcpgateway/internal/peer"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
 )
 
 // Config is what a Forwarder needs.
 type Config struct {
 	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
-	Remote      *Remote         // how to reach it where it runs elsewhere; nil: it is beside the shim
+	Remote      *remote.Remote  // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer // for its session ids
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
@@ -198,7 +199,7 @@ func broken(err error) error {
 
 // unreachable is the error of an exchange that got no answer.
 func unreachable(x *call.Exchange, err error) error {
-	var unreached *unreachedError
+	var unreached *remote.UnreachedError
 	switch {
 	case x.Request.Context().Err() != nil && (x.Era == mcp.Modern || x.Listener()):
 		return &mcp.Error{Status: mcp.StatusClientLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}
