@@ -36,7 +36,7 @@ func checkServer(d *document, s *Server, all *names) {
 		d.bad(&s.Scale.Max, "scale.max above 1 needs sessions: none, since a session lives in one copy only")
 	}
 	checkResources(d, &s.Resources)
-	checkEgress(d, s)
+	checkEgress(d, s.Egress, "egress")
 	checkRemote(d, s)
 	checkToken(d, s)
 	given := map[string]bool{}
@@ -115,17 +115,17 @@ func checkResources(d *document, r *Resources) {
 	}
 }
 
-func checkEgress(d *document, s *Server) {
-	for i := range s.Egress {
-		e := &s.Egress[i]
-		if d.required(&e.CIDR, e, "egress.cidr") {
+func checkEgress(d *document, list []Egress, name string) {
+	for i := range list {
+		e := &list[i]
+		if d.required(&e.CIDR, e, name+".cidr") {
 			if _, err := egress.ParseNet(e.CIDR); err != nil {
-				d.bad(&e.CIDR, "egress.cidr: %v", err)
+				d.bad(&e.CIDR, "%s.cidr: %v", name, err)
 			}
 		}
-		needed(d, &e.Ports, e, "egress.ports is missing")
+		needed(d, &e.Ports, e, name+".ports is missing")
 		for j := range e.Ports {
-			number(d, &e.Ports[j], "egress.ports", 1, 0, 65535)
+			number(d, &e.Ports[j], name+".ports", 1, 0, 65535)
 		}
 	}
 }
