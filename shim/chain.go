@@ -14,6 +14,7 @@ import (
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
@@ -25,6 +26,7 @@ type chain struct {
 	rules        *ruleset.Holder
 	authenticate authenticate.Checker
 	sealer       *session.Sealer
+	filters      *filter.Stage
 	forward      *forward.Forwarder
 	calls        *wake.Counter
 	audit        *audit.Log
@@ -49,6 +51,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
 		authorize.Check,      // every message is allowed
+		c.filter,             // and those who are asked about it let it pass, or change it: only what may be sent is shown to them
 		c.send,               // to the server, and the answer back
 	} {
 		if err := stage(x); err != nil {
@@ -113,6 +116,21 @@ func (c *chain) session(x *call.Exchange) error {
 	return nil
 }
 
+// filter has filters look at the messages. What one of them changed is a request like any other, and decided on again.
+func (c *chain) filter(x *call.Exchange) error {
+	if x.Work() {
+		defer c.calls.Begin()()
+	}
+	changed, err := c.filters.Requests(x)
+	if err != nil || !changed {
+		return err
+	}
+	if err := c.match(x); err != nil {
+		return err
+	}
+	return authorize.Check(x)
+}
+
 func (c *chain) send(x *call.Exchange) error {
 	if x.Work() {
 		defer c.calls.Begin()()
@@ -149,11 +167,11 @@ func (c *chain) recover(x *call.Exchange) {
 	c.refuse(x, errors.New("internal error"))
 }
 
-// readyz says whether the server behind can be asked.
+// readyz says whether the server behind can be asked, and the filters beside it.
 func (c *chain) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	if err := c.forward.Ready(ctx); err != nil {
+	if err := errors.Join(c.forward.Ready(ctx), c.filters.Ready(ctx)); err != nil {
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}

@@ -28,6 +28,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
+  SHIM_FILTERS         converters of webhooks beside the shim, by the filter's name: pii=PATH,other=PATH
   SHIM_OWNER_ISSUER    with SHIM_OWNER_SUBJECT: the only caller that is served
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
@@ -45,6 +46,7 @@ type config struct {
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
+	Filters      map[string]string // paths of sockets
 	OwnerIssuer  string
 	OwnerSubject string
 	Idle         time.Duration
@@ -93,6 +95,8 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		c.SealKey, err = readKey(v)
 		problem("SHIM_SEAL_KEY_FILE", err)
 	}
+	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
+	problem("SHIM_FILTERS", err)
 	c.OwnerIssuer, c.OwnerSubject = getenv("SHIM_OWNER_ISSUER"), getenv("SHIM_OWNER_SUBJECT")
 	if (c.OwnerIssuer == "") != (c.OwnerSubject == "") {
 		problem("SHIM_OWNER_ISSUER, SHIM_OWNER_SUBJECT", errors.New("set both or none"))
@@ -163,6 +167,22 @@ func parseRemote(v string) (*url.URL, error) {
 		return nil, errors.New("holds no valid host and port")
 	}
 	return u, nil
+}
+
+// parseFilters reads name=PATH,name=PATH. Deployers write paths of their own, without a comma.
+func parseFilters(v string) (map[string]string, error) {
+	if v == "" {
+		return nil, nil
+	}
+	sockets := map[string]string{}
+	for part := range strings.SplitSeq(v, ",") {
+		name, path, _ := strings.Cut(part, "=")
+		if name == "" || !filepath.IsAbs(path) || sockets[name] != "" {
+			return nil, errors.New("must be NAME=PATH,NAME=PATH with absolute paths")
+		}
+		sockets[name] = path
+	}
+	return sockets, nil
 }
 
 func parseKey(v string) (ed25519.PublicKey, error) {

@@ -23,7 +23,9 @@ import (
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -111,11 +113,16 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	r.drain = drain
 	t.Cleanup(drain)
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
+	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.Review = filters.Answers
 	f, err := forward.New(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, filters: filters, forward: f, calls: wake.NewCounter(0, 0, nil),
 		audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	r.Server = httptest.NewServer(r.chain)
 	t.Cleanup(r.Close)

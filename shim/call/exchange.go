@@ -29,8 +29,9 @@ type Exchange struct {
 	Body  []byte            // the request's bytes; empty for GET and DELETE
 	MCP   mcp.Body          // what they say
 
-	Session string // the server's own session id, unsealed; empty without one
-	Policy  string // that decided last
+	Session string          // the server's own session id, unsealed; empty without one
+	Policy  string          // that decided last
+	Reviews []audit.Verdict // of the filters, in the order in which they were asked; see Review
 
 	head     *head
 	began    time.Time
@@ -103,7 +104,7 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 		CreatedAt: x.began, Server: x.Rules.Rules.Server, Issuer: x.Who.Issuer, Subject: x.Who.Subject, Client: x.Who.Client,
 		Era: x.Era.String(), Outcome: outcome, Policy: x.Policy, ResponseStatus: status, RequestBytes: len(x.Body),
 		ProcessingTimeMs: float64(time.Since(x.began).Microseconds()) / 1000, RequestID: x.RequestID(),
-		ID: audit.NewID(), CallType: x.Request.Method,
+		ID: audit.NewID(), CallType: x.Request.Method, WebhookStatuses: x.Reviews,
 	}
 	if failure != nil {
 		base.Error = failure.Error()
@@ -126,7 +127,7 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 }
 
 func describe(r audit.Record, m *mcp.Message) audit.Record {
-	if r.CallType = clip(m.Method); m.Kind == mcp.Response {
+	if r.CallType = Clip(m.Method); m.Kind == mcp.Response {
 		r.CallType = "response"
 	}
 	r.ClientName = text(m.Params.ClientName)
@@ -137,11 +138,11 @@ func describe(r audit.Record, m *mcp.Message) audit.Record {
 
 func text(t mcp.Token) string {
 	s, _ := t.Text()
-	return clip(s)
+	return Clip(s)
 }
 
-// clip bounds what a caller can make a record hold.
-func clip(s string) string {
+// Clip bounds what a caller can make a record hold.
+func Clip(s string) string {
 	const most = 256
 	if len(s) <= most {
 		return s

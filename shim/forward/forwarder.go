@@ -35,6 +35,8 @@ type Config struct {
 	Draining    context.Context // ends listeners' legs when the shim stops
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
 	Busy func(within time.Duration) bool
+	// Review returns what looks at an answer's messages before they leave (filter.Stage.Answers); nil: nobody does.
+	Review func(context.Context, *call.Exchange) func(data []byte) (next []byte, refused bool, err error)
 }
 
 // Forwarder sends exchanges to one server.
@@ -47,7 +49,7 @@ type Forwarder struct {
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
 	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
-		return nil, errors.New("forward: every field but Remote and Busy is required")
+		return nil, errors.New("forward: every field but Remote, Busy and Review is required")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {
@@ -88,6 +90,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer)}
 	if authorize.Filtered(x) {
 		a.keep = authorize.Filter(x.Rules, x.Who)
+	}
+	if f.Review != nil {
+		a.review = f.Review(ctx, x)
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		if x.Listener() {

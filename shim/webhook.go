@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/egress"
+	"mcpgateway/internal/socket"
+	"mcpgateway/shim/remote"
+	"mcpgateway/shim/webhook"
+)
+
+const webhookVariables = `  SHIM_LISTEN          unix:PATH to serve on, for the shim alone
+  SHIM_WEBHOOK_URL     the webhook: https://HOST[:PORT]/PATH, or http:// where SHIM_WEBHOOK_EGRESS names private networks
+  SHIM_WEBHOOK_EGRESS  where it may be, as SHIM_EGRESS has it ("public")
+  SHIM_WEBHOOK_TIMEOUT how long one check may take, retries included (2s)
+  SHIM_WEBHOOK_SECRET_FILE
+                       file of the secret that signs what is sent, as it is or as whsec_BASE64; not set: nothing is signed
+`
+
+type webhookConfig struct {
+	Socket  string // path
+	URL     *url.URL
+	Egress  []egress.Rule
+	Timeout time.Duration
+	Secret  []byte
+}
+
+// maxSecret bounds a secret's file, in bytes.
+const maxSecret = 16 << 10
+
+// readWebhookConfig reads the environment and reports every problem at once.
+func readWebhookConfig(getenv func(string) string) (c webhookConfig, err error) {
+	var problems []error
+	problem := func(name string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	var ok bool
+	if c.Socket, ok = strings.CutPrefix(getenv("SHIM_LISTEN"), "unix:"); !ok || !filepath.IsAbs(c.Socket) {
+		problem("SHIM_LISTEN", errors.New("must be unix:PATH with an absolute path"))
+	}
+	c.URL, err = parseRemote(getenv("SHIM_WEBHOOK_URL"))
+	problem("SHIM_WEBHOOK_URL", err)
+	if v := getenv("SHIM_WEBHOOK_EGRESS"); v != "" {
+		c.Egress, err = egress.Parse(v)
+		problem("SHIM_WEBHOOK_EGRESS", err)
+	}
+	c.Timeout, err = parseDuration(getenv("SHIM_WEBHOOK_TIMEOUT"), 2*time.Second)
+	problem("SHIM_WEBHOOK_TIMEOUT", err)
+	if v := getenv("SHIM_WEBHOOK_SECRET_FILE"); v != "" {
+		c.Secret, err = readSecret(v)
+		problem("SHIM_WEBHOOK_SECRET_FILE", err)
+	}
+	return c, errors.Join(problems...)
+}
+
+// readSecret reads a secret without the line end that editors leave behind. An empty one would be no signature at all.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New("cannot be opened")
+	}
+	defer f.Close()
+	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
+	if err != nil || len(secret) == 0 || len(secret) > maxSecret {
+		return nil, fmt.Errorf("must hold 1 to %d bytes", maxSecret)
+	}
+	return secret, nil
+}
+
+// runWebhook serves until ctx ends. The shim has let its calls end before.
+func runWebhook(ctx context.Context, c webhookConfig, log *slog.Logger) error {
+	handler, err := webhook.New(webhook.Config{URL: c.URL, Remote: &remote.Remote{Egress: c.Egress, ConnectTimeout: connectTimeout},
+		Secret: c.Secret, Timeout: c.Timeout, Logger: log})
+	if err != nil {
+		return err
+	}
+	listener, err := socket.Listen(c.Socket)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	return errors.Join(err, server.Close())
+}
