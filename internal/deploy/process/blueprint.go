@@ -63,7 +63,7 @@ func (b blueprint) spec() (spec, error) {
 }
 
 func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
-	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim}
+	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim, Restart: u.Role == deploy.RoleFilter}
 	for _, v := range baseEnvironment() {
 		s.addEnv(v)
 	}
