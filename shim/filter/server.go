@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/mark3labs/mcp-go/client/transport"
 	sdk "github.com/mark3labs/mcp-go/mcp"
 
+	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/verdict"
@@ -159,7 +161,8 @@ func (s *server) initialize(ctx context.Context) (*session, error) {
 	if err := c.Start(ctx); err != nil {
 		return nil, err
 	}
-	// A filter has nothing to ask us. Without a handler its requests are refused one by one, and not each by a goroutine.
+	// A filter has nothing to ask us. Without a handler its requests are refused one by one, and not each by a goroutine;
+	// and bounded sends none of the refusals.
 	t.SetRequestHandler(nil)
 	if s.near {
 		if err := s.knock(ctx); err != nil {
@@ -192,17 +195,57 @@ func (s *server) drop(k *session) {
 	}
 }
 
-// bounded limits how much is read of an answer, by the size of what was asked.
+// bounded limits how much is read of an answer, by the size of what was asked, and keeps a server from having us send it
+// replies without end.
 type bounded struct{ *peer.Client }
+
+const (
+	maxReply   = 1 << 10  // bytes; no reply to a server's own request is longer
+	maxFailure = 64 << 10 // bytes that are read of one
+)
 
 // RoundTrip implements http.RoundTripper.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.GetBody != nil && r.ContentLength < maxReply {
+		if reply, err := isReply(r); err != nil || reply {
+			return nil, errors.Join(errors.New("a filter may ask nothing"), err)
+		}
+	}
 	resp, err := b.Client.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: verdict.Answer(r.ContentLength)}
+	if resp.StatusCode >= 300 {
+		return failed(resp)
+	}
 	return resp, nil
+}
+
+// failed lets only errors of the protocol through. The library reads a result under any status, and what came with a
+// failure, or with a redirect, is no verdict.
+func failed(resp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxFailure))
+	_ = resp.Body.Close()
+	result, noJSON := mcp.Members(body, "result")
+	if err != nil || resp.StatusCode < 400 || resp.StatusCode >= 500 || noJSON == nil && result[0] != nil {
+		return nil, errors.Join(fmt.Errorf("the filter's server answered %s", resp.Status), err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+func isReply(r *http.Request) (bool, error) {
+	copied, err := r.GetBody()
+	if err != nil {
+		return false, err
+	}
+	body, err := io.ReadAll(copied)
+	if err != nil {
+		return false, err
+	}
+	method, err := mcp.Members(body, "method")
+	return err == nil && method[0] == nil, err
 }
 
 type boundedBody struct {
