@@ -127,7 +127,7 @@ func (f *filterServer) rule(t *testing.T, name string, on ...string) rules.Filte
 }
 
 // filter puts filters in force.
-func (r *rig) filter(t *testing.T, filters ...rules.Filter) {
+func (r *rig) filter(t testing.TB, filters ...rules.Filter) {
 	t.Helper()
 	r.rules.Filters = filters
 	r.rules.Version++

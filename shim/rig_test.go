@@ -72,7 +72,7 @@ func (r *records) all() []audit.Record {
 	return append([]audit.Record(nil), r.list...)
 }
 
-func newRig(t *testing.T, server http.HandlerFunc) *rig {
+func newRig(t testing.TB, server http.HandlerFunc) *rig {
 	t.Helper()
 	upstream := httptest.NewServer(server)
 	t.Cleanup(upstream.Close)
@@ -84,7 +84,7 @@ func newRig(t *testing.T, server http.HandlerFunc) *rig {
 }
 
 // newRigTo is a rig whose server the test runs itself: of to, it sets where that is.
-func newRigTo(t *testing.T, to forward.Config) *rig {
+func newRigTo(t testing.TB, to forward.Config) *rig {
 	t.Helper()
 	pub, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -129,7 +129,7 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	return r
 }
 
-func (r *rig) writeRules(t *testing.T) {
+func (r *rig) writeRules(t testing.TB) {
 	t.Helper()
 	signed, err := rules.Sign(r.key, r.rules)
 	if err != nil {
@@ -143,16 +143,16 @@ func (r *rig) writeRules(t *testing.T) {
 	}
 }
 
-func (r *rig) engineer(t *testing.T) string {
+func (r *rig) engineer(t testing.TB) string {
 	return r.issuer.Token(t, "alice", resource, []string{"engineering"}, nil)
 }
 
-func (r *rig) seller(t *testing.T) string {
+func (r *rig) seller(t testing.TB) string {
 	return r.issuer.Token(t, "bob", resource, []string{"sales"}, nil)
 }
 
 // request makes a POST with body; header is name, value, name, value.
-func (r *rig) request(t *testing.T, method, token, body string, header ...string) *http.Request {
+func (r *rig) request(t testing.TB, method, token, body string, header ...string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequest(method, r.URL+"/mcp-connect/github", strings.NewReader(body))
 	if err != nil {
