@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"mcpgateway/internal/policy"
@@ -35,7 +34,19 @@ type Selector struct {
 // maxText bounds a selector, in bytes.
 const maxText = 4096
 
-var methodForm = regexp.MustCompile(`^[A-Za-z0-9_/$.*-]{1,128}$`)
+// maxMethod bounds a method's pattern, in bytes.
+const maxMethod = 128
+
+// isMethod tells whether text can be a method, or a pattern of one. It is no regular expression: this is linked into what
+// starts cold.
+func isMethod(text string) bool {
+	for _, c := range []byte(text) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("_/$.*-", c) < 0 {
+			return false
+		}
+	}
+	return text != "" && len(text) <= maxMethod
+}
 
 // Parse reads a selector. Both parts after the method may be left out: without name it is about every name, without
 // direction about both. A star stands for any run of characters, in the method too. What a name must write otherwise, such
@@ -50,7 +61,7 @@ func Parse(text string) (Selector, error) {
 	if at >= 0 {
 		method, rest = text[:at], text[at+1:]
 	}
-	if !methodForm.MatchString(method) {
+	if !isMethod(method) {
 		return s, fmt.Errorf("%.60q is no method, nor a pattern of one", method)
 	}
 	var err error
