@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpgateway/internal/mcp"
 )
@@ -116,6 +117,7 @@ func TestFilteredBodies(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.sent)
 			})
+			r.chain.forward.CallTimeout = 5 * time.Minute // of a large one, under the race detector
 			r.filter(t, f.rule(t, "f", "*&direction=response"))
 			resp, body := r.post(t, r.engineer(t), callTool("x"))
 			if resp.StatusCode != c.wantStatus || !strings.Contains(body, c.want) || c.want == "" && body != "" || strings.Contains(body, "secret") {
