@@ -248,17 +248,30 @@ func isReply(r *http.Request) (bool, error) {
 	return err == nil && method[0] == nil, err
 }
 
+// boundedBody is read by one goroutine at a time: the library closes a stream from others than the one that reads it,
+// which the client of one address does not expect. Before it does so it ends the request's context, and with it a read that
+// waits.
 type boundedBody struct {
 	io.ReadCloser
+	mu   sync.Mutex
 	left int64
 }
 
 // Read implements io.Reader.
 func (b *boundedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.left <= 0 {
 		return 0, errors.New("the filter's answer is too large")
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	return n, err
+}
+
+// Close implements io.Closer.
+func (b *boundedBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ReadCloser.Close()
 }
