@@ -15,6 +15,7 @@ import (
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
@@ -27,6 +28,7 @@ type chain struct {
 	rules        *ruleset.Holder
 	authenticate authenticate.Checker
 	sealer       *session.Sealer
+	filters      *filter.Stage
 	forward      *forward.Forwarder
 	calls        *wake.Counter
 	observe      *observe.Observer
@@ -66,6 +68,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
 		authorize.Check,      // every message is allowed
+		c.filter,             // and those who are asked about it let it pass, or change it: only what may be sent is shown to them
 		c.exchange,           // what the server is sent in the token's place: only for what may go there
 		c.send,               // to the server, and the answer back
 	} {
@@ -136,6 +139,21 @@ func (c *chain) exchange(x *call.Exchange) (err error) {
 	return err
 }
 
+// filter has filters look at the messages. What one of them changed is a request like any other, and decided on again.
+func (c *chain) filter(x *call.Exchange) error {
+	if x.Work() {
+		defer c.calls.Begin()()
+	}
+	changed, err := c.filters.Requests(x)
+	if err != nil || !changed {
+		return err
+	}
+	if err := c.match(x); err != nil {
+		return err
+	}
+	return authorize.Check(x)
+}
+
 func (c *chain) send(x *call.Exchange) error {
 	if x.Work() {
 		defer c.calls.Begin()()
@@ -172,11 +190,11 @@ func (c *chain) recover(x *call.Exchange) {
 	c.refuse(x, errors.New("internal error"))
 }
 
-// readyz says whether the server behind can be asked.
+// readyz says whether the server behind can be asked, and the filters beside it.
 func (c *chain) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	if err := c.forward.Ready(ctx); err != nil {
+	if err := errors.Join(c.forward.Ready(ctx), c.filters.Ready(ctx)); err != nil {
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}

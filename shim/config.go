@@ -18,7 +18,7 @@ import (
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/exchange"
-	"mcpgateway/shim/forward"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
 )
 
@@ -34,6 +34,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
   SHIM_HEADER_SECRETS  names of secrets that go to the server in headers: "NAME,NAME"; each with a file of its value,
                        SHIM_HEADER_SECRET_0_FILE, SHIM_HEADER_SECRET_1_FILE and so on
+  SHIM_FILTERS         converters of webhooks beside the shim, by the filter's name: pii=PATH,other=PATH
   SHIM_OWNER_ISSUER    with SHIM_OWNER_SUBJECT: the only caller that is served
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
@@ -50,11 +51,12 @@ type config struct {
 	Server       string
 	Listen       string
 	Upstream     *url.URL
-	Remote       *forward.Remote // nil where the server is beside the shim
+	Remote       *remote.Remote // nil where the server is beside the shim
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
 	Secrets      exchange.Secrets
+	Filters      map[string]string // paths of sockets
 	OwnerIssuer  string
 	OwnerSubject string
 	Idle         time.Duration
@@ -85,7 +87,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	c.Listen = required("SHIM_LISTEN")
 	c.Rules = required("SHIM_RULES")
 	if v := getenv("SHIM_EGRESS"); v != "" {
-		c.Remote = &forward.Remote{ConnectTimeout: connectTimeout}
+		c.Remote = &remote.Remote{ConnectTimeout: connectTimeout}
 		c.Remote.Egress, err = egress.Parse(v)
 		problem("SHIM_EGRESS", err)
 	}
@@ -106,6 +108,8 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		problem("SHIM_SEAL_KEY_FILE", err)
 	}
 	c.Secrets = readSecrets(getenv, problem)
+	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
+	problem("SHIM_FILTERS", err)
 	c.OwnerIssuer, c.OwnerSubject = getenv("SHIM_OWNER_ISSUER"), getenv("SHIM_OWNER_SUBJECT")
 	if (c.OwnerIssuer == "") != (c.OwnerSubject == "") {
 		problem("SHIM_OWNER_ISSUER, SHIM_OWNER_SUBJECT", errors.New("set both or none"))
@@ -121,11 +125,16 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		*span.to, err = parseDuration(getenv(span.name), span.standard)
 		problem(span.name, err)
 	}
+	c.readTelemetry(getenv, problem)
+	return c, errors.Join(problems...)
+}
+
+func (c *config) readTelemetry(getenv func(string) string, problem func(name string, err error)) {
+	var err error
 	c.Metrics = getenv("SHIM_METRICS")
 	c.Telemetry = telemetry.Config{Service: "shim", Instance: c.Server, Collector: getenv("SHIM_COLLECTOR"), Scraped: c.Metrics != ""}
 	c.Telemetry.Sampled, err = parsePercent(getenv("SHIM_SAMPLE_PERCENT"), 10)
 	problem("SHIM_SAMPLE_PERCENT", err)
-	return c, errors.Join(problems...)
 }
 
 // parsePercent reads a part of a hundred, as a part of one; an absent one becomes standard.
@@ -192,6 +201,22 @@ func parseRemote(v string) (*url.URL, error) {
 		return nil, errors.New("holds no valid host and port")
 	}
 	return u, nil
+}
+
+// parseFilters reads name=PATH,name=PATH. Deployers write paths of their own, without a comma.
+func parseFilters(v string) (map[string]string, error) {
+	if v == "" {
+		return nil, nil
+	}
+	sockets := map[string]string{}
+	for part := range strings.SplitSeq(v, ",") {
+		name, path, _ := strings.Cut(part, "=")
+		if name == "" || !filepath.IsAbs(path) || sockets[name] != "" {
+			return nil, errors.New("must be NAME=PATH,NAME=PATH with absolute paths")
+		}
+		sockets[name] = path
+	}
+	return sockets, nil
 }
 
 func parseKey(v string) (ed25519.PublicKey, error) {

@@ -19,12 +19,15 @@ import (
 
 const usage = `usage: shim proxy
        shim bridge -- PROGRAM [ARGUMENT...]
+       shim webhook
 
 proxy governs one MCP server. Configured by the environment:
 ` + variables + `
 bridge starts an MCP server that speaks stdio, and makes it one that speaks streamable HTTP. PROGRAM gets the environment
 of the bridge without its SHIM_ variables. Configured by the environment:
-` + bridgeVariables
+` + bridgeVariables + `
+webhook makes a filter, which is an MCP server, of an HTTP webhook. Configured by the environment:
+` + webhookVariables
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -53,6 +56,12 @@ func run(ctx context.Context, args []string, log *slog.Logger) int {
 			return misled(os.Stderr, err)
 		}
 		return ended(runBridge(ctx, config, args[2:], log), log)
+	case len(args) == 1 && args[0] == "webhook":
+		config, err := readWebhookConfig(os.Getenv)
+		if err != nil {
+			return misled(os.Stderr, err)
+		}
+		return ended(runWebhook(ctx, config, log), log)
 	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
 		fmt.Fprint(os.Stdout, usage)
 		return 0

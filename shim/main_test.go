@@ -216,6 +216,9 @@ func TestReadConfig(t *testing.T) {
 	if c, err = read("SHIM_UPSTREAM", "https://mcp.example.com/mcp", "SHIM_EGRESS", "public"); err != nil || c.Remote == nil || c.Remote.Egress != nil {
 		t.Errorf("a public remote: %+v, %v", c, err)
 	}
+	if c, err = read("SHIM_FILTERS", "pii=/a b/v1.sock,other=/c=d"); err != nil || len(c.Filters) != 2 || c.Filters["pii"] != "/a b/v1.sock" || c.Filters["other"] != "/c=d" {
+		t.Errorf("filters: %+v, %v", c.Filters, err)
+	}
 	for _, upstream := range []string{"unix:/x", "ftp://x/", "https:///x", "https:x", "https://a:b@x/", "https://x/?a", "https://x/?", "https://x/#a"} {
 		if _, err := read("SHIM_UPSTREAM", upstream, "SHIM_EGRESS", "public"); err == nil || !strings.Contains(err.Error(), "SHIM_UPSTREAM") {
 			t.Errorf("remote %s: %v", upstream, err)
@@ -223,7 +226,8 @@ func TestReadConfig(t *testing.T) {
 	}
 	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "http://mcp.example.com:80/"}, {"SHIM_UPSTREAM", "http://10.0.0.1:80/"}, {"SHIM_UPSTREAM", "http://localhost:80/"},
 		{"SHIM_UPSTREAM", "https://127.0.0.1:80/"}, {"SHIM_EGRESS", "any"}, {"SHIM_EGRESS", "10.0.0.0/8"}, {"SHIM_UPSTREAM", "unix:"}, {"SHIM_UPSTREAM", "unix:s"}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://127.0.0.1:0/"}, {"SHIM_UPSTREAM", "http://]:80"},
-		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"}} {
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"},
+		{"SHIM_FILTERS", "pii"}, {"SHIM_FILTERS", "=/x"}, {"SHIM_FILTERS", "pii=x"}, {"SHIM_FILTERS", "pii=/x,"}, {"SHIM_FILTERS", "pii=/x,pii=/y"}} {
 		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
 			t.Errorf("%v: %v", change, err)
 		}

@@ -14,8 +14,10 @@ import (
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -45,8 +47,12 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
 	calls := wake.NewCounter(config.Idle, config.Startup, done)
+	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log})
+	if err != nil {
+		return err
+	}
 	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
-		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy})
+		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
 	if err != nil {
 		return err
 	}
@@ -60,7 +66,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	c := &chain{rules: holder, sealer: sealer, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
+	c := &chain{rules: holder, sealer: sealer, filters: filters, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		calls:        calls, detached: detached}
 	mux := http.NewServeMux()

@@ -23,10 +23,11 @@ import (
 	"mcpgateway/internal/egress/egresstest"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/forward"
+	"mcpgateway/shim/remote"
 )
 
-// remote is a server that runs elsewhere: on this machine, under a name that only its resolver knows.
-type remote struct {
+// remoteRig is a server that runs elsewhere: on this machine, under a name that only its resolver knows.
+type remoteRig struct {
 	*rig
 	server *httptest.Server
 	conns  atomic.Int32 // made to it
@@ -58,9 +59,9 @@ const remoteHost = "example.com"
 
 // newRemote starts a server with TLS, and a shim that reaches it as its egress allows: change may alter what the shim
 // is told, and the server before its start.
-func newRemote(t *testing.T, h http.HandlerFunc, change func(*forward.Config, *httptest.Server)) *remote {
+func newRemote(t *testing.T, h http.HandlerFunc, change func(*forward.Config, *httptest.Server)) *remoteRig {
 	t.Helper()
-	r := &remote{server: httptest.NewUnstartedServer(h), log: &syncBuffer{}, names: map[string][]netip.Addr{remoteHost: {netip.MustParseAddr("127.0.0.1")}}}
+	r := &remoteRig{server: httptest.NewUnstartedServer(h), log: &syncBuffer{}, names: map[string][]netip.Addr{remoteHost: {netip.MustParseAddr("127.0.0.1")}}}
 	r.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	r.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -69,7 +70,7 @@ func newRemote(t *testing.T, h http.HandlerFunc, change func(*forward.Config, *h
 	}
 	port := r.server.Listener.Addr().(*net.TCPAddr).AddrPort().Port()
 	c := forward.Config{Upstream: &url.URL{Scheme: "https", Host: net.JoinHostPort(remoteHost, strconv.Itoa(int(port))), Path: "/mcp"},
-		Remote: &forward.Remote{ConnectTimeout: 5 * time.Second, Roots: x509.NewCertPool(), Resolver: egresstest.Resolver(t, r.lookup),
+		Remote: &remote.Remote{ConnectTimeout: 5 * time.Second, Roots: x509.NewCertPool(), Resolver: egresstest.Resolver(t, r.lookup),
 			Egress: []egress.Rule{{Net: netip.MustParsePrefix("127.0.0.1/32"), Ports: []uint16{port}}}}}
 	roots := c.Remote.Roots
 	if change != nil {
@@ -83,13 +84,13 @@ func newRemote(t *testing.T, h http.HandlerFunc, change func(*forward.Config, *h
 	return r
 }
 
-func (r *remote) lookup(name string) []netip.Addr {
+func (r *remoteRig) lookup(name string) []netip.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.names[name]
 }
 
-func (r *remote) rename(name string, addresses ...string) {
+func (r *remoteRig) rename(name string, addresses ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.names[name] = nil

@@ -25,8 +25,10 @@ import (
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/wake"
@@ -73,7 +75,7 @@ func (r *records) all() []audit.Record {
 	return append([]audit.Record(nil), r.list...)
 }
 
-func newRig(t *testing.T, server http.HandlerFunc) *rig {
+func newRig(t testing.TB, server http.HandlerFunc) *rig {
 	t.Helper()
 	upstream := httptest.NewServer(server)
 	t.Cleanup(upstream.Close)
@@ -85,7 +87,7 @@ func newRig(t *testing.T, server http.HandlerFunc) *rig {
 }
 
 // newRigTo is a rig whose server the test runs itself: of to, it sets where that is.
-func newRigTo(t *testing.T, to forward.Config) *rig {
+func newRigTo(t testing.TB, to forward.Config) *rig {
 	t.Helper()
 	pub, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -119,11 +121,16 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	}
 	to.Outgoing = observer.Outgoing
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
+	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.Review = filters.Answers
 	f, err := forward.New(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, filters: filters, forward: f, calls: wake.NewCounter(0, 0, nil),
 		observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	if r.chain.detached, err = detach.NewHolder(time.Minute); err != nil {
 		t.Fatal(err)
@@ -138,7 +145,7 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	return r
 }
 
-func (r *rig) writeRules(t *testing.T) {
+func (r *rig) writeRules(t testing.TB) {
 	t.Helper()
 	signed, err := rules.Sign(r.key, r.rules)
 	if err != nil {
@@ -152,16 +159,16 @@ func (r *rig) writeRules(t *testing.T) {
 	}
 }
 
-func (r *rig) engineer(t *testing.T) string {
+func (r *rig) engineer(t testing.TB) string {
 	return r.issuer.Token(t, "alice", resource, []string{"engineering"}, nil)
 }
 
-func (r *rig) seller(t *testing.T) string {
+func (r *rig) seller(t testing.TB) string {
 	return r.issuer.Token(t, "bob", resource, []string{"sales"}, nil)
 }
 
 // request makes a POST with body; header is name, value, name, value.
-func (r *rig) request(t *testing.T, method, token, body string, header ...string) *http.Request {
+func (r *rig) request(t testing.TB, method, token, body string, header ...string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequest(method, r.URL+"/mcp-connect/github", strings.NewReader(body))
 	if err != nil {

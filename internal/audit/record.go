@@ -50,6 +50,7 @@ type Record struct {
 	CallIdentifier   string    `json:"callIdentifier,omitempty"`
 	Outcome          Outcome   `json:"outcome"`
 	Policy           string    `json:"policy,omitempty"` // that decided
+	WebhookStatuses  []Verdict `json:"webhookStatuses,omitempty"`
 	Error            string    `json:"error,omitempty"`
 	ResponseStatus   int       `json:"responseStatus"`
 	ProcessingTimeMs float64   `json:"processingTimeMs"`

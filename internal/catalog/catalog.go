@@ -139,22 +139,24 @@ type Filter struct {
 	Webhook *Webhook   `yaml:"webhook"`
 	MCP     *MCPFilter `yaml:"mcp"`
 	Server  string     `yaml:"server"`
-	On      []string   `yaml:"on"`
-	Mutate  bool       `yaml:"mutate"`
-	Timeout Duration   `yaml:"timeout"` // default 2s
+	On      []string   `yaml:"on"`      // selectors: method[?name=PATTERN][&direction=request|response]
+	Mutate  bool       `yaml:"mutate"`  // whether it may change messages
+	Timeout Duration   `yaml:"timeout"` // of one check, retries included; default 2s
 	OnError string     `yaml:"onError"` // reject | accept; reject where empty
 }
 
 // Webhook is an HTTP endpoint that is turned into a filter server.
 type Webhook struct {
 	URL    string     `yaml:"url"`
-	Secret *SecretKey `yaml:"secret"`
+	Secret *SecretKey `yaml:"secret"` // of the store of each server that names the filter; signs what is sent
+	Egress []Egress   `yaml:"egress"` // where it may be, as for a remote server
 }
 
 // MCPFilter is a tool of an MCP server that speaks the filter contract.
 type MCPFilter struct {
-	URL  string `yaml:"url"`
-	Tool string `yaml:"tool"`
+	URL    string   `yaml:"url"`
+	Tool   string   `yaml:"tool"`
+	Egress []Egress `yaml:"egress"` // where it may be, as for a remote server
 }
 
 // Audit says what of an exchange is kept.

@@ -261,10 +261,10 @@ policies:
 	}
 	want := []string{
 		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
-		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "12: filters", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
+		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
 		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1",
 		"22: headers for a server that speaks stdio",
-		"23: filters", "26: when",
+		"24: filters.server", "26: when",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -3,7 +3,6 @@ package catalog
 import (
 	"regexp"
 	"strings"
-	"time"
 
 	"mcpgateway/internal/policy"
 )
@@ -76,32 +75,4 @@ func checkGlobs(d *document, globs *[]string, name string) {
 			d.bad(&(*globs)[i], "%s: %v", name, err)
 		}
 	}
-}
-
-// selector is method[?name=…][&direction=…].
-var selector = regexp.MustCompile(`^[A-Za-z0-9_/$.*-]{1,128}([?&](name=[^&?]+|direction=(request|response)))*$`)
-
-func checkFilter(d *document, f *Filter, all *names) {
-	d.label(&f.Name, f, "filters.name")
-	d.one(f, f, "filters: exactly one of %s is needed", alternative{"webhook", f.Webhook != nil}, alternative{"mcp", f.MCP != nil}, alternative{"server", f.Server != ""})
-	if f.Webhook != nil {
-		d.webURL(&f.Webhook.URL, f.Webhook, "filters.webhook.url")
-		checkSecret(d, f.Webhook.Secret, "filters.webhook.secret")
-	}
-	if f.MCP != nil {
-		d.webURL(&f.MCP.URL, f.MCP, "filters.mcp.url")
-		d.required(&f.MCP.Tool, f.MCP, "filters.mcp.tool")
-		d.text(&f.MCP.Tool, "filters.mcp.tool", 256)
-	}
-	if _, ok := all.servers[f.Server]; f.Server != "" && !ok {
-		d.bad(&f.Server, "filters.server: there is no server %.60q", f.Server)
-	}
-	needed(d, &f.On, f, `filters.on is missing: write ["tools/call"], for one`)
-	for i := range f.On {
-		if !d.matches(&f.On[i], selector) {
-			d.bad(&f.On[i], "filters.on: %.60q is no selector such as tools/call?name=create_*&direction=request", f.On[i])
-		}
-	}
-	number(d, &f.Timeout, "filters.timeout", Duration(10*time.Millisecond), Duration(2*time.Second), Duration(time.Minute))
-	d.choice(&f.OnError, "filters.onError", "reject", "accept")
 }

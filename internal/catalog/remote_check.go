@@ -83,6 +83,12 @@ func namesPort(rules []egress.Rule, port uint16) bool {
 // EgressRules is what Egress names, as a guard takes it. An error means that the entry is not one that the loader passes.
 func (s *Server) EgressRules() ([]egress.Rule, error) { return egressRules(s.Egress) }
 
+// EgressRules is what Egress names, as a guard takes it.
+func (w *Webhook) EgressRules() ([]egress.Rule, error) { return egressRules(w.Egress) }
+
+// EgressRules is what Egress names, as a guard takes it.
+func (m *MCPFilter) EgressRules() ([]egress.Rule, error) { return egressRules(m.Egress) }
+
 func egressRules(list []Egress) ([]egress.Rule, error) {
 	var rules []egress.Rule
 	for _, e := range list {

@@ -202,7 +202,9 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"no server's name":        policy("name: p, allow: {anyone: true}, servers: [\"A*\"]"),
 		"when is not built":       policy("name: p, allow: {anyone: true}, servers: [a], when: x"),
 		"typo in allow":           policy("name: p, allow: {any: true}, servers: [a]"),
-		"filters are not built":   oneServer + "filters: []\n",
+		"server filters":          oneServer + "filters: [{name: f, server: a, on: [tools/call]}]\n",
+		"no selector":             oneServer + "filters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: [\"a b\"]}]\n",
+		"filter on nothing":       oneServer + "filters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: []}]\n",
 	} {
 		if problems := problemsOf(t, text, catalogUnbuilt); len(problems) == 0 {
 			t.Errorf("%s: the loader accepts it", name)

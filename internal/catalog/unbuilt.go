@@ -31,10 +31,9 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.egress", without("runtime.remote"), "egress without runtime.remote", "a shim holds a remote server to it, and no deployer one that runs here"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
-	{"servers.filters", nil, "filters", "the shim runs none"},
 	{"servers.audit.bodies", is("full"), "audit.bodies: full", "audit lines hold no bodies"},
 	{"servers.audit.required", is("true"), "audit.required", "there is no audit sink to wait for"},
-	{"filters", nil, "filters", "the shim runs none"},
+	{"filters.server", nil, "filters.server", "the shim has no token for a server of the catalog"},
 	{"policies.when", nil, "when", "policies decide by name, not by arguments"},
 }
 

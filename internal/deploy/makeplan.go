@@ -265,48 +265,6 @@ func choosable(u *Unit) []string {
 	return nil
 }
 
-const filterPrefix = "filter-"
-
-var filterLimits = Resources{CPU: "500m", Memory: "64Mi"}
-
-// makeConverters makes a unit for each webhook filter of s. Other kinds of filters run elsewhere and need none.
-func makeConverters(s catalog.Server, filters []catalog.Filter) ([]Unit, error) {
-	var units []Unit
-	for _, name := range s.Filters {
-		f, ok := find(filters, name)
-		if !ok {
-			return nil, fmt.Errorf("filter %s is not in the catalog", name)
-		}
-		if f.Webhook == nil {
-			continue
-		}
-		if err := errors.Join(checkText(f.Webhook.URL), checkShimKey(f.Webhook.Secret)); err != nil {
-			return nil, fmt.Errorf("filter %s: %w", name, err)
-		}
-		unit := filterPrefix + name
-		u := Unit{
-			Name: unit, Role: RoleFilter, Image: ImageShim, Command: []string{shimProgram, "webhook"},
-			Env:     []EnvVar{{"SHIM_LISTEN", "unix:{socket:" + unit + "}"}, {"SHIM_WEBHOOK_URL", f.Webhook.URL}},
-			Sockets: []string{unit},
-			Limits:  filterLimits,
-		}
-		if f.Webhook.Secret != nil {
-			u.Secrets = []Secret{{Store: shimStore(s), Key: f.Webhook.Secret.Key, File: "SHIM_WEBHOOK_SECRET_FILE"}}
-		}
-		units = append(units, u)
-	}
-	return units, nil
-}
-
-func find(filters []catalog.Filter, name string) (catalog.Filter, bool) {
-	for _, f := range filters {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return catalog.Filter{}, false
-}
-
 // checkShimKey keeps operators' names off the key that seals session ids: a filter or a server must never be given it.
 func checkShimKey(key *catalog.SecretKey) error {
 	if key != nil && key.Key == keySeal {

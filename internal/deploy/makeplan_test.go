@@ -40,8 +40,9 @@ var instances = map[string]catalog.Instances{
 }
 
 var testFilters = []catalog.Filter{
-	{Name: "pii", Webhook: &catalog.Webhook{URL: "https://pii.example.com/check", Secret: &catalog.SecretKey{Key: "pii"}}, Mutate: true},
-	{Name: "open", Webhook: &catalog.Webhook{URL: "https://open.example.com/check"}},
+	{Name: "pii", Webhook: &catalog.Webhook{URL: "https://pii.example.com/check", Secret: &catalog.SecretKey{Key: "pii"},
+		Egress: []catalog.Egress{{CIDR: "10.0.0.0/8", Ports: []int{443}}}}, Mutate: true, Timeout: catalog.Duration(2 * time.Second)},
+	{Name: "open", Webhook: &catalog.Webhook{URL: "https://open.example.com/check"}, Timeout: catalog.Duration(time.Second)},
 	{Name: "tool", MCP: &catalog.MCPFilter{URL: "https://filters.example.com/mcp", Tool: "check"}},
 	{Name: "other", Server: "checker"},
 }

@@ -3,8 +3,10 @@ package deploy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/egress"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
@@ -19,7 +21,23 @@ func MakeRules(s catalog.Server, c *catalog.Catalog, p *catalog.Platform, issuer
 			r.Policies = append(r.Policies, policy)
 		}
 	}
+	for _, name := range s.Filters {
+		// The catalog's loader passes no name without a filter; a shim refuses what it cannot run.
+		f, _ := find(c.Filters, name)
+		r.Filters = append(r.Filters, makeFilter(name, f))
+	}
 	return r
+}
+
+func makeFilter(name string, f catalog.Filter) rules.Filter {
+	made := rules.Filter{Name: name, On: f.On, Mutate: f.Mutate, Timeout: time.Duration(f.Timeout), OnError: f.OnError}
+	if m := f.MCP; m != nil {
+		made.Server = &rules.FilterServer{URL: m.URL, Tool: m.Tool}
+		if allowed, err := m.EgressRules(); err == nil { // where it is not, no text at all: the shim takes it for a mistake
+			made.Server.Egress = egress.Format(allowed)
+		}
+	}
+	return made
 }
 
 // concerns errs on the side of yes, for every pattern with a star: a deny that is left out would allow, one too many

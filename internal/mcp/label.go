@@ -92,6 +92,9 @@ type Change struct {
 	With  Token
 }
 
+// Raw is the message's bytes, as they came.
+func (m *Labelled) Raw() []byte { return m.raw }
+
 // Relabel returns the message on one line, with labels changed, in memory of its own that has room for a line end. Labels
 // that the message lacks are passed over. Line ends can only stand between tokens of JSON, where a space means the same.
 func (m *Labelled) Relabel(changes ...Change) []byte {

@@ -20,6 +20,7 @@ type Rules struct {
 	Resources []string          `json:"resources"` // the URLs the server is offered under: what tokens must be bound to
 	Issuers   []identity.Issuer `json:"issuers"`   // with a snapshot of their keys
 	Policies  []policy.Policy   `json:"policies"`  // those that can concern this server
+	Filters   []Filter          `json:"filters,omitempty"`
 	// Credentials is what the server is sent; nil: nothing of anybody's.
 	Credentials *Credentials `json:"credentials,omitempty"`
 }

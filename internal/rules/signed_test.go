@@ -99,7 +99,7 @@ func TestOpenRefuses(t *testing.T) {
 		"another key":         {sealed(newKey(t, 2), body), "signature"},
 		"signed without name": {[]byte(format + " " + base64.StdEncoding.EncodeToString(rawSignature) + "\n" + body), "signature"},
 		"over the limit":      {sealed(key, `{"server":"a","version":1}`+strings.Repeat(" ", MaxBytes)), "over"},
-		"unknown field":       {sealed(key, `{"server":"a","version":1,"filters":[]}`), `unknown field "filters"`},
+		"unknown field":       {sealed(key, `{"server":"a","version":1,"quotas":[]}`), `unknown field "quotas"`},
 		"unknown inner field": {sealed(key, `{"server":"a","version":1,"policies":[{"name":"x","unless":"y"}]}`), `unknown field "unless"`},
 		"two documents":       {sealed(key, `{"server":"a","version":1}{}`), "bytes after"},
 		"no server":           {sealed(key, `{"version":1}`), "no server"},

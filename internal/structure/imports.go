@@ -54,9 +54,12 @@ var Rules = []Rule{
 	{From: []string{Module + "/shim"}, Reach: Link,
 		Never: []string{"go.yaml.in/yaml", "gopkg.in/yaml.v3", "gopkg.in/yaml.v2", Module + "/internal/catalog"},
 		Why:   "the shim reads signed JSON only; a YAML parser beside every server is attack surface and megabytes"},
-	{From: []string{Module + "/functions", Module + "/shim", Module + "/knative"}, Reach: Link,
+	{From: []string{Module + "/functions", Module + "/knative"}, Reach: Link,
 		Never: []string{"github.com/mark3labs/mcp-go"},
 		Why:   "the path owns its framing: that library refuses methods it does not know"},
+	{From: []string{Module + "/shim"}, Except: []string{Module + "/shim/filter", Module + "/shim/webhook"}, Reach: Import,
+		Never: []string{"github.com/mark3labs/mcp-go"},
+		Why:   "the path owns its framing: filters are MCP servers of their own, and only what speaks with them uses the library"},
 }
 
 // Violations lists where packages break rules, a line each.

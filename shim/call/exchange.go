@@ -35,8 +35,9 @@ type Exchange struct {
 
 	Credential *exchange.Credential // what the server is sent in the token's place; nil: nothing
 
-	Session string // the server's own session id, unsealed; empty without one
-	Policy  string // that decided last
+	Session string          // the server's own session id, unsealed; empty without one
+	Policy  string          // that decided last
+	Reviews []audit.Verdict // of the filters, in the order in which they were asked; see Review
 
 	Handoff *detach.Handoff // of what MayListen; nil where the connection stays net/http's
 
@@ -140,7 +141,7 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 		CreatedAt: x.began, Server: x.Rules.Rules.Server, Issuer: x.Who.Issuer, Subject: x.Who.Subject, Client: x.Who.Client,
 		Era: x.Era.String(), Outcome: outcome, Policy: x.Policy, ResponseStatus: status, RequestBytes: len(x.Body),
 		ProcessingTimeMs: float64(time.Since(x.began).Microseconds()) / 1000, RequestID: x.RequestID(),
-		ID: audit.NewID(), CallType: x.Request.Method,
+		ID: audit.NewID(), CallType: x.Request.Method, WebhookStatuses: x.Reviews,
 	}
 	if failure != nil {
 		base.Error = failure.Error()

@@ -3,7 +3,6 @@ package forward
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -26,14 +25,15 @@ type answer struct {
 	exchange *call.Exchange
 	response *http.Response
 	out      *http.ResponseController
-	keep     func(list, name string) bool // filters lists; nil where there can be none
-	heard    func()                       // called for every event that says something
-	gone     bool                         // the client left
+	keep     func(list, name string) bool                             // filters lists; nil where there can be none
+	review   func(data []byte) (next []byte, refused bool, err error) // nil where nobody looks at messages
+	heard    func()                                                   // called for every event that says something
+	gone     bool                                                     // the client left
 }
 
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
-	if a.keep != nil {
+	if a.keep != nil || a.review != nil {
 		return a.filtered()
 	}
 	length := a.response.ContentLength
@@ -64,26 +64,6 @@ func (a *answer) body() error {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// filtered sends an answer whose lists are filtered: it is read whole first.
-func (a *answer) filtered() error {
-	in, err := io.ReadAll(io.LimitReader(a.response.Body, maxList+1))
-	if err != nil {
-		return a.broke(err)
-	}
-	if len(in) > maxList {
-		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
-	}
-	if a.response.StatusCode < 300 && len(in) > 0 { // clients read the body of any success
-		if in, err = mcp.FilterLists(in, a.keep); err != nil {
-			return a.broke(fmt.Errorf("filter lists: %w", err))
-		}
-	}
-	a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
-	a.record(nil)
-	a.write(in)
-	return nil
-}
-
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
 	a.begin()
@@ -98,7 +78,7 @@ func (a *answer) events(ctx context.Context) error {
 		}
 		if err == io.EOF {
 			a.record(nil)
-			if a.keep == nil { // no client should take an event that was never ended, but some do: it is not filtered
+			if a.keep == nil && a.review == nil { // no client should take an event that was never ended, but some do: it is not filtered
 				a.write(e.Raw)
 			}
 			return nil
@@ -114,16 +94,8 @@ func (a *answer) event(e mcp.Event) {
 	if !e.Blank() && a.heard != nil {
 		a.heard()
 	}
-	if a.keep != nil && len(e.Data) > 0 {
-		kept, err := mcp.FilterLists(e.Data, a.keep)
-		if err != nil {
-			// It cannot be decided on, so it does not go on; the caller's request ends by the stream's end.
-			a.record(fmt.Errorf("filter lists: %w", err))
-			return
-		}
-		if string(kept) != string(e.Data) {
-			e.Raw = e.WithData(kept)
-		}
+	if len(e.Data) > 0 && !a.settled(&e) {
+		return
 	}
 	if !a.exchange.Listener() && len(e.Data) > 0 && mcp.IsAnswer(e.Data) {
 		a.record(nil)

@@ -23,13 +23,14 @@ import (
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
 )
 
 // Config is what a Forwarder needs.
 type Config struct {
 	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
-	Remote      *Remote         // how to reach it where it runs elsewhere; nil: it is beside the shim
+	Remote      *remote.Remote  // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer // for its session ids
 	CallTimeout time.Duration   // longest exchange; listeners too
 	Silence     time.Duration   // after which a listener's leg is ended
@@ -38,6 +39,8 @@ type Config struct {
 	Outgoing func(ctx context.Context, name string) (_ context.Context, began func(error))
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
 	Busy func(within time.Duration) bool
+	// Review returns what looks at an answer's messages before they leave (filter.Stage.Answers); nil: nobody does.
+	Review func(context.Context, *call.Exchange) func(data []byte) (next []byte, refused bool, err error)
 }
 
 // Forwarder sends exchanges to one server.
@@ -51,7 +54,7 @@ type Forwarder struct {
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
 	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil || c.Outgoing == nil {
-		return nil, errors.New("forward: every field but Remote and Busy is required")
+		return nil, errors.New("forward: every field but Remote, Busy and Review is required")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {
@@ -97,6 +100,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer)}
 	if authorize.Filtered(x) {
 		a.keep = authorize.Filter(x.Rules, x.Who)
+	}
+	if f.Review != nil {
+		a.review = f.Review(ctx, x)
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		if x.Listener() {
@@ -219,7 +225,7 @@ func broken(err error) error {
 
 // unreachable is the error of an exchange that got no answer.
 func unreachable(x *call.Exchange, err error) error {
-	var unreached *unreachedError
+	var unreached *remote.UnreachedError
 	switch {
 	case x.Request.Context().Err() != nil && (x.Era == mcp.Modern || x.Listener()):
 		return &mcp.Error{Status: mcp.StatusClientLeft, Code: mcp.CodeUnavailable, Message: "The client left", Cause: err}

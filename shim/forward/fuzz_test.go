@@ -68,6 +68,7 @@ func newDesk(f *testing.F) desk {
 		f.Fatal(err)
 	}
 	forwarder, err := New(Config{Upstream: &url.URL{Scheme: "http", Host: "server.test", Path: "/mcp"}, Sealer: sealer,
+		Outgoing:    func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} },
 		CallTimeout: time.Hour, Silence: time.Hour, Draining: context.Background()})
 	if err != nil {
 		f.Fatal(err)

@@ -40,6 +40,7 @@ type Set struct {
 	Verifier *identity.Verifier
 	Policies *policy.Set
 	Exchange *exchange.Exchanger // nil where the server is sent nothing of anybody's
+	Filters  Filters
 
 	issuers     []byte // as JSON: the verifier is kept, with what it has cached, while they stay the same
 	credentials []byte // likewise, the exchanger and the tokens it has
@@ -129,6 +130,9 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 	s := &Set{Rules: r}
 	if s.Policies, err = policy.Compile(r.Policies, r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)
+	}
+	if s.Filters, err = compileFilters(r.Filters); err != nil {
+		return nil, fmt.Errorf("compile filters: %w", err)
 	}
 	if s.issuers, err = json.Marshal(r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile rules: %w", err)

@@ -125,6 +125,7 @@ func TestNewHolderRefuses(t *testing.T) {
 		"another server": func() { r := f.r; r.Server = "x"; f.write(t, f.key, r) },
 		"broken policy":  func() { r := f.r; r.Policies = []policy.Policy{{Name: "x"}}; f.write(t, f.key, r) },
 		"no issuer":      func() { r := f.r; r.Issuers = nil; f.write(t, f.key, r) },
+		"broken filter":  func() { r := f.r; r.Filters = []rules.Filter{{Name: "x"}}; f.write(t, f.key, r) },
 		"no resource":    func() { r := f.r; r.Resources = nil; f.write(t, f.key, r) },
 	} {
 		change()

@@ -63,7 +63,7 @@ func (b blueprint) spec() (spec, error) {
 }
 
 func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
-	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim}
+	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim, Restart: u.Role == deploy.RoleFilter}
 	for _, v := range baseEnvironment() {
 		s.addEnv(v)
 	}
@@ -94,7 +94,10 @@ func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
 		// Nothing outside the group sees its calls, so the shim is the one to tell when it is idle.
 		s.addEnv("SHIM_IDLE=" + b.plan.Scale.Idle.String())
 		s.addEnv("SHIM_DRAIN=" + b.config.Drain.String())
-		// A remote server's certificate may be of the organisation's own authority, which the operator gave to the deployer.
+	}
+	if s.Shim || u.Role == deploy.RoleFilter {
+		// What runs elsewhere may have a certificate of the organisation's own authority, which the operator gave to the
+		// deployer.
 		for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 			if value := os.Getenv(name); value != "" {
 				s.addEnv(name + "=" + value)

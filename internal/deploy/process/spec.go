@@ -26,6 +26,8 @@ type unitSpec struct {
 	Args  []string   `json:"args"` // with the program's name first
 	Env   [][]byte   `json:"env"`  // as bytes, since JSON would change a secret that is not UTF-8
 	Files []fileSpec `json:"files,omitempty"`
+	// Restart has the unit started again when it ends. The group ends when any other does.
+	Restart bool `json:"restart,omitempty"`
 }
 
 func (s *unitSpec) addEnv(variable string) { s.Env = append(s.Env, []byte(variable)) }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -29,14 +30,14 @@ const markerVariable = "MCPGATEWAY_INSTANCE"
 type supervisor struct {
 	spec    spec
 	units   []*unit
-	exits   chan exit      // of units; closed when not a single child is left
+	exits   chan exit      // of all children; closed when not a single one is left
 	signals chan os.Signal // SIGTERM: finish what is under way; SIGINT: now
 	hurried bool           // SIGINT has come
 	last    lastLines
 }
 
 type exit struct {
-	unit   *unit
+	pid    int
 	status syscall.WaitStatus
 }
 
@@ -136,11 +137,7 @@ func (s *supervisor) reap() {
 		if err != nil {
 			return
 		}
-		for _, u := range s.units {
-			if u.pid == pid {
-				s.exits <- exit{u, status}
-			}
-		}
+		s.exits <- exit{pid, status}
 	}
 }
 
@@ -150,11 +147,18 @@ func (s *supervisor) wait() *ending {
 	for {
 		select {
 		case e := <-s.exits:
+			i := slices.IndexFunc(s.units, func(u *unit) bool { return u.pid == e.pid })
+			if i < 0 {
+				continue // an orphan that was given to us
+			}
 			// The shim says by status 0 that it is idle. Once it was asked to end, any end will do.
-			if drained != nil || e.unit.spec.Shim && e.status.ExitStatus() == 0 {
+			spec := s.units[i].spec
+			if drained != nil || spec.Shim && e.status.ExitStatus() == 0 {
 				return nil
 			}
-			return &ending{Reason: reasonCrashed, Unit: e.unit.spec.Name, Status: describe(e.status)}
+			if !s.restart(i, describe(e.status)) {
+				return &ending{Reason: reasonCrashed, Unit: spec.Name, Status: describe(e.status)}
+			}
 		case sig := <-s.signals:
 			if s.hurried = sig == syscall.SIGINT; s.hurried {
 				return &ending{Reason: reasonStopped}
@@ -167,6 +171,25 @@ func (s *supervisor) wait() *ending {
 			return nil
 		}
 	}
+}
+
+// restartable is how long a unit must have run that is started again: one that ends sooner would do so for ever.
+const restartable = time.Second
+
+// restart starts a unit again that ended and on which nobody else's state depends, and reports whether it did. A call
+// that waits for a filter must not cost everybody the server.
+func (s *supervisor) restart(i int, status string) bool {
+	old := s.units[i]
+	if !old.spec.Restart || time.Since(old.began) < restartable {
+		return false
+	}
+	u, err := startUnit(old.spec, s.spec.ID, s.spec.Logs, &s.last)
+	if err != nil {
+		return false
+	}
+	s.units[i] = u
+	fmt.Fprintf(os.Stderr, "%s %s ended (%s) and was started again\n", s.spec.ID, u.spec.Name, status)
+	return s.writeRecord() == nil
 }
 
 // signalShim asks the shim to finish.

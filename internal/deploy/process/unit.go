@@ -16,6 +16,7 @@ import (
 type unit struct {
 	spec   unitSpec
 	pid    int
+	began  time.Time
 	copied sync.WaitGroup // its output was read to the end
 }
 
@@ -56,7 +57,7 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 		closeAll(ours)
 		return nil, fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	u.pid = p.Pid
+	u.pid, u.began = p.Pid, time.Now()
 	_ = p.Release() // the supervisor waits for all its children at once
 	out, prefix := filepath.Join(logs, s.Name+".log"), id+" "
 	errLog := newLogFile(out)
