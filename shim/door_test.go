@@ -68,3 +68,35 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A listener's stream, of which net/http knows nothing any more, is ended before the shim leaves.
+func TestLeavingAwaitsDetachedListeners(t *testing.T) {
+	l, err := listen("unix:" + filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	detached, err := detach.NewHolder(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer detached.Close()
+	goodbye, ended := make(chan struct{}), make(chan struct{})
+	detached.Serve(func(h *detach.Handoff) {
+		h.Release()
+		<-goodbye
+		close(ended)
+	})
+	left := make(chan error, 1)
+	door := &door{idle: map[net.Conn]bool{}, detached: detached}
+	go func() { left <- door.leave(l, &http.Server{}, func() {}, time.Minute) }()
+	select {
+	case <-left:
+		t.Fatal("left while a listener is told")
+	case <-time.After(3 * linger):
+	}
+	close(goodbye)
+	<-ended
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"time"
 
+	"mcpgateway/internal/beat"
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
@@ -206,15 +207,16 @@ func (f *Forwarder) seal(x *call.Exchange, id string) (string, error) {
 func (f *Forwarder) silence(ctx context.Context, a *answer, cancel context.CancelCauseFunc) (stop func() bool) {
 	patience := f.Silence - rand.N(f.Silence/3+1)
 	var timer *time.Timer
+	restart := func() { timer.Reset(beat.Within(patience, f.Silence/100)) }
 	timer = time.AfterFunc(time.Hour, func() {
 		if ctx.Err() == nil && f.Busy != nil && f.Busy(patience) {
-			timer.Reset(patience) // others keep the server awake: a leg that ended would only be opened again
+			restart() // others keep the server awake: a leg that ended would only be opened again
 			return
 		}
 		cancel(errSilent)
 	})
-	timer.Reset(patience) // now that the function can know the timer
-	a.heard = func() { timer.Reset(patience) }
+	restart() // now that the function can know the timer
+	a.heard = restart
 	return timer.Stop
 }
 

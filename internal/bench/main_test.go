@@ -1,0 +1,10 @@
+package main
+
+import "testing"
+
+// A part that does not exist is no part that met everything.
+func TestUnknownPart(t *testing.T) {
+	if err := run(t.Context(), &printer{}, settings{only: "listener"}); err == nil {
+		t.Error("measured nothing, and is content")
+	}
+}
