@@ -37,6 +37,18 @@ const maxRequest = 6*verdict.MaxMessage + 64<<10
 
 // New makes the MCP server of a webhook, for both eras of the protocol.
 func New(c Config) (http.Handler, error) {
+	w, err := newConverter(c)
+	if err != nil {
+		return nil, err
+	}
+	s := server.NewMCPServer("mcpgateway-webhook", "1")
+	s.AddTool(sdk.NewToolWithRawSchema(verdict.Tool, "Asks a webhook whether a JSON-RPC message may pass", inputSchema), w.call)
+	stream := server.NewStreamableHTTPServer(s, server.WithStateLess(true), server.WithDisableStreaming(true),
+		server.WithStreamableHTTPLogger(c.Logger))
+	return http.MaxBytesHandler(stream, maxRequest), nil
+}
+
+func newConverter(c Config) (*converter, error) {
 	if c.URL == nil || c.Remote == nil || c.Timeout <= 0 || c.Logger == nil {
 		return nil, errors.New("webhook: every field but Secret is required")
 	}
@@ -44,16 +56,11 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := newSigner(c.Secret)
+	s, err := newSigner(c.Secret)
 	if err != nil {
 		return nil, err
 	}
-	w := &converter{Config: c, client: &http.Client{Transport: client, CheckRedirect: noRedirect}, signer: signer}
-	s := server.NewMCPServer("mcpgateway-webhook", "1")
-	s.AddTool(sdk.NewToolWithRawSchema(verdict.Tool, "Asks a webhook whether a JSON-RPC message may pass", inputSchema), w.call)
-	stream := server.NewStreamableHTTPServer(s, server.WithStateLess(true), server.WithDisableStreaming(true),
-		server.WithStreamableHTTPLogger(c.Logger))
-	return http.MaxBytesHandler(stream, maxRequest), nil
+	return &converter{Config: c, client: &http.Client{Transport: client, CheckRedirect: noRedirect}, signer: s}, nil
 }
 
 var inputSchema = json.RawMessage(`{"type":"object","properties":{"accept":{"type":"boolean"},"mutated":{"type":"boolean"},` +

@@ -25,8 +25,8 @@ import (
 
 const message = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`
 
-// newConverter makes a converter that reaches the URL's address and no other.
-func newConverter(t *testing.T, to string, timeout time.Duration) *converter {
+// converterTo makes a converter that reaches the URL's address and no other.
+func converterTo(t *testing.T, to string, timeout time.Duration) *converter {
 	t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {
@@ -36,17 +36,12 @@ func newConverter(t *testing.T, to string, timeout time.Duration) *converter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &remote.Remote{ConnectTimeout: 5 * time.Second, Egress: []egress.Rule{{Net: netip.PrefixFrom(at.Addr(), 32), Ports: []uint16{at.Port()}}}}
-	client, err := r.Client(u)
+	c, err := newConverter(Config{URL: u, Timeout: timeout, Secret: []byte("key"), Logger: slog.New(slog.DiscardHandler),
+		Remote: &remote.Remote{ConnectTimeout: 5 * time.Second, Egress: []egress.Rule{{Net: netip.PrefixFrom(at.Addr(), 32), Ports: []uint16{at.Port()}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSigner([]byte("key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &converter{Config: Config{URL: u, Remote: r, Timeout: timeout, Logger: slog.New(slog.DiscardHandler)},
-		client: &http.Client{Transport: client, CheckRedirect: noRedirect}, signer: s}
+	return c
 }
 
 // said is a verdict in few words.
@@ -96,7 +91,9 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var tries atomic.Int32
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tries.Add(1)
 				if r.URL.Path != "/hook" {
 					t.Errorf("asked for %s", r.URL)
 				}
@@ -107,9 +104,9 @@ func TestAnswers(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 			}))
 			defer s.Close()
-			got := said(newConverter(t, s.URL+"/hook", 10*time.Second).ask(t.Context(), []byte(message)))
-			if !strings.HasPrefix(got, c.want) || len(got) > 1100 {
-				t.Errorf("got %.200q, want %q", got, c.want)
+			got := said(converterTo(t, s.URL+"/hook", 10*time.Second).ask(t.Context(), []byte(message)))
+			if !strings.HasPrefix(got, c.want) || len(got) > 1100 || tries.Load() != 1 { // Retry-After asks for more time than there is
+				t.Errorf("got %.200q after %d tries, want %q", got, tries.Load(), c.want)
 			}
 		})
 	}
@@ -138,7 +135,7 @@ func TestRetries(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	if got := said(newConverter(t, s.URL, time.Minute).ask(t.Context(), []byte(message))); got != "reject: at last" || tries.Load() != 5 || len(ids) != 1 {
+	if got := said(converterTo(t, s.URL, time.Minute).ask(t.Context(), []byte(message))); got != "reject: at last" || tries.Load() != 5 || len(ids) != 1 {
 		t.Errorf("%s after %d tries, ids %v", got, tries.Load(), ids)
 	}
 }
@@ -165,7 +162,7 @@ func TestTimeouts(t *testing.T) {
 		if path == "/endless" {
 			timeout = time.Minute
 		}
-		if got := said(newConverter(t, s.URL+path, timeout).ask(t.Context(), []byte(message))); !strings.HasPrefix(got, want) {
+		if got := said(converterTo(t, s.URL+path, timeout).ask(t.Context(), []byte(message))); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
@@ -174,12 +171,12 @@ func TestTimeouts(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
-	if got := said(newConverter(t, "http://"+l.Addr().String(), 200*time.Millisecond).ask(t.Context(), []byte(message))); !strings.Contains(got, "refused") || !strings.Contains(got, "no time is left") {
+	if got := said(converterTo(t, "http://"+l.Addr().String(), 200*time.Millisecond).ask(t.Context(), []byte(message))); !strings.Contains(got, "refused") || !strings.Contains(got, "no time is left") {
 		t.Errorf("nobody there: %s", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := said(newConverter(t, s.URL, time.Minute).ask(ctx, []byte(message))); !strings.HasPrefix(got, "error") {
+	if got := said(converterTo(t, s.URL, time.Minute).ask(ctx, []byte(message))); !strings.HasPrefix(got, "error") {
 		t.Errorf("a caller that left: %s", got)
 	}
 }
@@ -189,7 +186,7 @@ func TestEgress(t *testing.T) {
 	var asked atomic.Int32
 	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer inside.Close()
-	c := newConverter(t, inside.URL, 100*time.Millisecond)
+	c := converterTo(t, inside.URL, 100*time.Millisecond)
 	closed := *c.Remote
 	closed.Egress = nil
 	client, err := closed.Client(c.URL)
@@ -202,7 +199,7 @@ func TestEgress(t *testing.T) {
 	}
 	outside := httptest.NewServer(http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect))
 	defer outside.Close()
-	if got := said(newConverter(t, outside.URL, 5*time.Second).ask(t.Context(), []byte(message))); got != "reject: the webhook answered 307" || asked.Load() != 0 {
+	if got := said(converterTo(t, outside.URL, 5*time.Second).ask(t.Context(), []byte(message))); got != "reject: the webhook answered 307" || asked.Load() != 0 {
 		t.Errorf("%s, asked %d times", got, asked.Load())
 	}
 }
