@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
+
+	"mcpgateway/internal/proxytest"
 )
 
 func main() {
@@ -67,11 +69,12 @@ func runAll(ctx context.Context, bin, out string, p programs, only *regexp.Regex
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := startSystem(ctx, p, bin, dir, filepath.Join(out, "run.log"))
+	s, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
+		Catalog: catalogText(servers(p)), Env: []string{"PATH=" + p.path()}})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	for _, server := range servers(p) {
 		for _, client := range clients {
 			if ctx.Err() != nil || !only.MatchString(server.id+" "+client.name) {
