@@ -32,7 +32,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
   SHIM_STARTUP         how long the server may take to be ready (1m): until then it is not idle
-  SHIM_CALL_TIMEOUT    longest exchange (15m)
+  SHIM_CALL_TIMEOUT    longest exchange where the rules do not say, and of listeners (15m)
   SHIM_SILENCE         a listener is let go after so long without an event (15s)
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
 `

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,10 +21,11 @@ func TestMakeRules(t *testing.T) {
 		named("own", "github"), named("others", "gitlab", "git"), named("all", "*"), named("some", "x", "git*"),
 		named("far", "z*"), named("longer", "github-two"),
 	}}
-	p := &catalog.Platform{PublicURL: "https://mcp.example.com", Hosts: []string{"mcp.internal:8443", "mcp.example.com"}}
+	p := &catalog.Platform{PublicURL: "https://mcp.example.com", Hosts: []string{"mcp.internal:8443", "mcp.example.com"},
+		Limits: catalog.Limits{CallTimeout: catalog.Duration(time.Hour)}}
 	got := MakeRules(catalog.Server{ID: "github"}, c, p, issuers, 7)
 	want := rules.Rules{
-		Version: 7, Server: "github", Issuers: issuers,
+		Version: 7, Server: "github", Issuers: issuers, CallTimeout: time.Hour,
 		Resources: []string{"https://mcp.example.com/mcp-connect/github", "https://mcp.internal:8443/mcp-connect/github"},
 		Policies:  []policy.Policy{c.Policies[0], c.Policies[2], c.Policies[3], c.Policies[4]},
 	}

@@ -6,6 +6,8 @@
 package rules
 
 import (
+	"time"
+
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 )
@@ -20,4 +22,6 @@ type Rules struct {
 	Resources []string          `json:"resources"` // the URLs the server is offered under: what tokens must be bound to
 	Issuers   []identity.Issuer `json:"issuers"`   // with a snapshot of their keys
 	Policies  []policy.Policy   `json:"policies"`  // those that can concern this server
+	// CallTimeout is the longest call, the platform's; 0 where the shim's own holds.
+	CallTimeout time.Duration `json:"callTimeout,omitempty"`
 }

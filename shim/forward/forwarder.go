@@ -7,6 +7,7 @@ package forward
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type Config struct {
 	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
 	Remote      *Remote         // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer // for its session ids
-	CallTimeout time.Duration   // longest exchange; listeners too
+	CallTimeout time.Duration   // longest exchange where the rules do not say, and of listeners
 	Silence     time.Duration   // after which a listener's leg is ended
 	Draining    context.Context // ends listeners' legs when the shim stops
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
@@ -110,7 +111,13 @@ func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelC
 	if x.Era == mcp.Legacy && !x.Listener() {
 		ctx = context.WithoutCancel(ctx)
 	}
-	timed, stop := context.WithTimeout(ctx, f.CallTimeout)
+	most := f.CallTimeout
+	if !x.Listener() {
+		// The gateway's limit too: with a longer one here the server would work on for nobody, with a shorter one its
+		// answer would be cut off.
+		most = cmp.Or(x.Rules.Rules.CallTimeout, most)
+	}
+	timed, stop := context.WithTimeout(ctx, most)
 	ctx, cancel := context.WithCancelCause(timed)
 	unhook := func() bool { return true }
 	if x.Listener() {
