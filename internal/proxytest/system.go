@@ -98,7 +98,9 @@ func port(address string) string {
 func (s *System) awaitReady(ctx context.Context, gateway string) error {
 	ctx, cancel := context.WithTimeout(ctx, startup)
 	defer cancel()
-	if err := s.process.Await(ctx, "tcp", gateway); err != nil {
+	// The gateway takes calls before the deployer does, and says then that it cannot serve them yet.
+	deployer := filepath.Join(s.State, "deployer.sock")
+	if err := errors.Join(s.process.Await(ctx, "tcp", gateway), s.process.Await(ctx, "unix", deployer)); err != nil {
 		return err
 	}
 	for {
