@@ -7,7 +7,6 @@ package forward
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,8 +113,10 @@ func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelC
 	most := f.CallTimeout
 	if !x.Listener() {
 		// The gateway's limit too: with a longer one here the server would work on for nobody, with a shorter one its
-		// answer would be cut off.
-		most = cmp.Or(x.Rules.Rules.CallTimeout, most)
+		// answer would be cut off. The gateway's ends first, since it says so to the client.
+		if rule := x.Rules.Rules.CallTimeout; rule > 0 {
+			most = rule + gatewayFirst
+		}
 	}
 	timed, stop := context.WithTimeout(ctx, most)
 	ctx, cancel := context.WithCancelCause(timed)
@@ -125,6 +126,9 @@ func (f *Forwarder) lifetime(x *call.Exchange) (context.Context, context.CancelC
 	}
 	return ctx, func(cause error) { cancel(cause); unhook(); stop() }
 }
+
+// gatewayFirst is how much longer a call may take here than at the gateway.
+const gatewayFirst = time.Second
 
 // request is built anew: nothing of the inbound request goes on but what is listed.
 func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint string) (*http.Request, error) {
