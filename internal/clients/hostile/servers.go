@@ -124,10 +124,11 @@ func tryHang(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
+	a.expect("another call meanwhile", other, want{status: 200, result: other.last().text(), within: atOnce})
 	got := <-over
-	a.saw("call: %s; another meanwhile: %s", got, other)
-	if got.took < callTimeout || got.took > callTimeout+soon || got.cut == nil && got.last().Error == nil {
-		a.wrong("the call: %s, want its end after %v", got, callTimeout)
+	a.expect("the call", got, want{status: 200, code: -32000, says: "did not answer in time", within: callTimeout + soon})
+	if got.took < callTimeout {
+		a.wrong("the call had %v, want %v", got.took, callTimeout)
 	}
 	a.until(ctx, "the server is not told", func() bool {
 		list, err := c.call(ctx, "cancelled", noArguments)
