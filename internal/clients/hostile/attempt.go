@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// Bounds of what a row waits for. A busy machine is slow, and none of what they catch is a matter of some seconds.
+// Bounds of what a row waits for. A busy machine is slow by seconds; what they catch has a time limit of its own, and
+// those are longer.
 const (
-	atOnce = 3 * time.Second  // what waits for nothing
-	soon   = 10 * time.Second // what starts or ends processes
+	atOnce = 6 * time.Second  // what waits for nothing
+	soon   = 20 * time.Second // what starts or ends processes
 )
 
 // attempt is a row while it runs.

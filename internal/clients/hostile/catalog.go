@@ -26,6 +26,7 @@ const (
 	serverGreets    = "greets"
 	serverSilent    = "silent"
 	serverPlain     = "plain"
+	serverLate      = "late"
 	serverModern    = "modern"
 	serverFlood     = "flood"
 	serverLong      = "long-line"
@@ -58,7 +59,7 @@ func catalogText(self, dir, more string) string {
 		entry(id, fmt.Sprintf("{command: {exec: %q, args: [%s, %s]}}", self, ServerArgument, manner), rest)
 	}
 	for _, s := range [][2]string{{serverBystander, "modern"}, {serverExits, "exits"}, {serverGreets, "greets"},
-		{serverSilent, "silent"}, {serverPlain, "plain"}, {serverModern, "modern"}, {serverFlood, "plain"}, {serverLong, "plain"},
+		{serverSilent, "silent"}, {serverPlain, "plain"}, {serverLate, "plain"}, {serverModern, "modern"}, {serverFlood, "plain"}, {serverLong, "plain"},
 		{serverSlow, "plain"}, {serverStubborn, "stubborn"}, {serverShared, "modern"}, {serverListens, "plain"}} {
 		stdio(s[0], s[1], "scale: {idle: 10m}")
 	}

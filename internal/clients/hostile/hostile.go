@@ -27,7 +27,7 @@ import (
 const ServerArgument = "stdio-server"
 
 // callTimeout is how long a call may take in this system: short, since some take as long as they may.
-const callTimeout = 15 * time.Second
+const callTimeout = 20 * time.Second
 
 // Config says what to run. All fields are needed.
 type Config struct {
