@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -160,7 +161,7 @@ func tryLeavers(ctx context.Context, a *attempt) error {
 		for range leavers {
 			all.Go(func() { // the answer begins, so the server has the call
 				if resp, err := c.openModern(there, "progress", `{"count":1000,"ms":10000}`, progressMeta); err != nil || resp.StatusCode != http.StatusOK {
-					a.wrong("a call: %v, %v", resp, err)
+					a.wrong("a call of many: %v", errors.Join(err, refused(resp)))
 				}
 			})
 		}
@@ -172,6 +173,14 @@ func tryLeavers(ctx context.Context, a *attempt) error {
 	return nil
 }
 
+// refused is the error of an answer that is none; nil where it is one, or there is nothing.
+func refused(resp *http.Response) error {
+	if resp == nil || resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	return errors.New(resp.Status)
+}
+
 // The newest listener takes the place of those before it, and what is said is heard once.
 func tryReconnects(ctx context.Context, a *attempt) error {
 	c, err := a.join(ctx, bob, serverListens)
@@ -179,19 +188,18 @@ func tryReconnects(ctx context.Context, a *attempt) error {
 		return err
 	}
 	const listeners = 40 // more than one person may have at once
-	for i := range listeners - 1 {
-		resp, err := c.open(ctx, http.MethodGet, "", nil)
-		if err != nil {
+	var resp *http.Response
+	for i := range listeners {
+		before := resp
+		if resp, err = c.open(ctx, http.MethodGet, "", nil); err != nil {
 			return err
 		}
-		resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
 			a.wrong("listener %d: %s", i+1, resp.Status)
 		}
-	}
-	resp, err := c.open(ctx, http.MethodGet, "", nil)
-	if err != nil {
-		return err
+		if before != nil { // which is still there when the next one comes
+			before.Body.Close()
+		}
 	}
 	heard := make(chan string, 16)
 	go func() {
