@@ -39,7 +39,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_OWNER_SUBJECT
   SHIM_IDLE            leave with status 0 when there was no call for so long (30s); not set: never
   SHIM_STARTUP         how long the server may take to be ready (1m): until then it is not idle
-  SHIM_CALL_TIMEOUT    longest exchange (15m)
+  SHIM_CALL_TIMEOUT    longest exchange where the rules do not say, and of listeners (15m)
   SHIM_SILENCE         a listener is let go after so long without an event (15s)
   SHIM_COLLECTOR       base URL of an OTLP receiver over HTTP that is sent traces and metrics; not set: nobody is
   SHIM_SAMPLE_PERCENT  of the traces that begin here are kept (10); the gateway's are kept as it says

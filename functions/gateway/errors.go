@@ -43,11 +43,15 @@ func (c *call) brokeOff(err error) error {
 	case c.r.Context().Err() != nil:
 		e.Status, e.Message = mcp.StatusClientLeft, "The client left"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Status, e.Message = http.StatusGatewayTimeout, "The MCP server did not answer in time"
+		return tooLate(err)
 	case nothingSent(err):
 		return unavailable("The MCP server stopped just after it started; try again", err)
 	}
 	return e
+}
+
+func tooLate(cause error) *mcp.Error {
+	return &mcp.Error{Status: http.StatusGatewayTimeout, Code: mcp.CodeUnavailable, Message: "The MCP server did not answer in time", Cause: cause}
 }
 
 // startError is what the caller learns of a server that does not run. Why is in the deployer's log.

@@ -65,12 +65,7 @@ func (g *gateway) serve(c *call) {
 // refuse answers in the server's place, and records who was refused what.
 func (g *gateway) refuse(c *call, err error) {
 	e := mcp.AsError(err)
-	if audit.OutcomeOf(e.Status) == audit.Failed {
-		g.log.Warn("call failed", "request", c.id, "server", c.server, "subject", c.who.Subject, "error", err)
-	}
-	if c.server != "" {
-		g.record(c, e)
-	}
+	g.note(c, e, err)
 	if c.begun {
 		panic(http.ErrAbortHandler)
 	}
@@ -82,7 +77,16 @@ func (g *gateway) refuse(c *call, err error) {
 	e.Write(c.w, c.id)
 }
 
-// record writes the audit record of what no shim sees.
+// note logs and records what no shim sees.
+func (g *gateway) note(c *call, e *mcp.Error, err error) {
+	if audit.OutcomeOf(e.Status) == audit.Failed {
+		g.log.Warn("call failed", "request", c.id, "server", c.server, "subject", c.who.Subject, "error", err)
+	}
+	if c.server != "" {
+		g.record(c, e)
+	}
+}
+
 func (g *gateway) record(c *call, e *mcp.Error) {
 	err := g.audit.Write([]audit.Record{{
 		ID: audit.NewID(), CreatedAt: c.timing.began, Server: c.server, Issuer: c.who.Issuer, Subject: c.who.Subject,

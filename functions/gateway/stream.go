@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,10 +147,29 @@ func (g *gateway) stream(c *call, resp *http.Response) error {
 		if err == io.EOF {
 			return nil
 		}
+		if errors.Is(err, context.DeadlineExceeded) && g.outOfTime(c, out, err) {
+			return nil
+		}
 		if err != nil {
 			return c.cut(err)
 		}
 	}
+}
+
+// outOfTime ends the stream of a call that took as long as it may with its error, since a cut connection would tell
+// nobody why. It is false where there is no place for one: within an event, or where several requests may be answered.
+func (g *gateway) outOfTime(c *call, out *eventWriter, cause error) bool {
+	body, err := mcp.Parse(c.body)
+	if err != nil || body.Batch || body.Messages[0].Kind != mcp.Request {
+		return false
+	}
+	e := tooLate(cause)
+	e.ID = body.Messages[0].ID
+	if !out.event(e.Body(c.id)) {
+		return false
+	}
+	g.note(c, e, e)
+	return true
 }
 
 // eventWriter writes a stream of events and puts a comment between two of them when nothing was written for a while.
@@ -184,6 +205,13 @@ func (w *eventWriter) write(p []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.send(p)
+}
+
+// event sends an event of our own; it is false where it cannot be told from the server's.
+func (w *eventWriter) event(data []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.boundary.Between() && w.send(slices.Concat([]byte("event: message\ndata: "), data, []byte("\n\n"))) == nil
 }
 
 func (w *eventWriter) send(p []byte) error {

@@ -124,11 +124,11 @@ func goFixture(ctx context.Context, v *visit) (o outcome, err error) {
 		return o, err
 	}
 	defer front.Close()
-	host, err := url.Parse(v.system.url)
+	host, err := url.Parse(v.system.URL)
 	if err != nil {
 		return o, err
 	}
-	if err := front.Serve(proxytest.Lending{Gateway: v.system.url, Token: v.token, Host: host.Host}); err != nil {
+	if err := front.Serve(proxytest.Lending{Gateway: v.system.URL, Token: v.token, Host: host.Host}); err != nil {
 		return o, err
 	}
 	v.env = append(v.env, "MCP_CONFORMANCE_SCENARIO=http-invalid-tool-headers")

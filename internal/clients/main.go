@@ -2,7 +2,8 @@
 // lists the tools of each server, calls one and, where it can, hears of its progress while it runs.
 //
 // It asks whether they get on, not how fast. What a client is shown to have done is compared with what the shim recorded.
-// Refusals and bad input have tests of their own.
+// After them come servers, clients and catalogs that do what they should not (package hostile). Refusals have tests of
+// their own.
 package main
 
 import (
@@ -15,12 +16,21 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
+
+	"mcpgateway/internal/clients/hostile"
+	"mcpgateway/internal/peers"
+	"mcpgateway/internal/proxytest"
+	"mcpgateway/internal/stdiotest"
 )
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == hostile.ServerArgument {
+		stdiotest.Serve(os.Args[2])
+		return
+	}
 	bin := flag.String("bin", "bin", "folder of the built programs")
 	cache := flag.String("cache", ".cache", "folder for the clients, the servers and the logs")
-	only := flag.String("only", "", "`PATTERN` of the rows to run, on \"server client\"")
+	only := flag.String("only", "", "`PATTERN` of the rows to run, on \"server client\" or \"bad input: way\"")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -40,38 +50,71 @@ func run(ctx context.Context, bin, cache, only string) error {
 			return err
 		}
 	}
-	p, err := install(ctx, cache)
-	if err != nil {
-		return err
-	}
 	out := filepath.Join(cache, "clients")
 	if err := errors.Join(os.RemoveAll(out), os.MkdirAll(out, 0o700)); err != nil {
 		return err
 	}
-	rows, err := runAll(ctx, bin, out, p, pattern)
-	if err != nil {
-		return err
+	ran, failed := 0, 0
+	if matching(pattern) {
+		rows, err := visitAll(ctx, bin, cache, out, pattern)
+		if err != nil {
+			return err
+		}
+		ran, failed = len(rows), printTable(os.Stdout, rows)
 	}
-	if failed := printTable(os.Stdout, rows); failed > 0 || len(rows) == 0 {
-		return fmt.Errorf("%d of %d rows failed; logs in %s", failed, len(rows), out)
+	if hostile.Matching(pattern) {
+		rows, err := hostileRows(ctx, bin, cache, out, pattern)
+		if err != nil {
+			return err
+		}
+		ran, failed = ran+len(rows), failed+hostile.Print(os.Stdout, rows)
+	}
+	if failed > 0 || ran == 0 {
+		return fmt.Errorf("%d of %d rows failed; logs in %s", failed, ran, out)
 	}
 	return ctx.Err()
 }
 
-// runAll starts the system and runs every client at every server, one after the other: side by side they would disturb
+// matching tells whether a client is to visit a server.
+func matching(only *regexp.Regexp) bool {
+	for _, server := range servers(programs{}) {
+		for _, client := range clients {
+			if only.MatchString(server.id + " " + client.name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hostileRows runs the rows of bad input, which need nothing of others but npm.
+func hostileRows(ctx context.Context, bin, cache, out string, only *regexp.Regexp) ([]hostile.Row, error) {
+	node, err := peers.Installer{Dir: cache}.Node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return hostile.Run(ctx, hostile.Config{Bin: bin, Log: filepath.Join(out, "hostile.log"), Path: programs{node: node}.path(), Only: only})
+}
+
+// visitAll starts the system and runs every client at every server, one after the other: side by side they would disturb
 // each other's times.
-func runAll(ctx context.Context, bin, out string, p programs, only *regexp.Regexp) (rows []row, err error) {
+func visitAll(ctx context.Context, bin, cache, out string, only *regexp.Regexp) (rows []row, err error) {
+	p, err := install(ctx, cache)
+	if err != nil {
+		return nil, err
+	}
 	// Sockets need a short path.
 	dir, err := os.MkdirTemp("", "mcp")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := startSystem(ctx, p, bin, dir, filepath.Join(out, "run.log"))
+	s, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
+		Catalog: catalogText(servers(p)), Env: []string{"PATH=" + p.path()}})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	for _, server := range servers(p) {
 		for _, client := range clients {
 			if ctx.Err() != nil || !only.MatchString(server.id+" "+client.name) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/proxytest"
 )
 
 // patience is how long one client may take for all it does.
@@ -23,7 +24,7 @@ const recordsLate = 5 * time.Second
 
 // visit is one client at one server.
 type visit struct {
-	system   *system
+	system   *proxytest.System
 	programs programs
 	server   server
 	client   client
@@ -77,7 +78,7 @@ func (v *visit) observe(ctx context.Context, r *row) ([]audit.Record, error) {
 		return nil, err
 	}
 	v.before = len(old)
-	if v.token, err = v.system.token(ctx, v.client.user, v.server.id); err != nil {
+	if v.token, err = v.system.Token(ctx, v.client.user, v.server.id); err != nil {
 		return nil, err
 	}
 	v.env = []string{"TOKEN=" + v.token, "HOME=" + v.dir,
@@ -92,7 +93,7 @@ func (v *visit) observe(ctx context.Context, r *row) ([]audit.Record, error) {
 	return records, errors.Join(visitErr, err)
 }
 
-func (v *visit) url() string { return v.system.resource(v.server.id) }
+func (v *visit) url() string { return v.system.Resource(v.server.id) }
 
 // run runs one program of the client's.
 func (v *visit) run(ctx context.Context, args ...string) ([]byte, error) {
@@ -101,7 +102,7 @@ func (v *visit) run(ctx context.Context, args ...string) ([]byte, error) {
 }
 
 // records are those of this visit.
-func (v *visit) records() ([]audit.Record, error) { return v.system.records(v.server.id, v.before) }
+func (v *visit) records() ([]audit.Record, error) { return v.system.Records(v.server.id, v.before) }
 
 // recordsOfCall are those of this visit when that of a call is among them, or it does not come. The shim writes them in time,
 // but to a pipe: they reach their file a little later.

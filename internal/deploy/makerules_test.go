@@ -27,10 +27,11 @@ func TestMakeRules(t *testing.T) {
 		{Name: "pii", Webhook: &catalog.Webhook{URL: "https://pii.test", Secret: &catalog.SecretKey{Key: "pii"}},
 			On: []string{"tools/call"}, Mutate: true, OnError: "reject", Timeout: catalog.Duration(2 * time.Second)},
 	}}
-	p := &catalog.Platform{PublicURL: "https://mcp.example.com", Hosts: []string{"mcp.internal:8443", "mcp.example.com"}}
+	p := &catalog.Platform{PublicURL: "https://mcp.example.com", Hosts: []string{"mcp.internal:8443", "mcp.example.com"},
+		Limits: catalog.Limits{CallTimeout: catalog.Duration(time.Hour)}}
 	got := MakeRules(catalog.Server{ID: "github", Filters: []string{"pii", "far"}}, c, p, issuers, 7)
 	want := rules.Rules{
-		Version: 7, Server: "github", Issuers: issuers,
+		Version: 7, Server: "github", Issuers: issuers, CallTimeout: time.Hour,
 		Resources: []string{"https://mcp.example.com/mcp-connect/github", "https://mcp.internal:8443/mcp-connect/github"},
 		Policies:  []policy.Policy{c.Policies[0], c.Policies[2], c.Policies[3], c.Policies[4]},
 		Filters: []rules.Filter{

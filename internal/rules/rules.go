@@ -6,6 +6,8 @@
 package rules
 
 import (
+	"time"
+
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 )
@@ -23,4 +25,6 @@ type Rules struct {
 	Filters   []Filter          `json:"filters,omitempty"`
 	// Credentials is what the server is sent; nil: nothing of anybody's.
 	Credentials *Credentials `json:"credentials,omitempty"`
+	// CallTimeout is the longest call, the platform's; 0 where the shim's own holds.
+	CallTimeout time.Duration `json:"callTimeout,omitempty"`
 }

@@ -16,7 +16,17 @@ import (
 	"time"
 
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/stdiotest"
 )
+
+// This test program is its own stdio server.
+func TestMain(m *testing.M) {
+	if manner := os.Getenv("FAKE_CHILD"); manner != "" {
+		stdiotest.Serve(manner)
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // rig is a bridge with the fake child behind it, served over HTTP.
 type rig struct {

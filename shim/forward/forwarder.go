@@ -33,7 +33,7 @@ type Config struct {
 	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
 	Remote      *remote.Remote  // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer // for its session ids
-	CallTimeout time.Duration   // longest exchange; listeners too
+	CallTimeout time.Duration   // longest exchange where the rules do not say, and of listeners
 	Silence     time.Duration   // after which a listener's leg is ended
 	Draining    context.Context // ends listeners' legs when the shim stops
 	// Outgoing is told of each request to the server, and when its answer begins or does not.
@@ -131,7 +131,7 @@ func (f *Forwarder) lifetime(x *call.Exchange) (ctx context.Context, cancel cont
 		if x.Era == mcp.Legacy {
 			inbound = context.WithoutCancel(inbound)
 		}
-		timed, stop := context.WithTimeout(inbound, f.CallTimeout)
+		timed, stop := context.WithTimeout(inbound, f.callTimeout(x))
 		ctx, end := context.WithCancelCause(timed)
 		return ctx, func(cause error) { end(cause); stop() }, nil
 	}
@@ -141,6 +141,18 @@ func (f *Forwarder) lifetime(x *call.Exchange) (ctx context.Context, cancel cont
 	unhook := context.AfterFunc(f.Draining, func() { end(errDraining) })
 	return ctx, func(cause error) { end(cause); unfollow(); unhook(); stop() }, unfollow
 }
+
+// callTimeout is the gateway's limit too: with a longer one here the server would work on for nobody, with a shorter one its
+// answer would be cut off. The gateway's ends first, since it says so to the client.
+func (f *Forwarder) callTimeout(x *call.Exchange) time.Duration {
+	if rule := x.Rules.Rules.CallTimeout; rule > 0 {
+		return rule + gatewayFirst
+	}
+	return f.CallTimeout
+}
+
+// gatewayFirst is how much longer a call may take here than at the gateway.
+const gatewayFirst = time.Second
 
 // request is built anew: nothing of the inbound request goes on but what is listed.
 func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint string) (*http.Request, error) {

@@ -1,0 +1,173 @@
+package proxytest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mcpgateway/internal/audit"
+)
+
+// startup is how long the system may take until it takes calls.
+const startup = 30 * time.Second
+
+// SystemConfig says what a System runs. Bin, Dir, Log and Catalog are needed.
+type SystemConfig struct {
+	Bin     string // folder of the built programs
+	Dir     string // existing folder for documents and state, with a short path
+	Log     string // file for the lines of all programs
+	Catalog string // the catalog, in YAML
+	Limits  string // the platform's limits, in YAML; those of "mcpgateway run" where empty
+	Env     []string
+}
+
+// System is everything that "mcpgateway run" runs.
+type System struct {
+	URL    string // the gateway's origin
+	State  string // the state folder
+	issuer string // the development issuer's origin
+
+	process *Process
+}
+
+// StartSystem starts the operator's command as an operator does, on two free ports, and returns when it takes calls.
+func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
+	gateway, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &System{URL: "http://" + gateway, issuer: "http://" + issuer, State: filepath.Join(c.Dir, "state")}
+	documents, err := s.writeDocuments(c)
+	if err != nil {
+		return nil, err
+	}
+	s.process, err = StartProcess(Command{Path: filepath.Join(c.Bin, "mcpgateway"), Log: c.Log, Env: c.Env,
+		Args: append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(issuer)}, documents...)})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.awaitReady(ctx, gateway); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// writeDocuments writes what the operator would, and returns the flags that name it.
+func (s *System) writeDocuments(c SystemConfig) ([]string, error) {
+	path := filepath.Join(c.Dir, "catalog.yaml")
+	if err := os.WriteFile(path, []byte(c.Catalog), 0o600); err != nil {
+		return nil, fmt.Errorf("write catalog: %w", err)
+	}
+	if c.Limits == "" {
+		return []string{"--catalog", path}, nil
+	}
+	platform := fmt.Sprintf(`apiVersion: v1
+publicURL: %q
+issuers: [{url: %q, audiences: ["{resource}"], default: true}]
+limits: %s
+catalog: %q
+deployer: {state: %q}
+`, s.URL, s.issuer, c.Limits, path, s.State)
+	path = filepath.Join(c.Dir, "platform.yaml")
+	if err := os.WriteFile(path, []byte(platform), 0o600); err != nil {
+		return nil, fmt.Errorf("write platform: %w", err)
+	}
+	return []string{"--platform", path}, nil
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address) // FreeAddress made it
+	return port
+}
+
+func (s *System) awaitReady(ctx context.Context, gateway string) error {
+	ctx, cancel := context.WithTimeout(ctx, startup)
+	defer cancel()
+	// The gateway takes calls before the deployer does, and says then that it cannot serve them yet.
+	deployer := filepath.Join(s.State, "deployer.sock")
+	if err := errors.Join(s.process.Await(ctx, "tcp", gateway), s.process.Await(ctx, "unix", deployer)); err != nil {
+		return err
+	}
+	for {
+		if _, err := s.fetch(ctx, http.MethodGet, s.URL+"/readyz", nil); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the gateway is not ready: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// PID is the process id of the operator's command.
+func (s *System) PID() int { return s.process.PID() }
+
+// Stop stops everything, as Ctrl-C does, and waits for it.
+func (s *System) Stop() error { return s.process.Stop() }
+
+// Resource is the URL under which a server is offered.
+func (s *System) Resource(id string) string { return s.URL + Path(id) }
+
+// Token asks the development issuer for a user's token for one server, as the instructions on the terminal say.
+func (s *System) Token(ctx context.Context, user, id string) (string, error) {
+	form := url.Values{"grant_type": {"urn:mcpgateway:insecure-user"}, "user": {user}, "resource": {s.Resource(id)}}
+	token, err := s.fetch(ctx, http.MethodPost, s.issuer+"/insecure-token", form)
+	return strings.TrimSpace(string(token)), err
+}
+
+func (s *System) fetch(ctx context.Context, method, address string, form url.Values) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/plain")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s: %s", address, resp.Status, body)
+	}
+	return body, err
+}
+
+// Records reads what the shim of a server recorded after the first skip records. A server that never ran has none.
+func (s *System) Records(id string, skip int) ([]audit.Record, error) {
+	data, err := os.ReadFile(filepath.Join(s.State, "logs", id, "audit.jsonl"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var records []audit.Record
+	for line := range bytes.Lines(data) {
+		if skip--; skip >= 0 {
+			continue
+		}
+		var r audit.Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, fmt.Errorf("read audit record: %w", err)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
