@@ -39,7 +39,9 @@ type Bridge struct {
 	modern   keeper // the child of all modern requests
 	legacy   keeper // the child of all legacy sessions, where it is shared
 	sessions sessions
-	clock    clock // how long an answer may take until its stream begins
+	// What sessions that share a child subscribed to.
+	subscribed *subscriptions
+	clock      clock // how long an answer may take until its stream begins
 
 	mu    sync.Mutex
 	era   era
@@ -81,7 +83,8 @@ func New(c Config) (*Bridge, error) {
 	b.starts = starts{start: b.startChild, alive: map[*pipe]struct{}{}}
 	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
 	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}
-	b.sessions = sessions{max: c.Max, all: map[string]*session{}}
+	b.sessions = sessions{max: c.Max, all: map[string]*session{}, ended: b.sharedEnded}
+	b.subscribed = newSubscriptions()
 	return b, nil
 }
 
@@ -167,6 +170,13 @@ func (k *keeper) get(ctx context.Context) (*pipe, error) {
 	defer k.mu.Unlock()
 	k.pipe = p
 	return p, nil
+}
+
+// settled returns the child if it lives, but not while one is started.
+func (k *keeper) settled() *pipe {
+	k.turn <- struct{}{}
+	defer func() { <-k.turn }()
+	return k.current()
 }
 
 // current returns the child if it lives.

@@ -29,7 +29,8 @@ type fakeChild struct {
 	cancelled []string
 	answers   map[string]chan json.RawMessage // to the requests of its own, by id
 	asked     int
-	ready     int // notifications/initialized
+	watched   []string // what it was told to watch, and not to
+	ready     int      // notifications/initialized
 	manner    string
 }
 
@@ -116,6 +117,11 @@ func (c *fakeChild) take(r request) {
 			select {}
 		}
 		go c.call(r)
+	case "resources/subscribe", "resources/unsubscribe":
+		c.mu.Lock()
+		c.watched = append(c.watched, strings.TrimPrefix(r.Method, "resources/")+" "+r.Params.URI)
+		c.mu.Unlock()
+		c.say(`{"jsonrpc":"2.0","id":%s,"result":{"method":%q,"uri":%q}}`, r.ID, r.Method, r.Params.URI)
 	case "subscriptions/listen":
 		c.say(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}`, r.ID)
 	default:
@@ -158,6 +164,11 @@ func (c *fakeChild) call(r request) {
 	case "cancelled":
 		c.mu.Lock()
 		list := strings.Join(c.cancelled, " ")
+		c.mu.Unlock()
+		c.answer(r, list)
+	case "watched":
+		c.mu.Lock()
+		list := strings.Join(c.watched, ", ")
 		c.mu.Unlock()
 		c.answer(r, list)
 	case "exit":

@@ -162,6 +162,17 @@ func (p *pipe) drop(number int64) bool {
 	return ok
 }
 
+// revoke gives up the requests of a session that ended; who waits for them tells the child.
+func (p *pipe) revoke(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.pending {
+		if x.session == s {
+			x.to.leave()
+		}
+	}
+}
+
 // find returns the request that its caller knows by id: ids are a session's own.
 func (p *pipe) find(s *session, id mcp.Token) *exchange {
 	return p.newest(func(x *exchange) bool { return x.session == s && bytes.Equal(x.id, id) })
