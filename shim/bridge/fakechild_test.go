@@ -181,6 +181,13 @@ func (c *fakeChild) call(r request) {
 	case "garbage":
 		c.say("Traceback (most recent call last):\n\x00\xff{\"jsonrpc\":")
 		c.answer(r, "after")
+	case "noise":
+		for range number("count") {
+			c.say("noise")
+			c.say(`{"jsonrpc":"2.0","id":"noise","result":{}}`)
+			fmt.Fprintln(os.Stderr, "noise")
+		}
+		c.answer(r, "after")
 	case "flood":
 		for i := range number("count") {
 			c.say(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"%d %s"}}`, i, strings.Repeat("x", 1000))

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,7 +23,10 @@ func labelled(t *testing.T, line string) mcp.Labelled {
 }
 
 // idlePipe is the pipe of a child that lives and does nothing.
-func idlePipe() *pipe { return newPipe(&process{}, use{patience: patienceOwn}) }
+func idlePipe() *pipe {
+	log := slog.New(slog.DiscardHandler)
+	return newPipe(&process{log: log, quota: newQuota(log)}, use{patience: patienceOwn})
+}
 
 // Messages that an older listening stream did not send go to the newer, not to one that may never come.
 func TestListenerTakesOver(t *testing.T) {

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -60,7 +59,6 @@ func TestSubscriptionsEndWithTheirSessions(t *testing.T) {
 func TestSubscriptionsOfSilentChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &Bridge{subscribed: newSubscriptions(), legacy: keeper{pipe: idlePipe(), turn: make(chan struct{}, 1)}}
-		b.legacy.pipe.log = slog.New(slog.DiscardHandler)
 		process := b.legacy.pipe.process
 		process.turn = make(chan struct{}, 1)
 		process.turn <- struct{}{} // who writes waits
