@@ -7,7 +7,6 @@
 package bridge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,8 +80,8 @@ func New(c Config) (*Bridge, error) {
 	b := &Bridge{Config: c}
 	b.clock.waiting = streamAfter
 	b.starts = starts{start: b.startChild, alive: map[*pipe]struct{}{}}
-	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
-	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}
+	b.modern = keeper{start: b.startModern}
+	b.legacy = keeper{start: b.startLegacy}
 	b.sessions = sessions{max: c.Max, all: map[string]*session{}, ended: b.sharedEnded}
 	b.subscribed = newSubscriptions()
 	return b, nil
@@ -139,56 +138,4 @@ func (b *Bridge) end(p *pipe) {
 		return
 	}
 	b.stopping.Go(p.process.stop)
-}
-
-// keeper keeps one child for all: started by the first who needs it, and again by the next when it has ended.
-type keeper struct {
-	start func(context.Context) (*pipe, error)
-	turn  chan struct{} // held while it is looked after
-	mu    sync.Mutex
-	pipe  *pipe
-}
-
-func (k *keeper) get(ctx context.Context) (*pipe, error) {
-	if p := k.current(); p != nil {
-		return p, nil
-	}
-	select {
-	case k.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-k.turn }()
-	if p := k.current(); p != nil {
-		return p, nil
-	}
-	p, err := k.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.pipe = p
-	return p, nil
-}
-
-// settled returns the child if it lives, but not while one is started.
-func (k *keeper) settled() *pipe {
-	k.turn <- struct{}{}
-	defer func() { <-k.turn }()
-	return k.current()
-}
-
-// current returns the child if it lives.
-func (k *keeper) current() *pipe {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.pipe != nil {
-		select {
-		case <-k.pipe.ended:
-			k.pipe = nil
-		default:
-		}
-	}
-	return k.pipe
 }

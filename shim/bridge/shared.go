@@ -37,8 +37,8 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 }
 
 // startLegacy starts the shared child of the legacy sessions, initializes it, and subscribes again to what they want.
-func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), handshake) // others wait for it too
+func (b *Bridge) startLegacy() (*pipe, error) {
+	ctx, stop := context.WithTimeout(context.Background(), handshake)
 	defer stop()
 	shared := use{patience: patienceShared, stray: b.strayLegacy}
 	p := b.takeSpare()

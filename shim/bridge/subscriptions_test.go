@@ -58,7 +58,7 @@ func TestSubscriptionsEndWithTheirSessions(t *testing.T) {
 // A child that does not answer is asked once, not for each resource.
 func TestSubscriptionsOfSilentChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &Bridge{subscribed: newSubscriptions(), legacy: keeper{pipe: idlePipe(), turn: make(chan struct{}, 1)}}
+		b := &Bridge{subscribed: newSubscriptions(), legacy: keeper{pipe: idlePipe()}}
 		process := b.legacy.pipe.process
 		process.turn = make(chan struct{}, 1)
 		process.turn <- struct{}{} // who writes waits
