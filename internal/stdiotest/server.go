@@ -21,6 +21,7 @@ import (
 type server struct {
 	mu        sync.Mutex
 	cancelled []string
+	watched   []string                        // what it was told to watch, and not to
 	answers   map[string]chan json.RawMessage // to the requests of its own, by id
 	asked     int
 	ready     int // notifications/initialized
@@ -113,6 +114,11 @@ func (s *server) take(r request) {
 			select {}
 		}
 		go s.call(r)
+	case "resources/subscribe", "resources/unsubscribe":
+		s.mu.Lock()
+		s.watched = append(s.watched, strings.TrimPrefix(r.Method, "resources/")+" "+r.Params.URI)
+		s.mu.Unlock()
+		s.say(`{"jsonrpc":"2.0","id":%s,"result":{"method":%q,"uri":%q}}`, r.ID, r.Method, r.Params.URI)
 	case "subscriptions/listen":
 		s.say(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}`, r.ID)
 	default:
@@ -153,6 +159,11 @@ func (s *server) call(r request) {
 	case "cancelled":
 		s.mu.Lock()
 		list := strings.Join(s.cancelled, " ")
+		s.mu.Unlock()
+		s.answer(r, list)
+	case "watched":
+		s.mu.Lock()
+		list := strings.Join(s.watched, ", ")
 		s.mu.Unlock()
 		s.answer(r, list)
 	case "ask":
@@ -196,6 +207,13 @@ func (s *server) misbehave(r request) {
 		s.answer(r, "right")
 	case "garbage":
 		s.say("Traceback (most recent call last):\n\x00\xff{\"jsonrpc\":")
+		s.answer(r, "after")
+	case "noise":
+		for range r.number("count") {
+			s.say("noise")
+			s.say(`{"jsonrpc":"2.0","id":"noise","result":{}}`)
+			fmt.Fprintln(os.Stderr, "noise")
+		}
 		s.answer(r, "after")
 	case "flood":
 		for i := range r.number("count") {

@@ -48,7 +48,7 @@ func (a *answer) send(ctx context.Context) error {
 			return a.fail("The MCP server's process did not answer, " + a.pipe.reason + "; the call may have run")
 		case errors.Is(err, errUnread):
 			a.leave()
-			return a.fail("The answer was not read in time; the call may have run")
+			return a.fail("The answer was not read in time, or the session ended; the call may have run")
 		case err != nil:
 			return err
 		case m.line != nil:
@@ -92,8 +92,8 @@ func (a *answer) first(ctx context.Context) (message, error) {
 	}
 }
 
-// errUnread says that the caller was given up, since it did not read.
-var errUnread = errors.New("the answer was not read in time")
+// errUnread says that the caller was given up, since it did not read or its session ended.
+var errUnread = errors.New("the answer is not wanted any more")
 
 // next waits for the next message; one without a line says that the clock ticked. What the child said before it ended comes
 // first.
@@ -115,7 +115,7 @@ func (a *answer) next(ctx context.Context, tick <-chan struct{}) (message, error
 		default:
 			return message{}, errEnded
 		}
-	case <-a.from.left: // nobody but who puts can say so now
+	case <-a.from.left: // nobody but who puts, and who ends a session, can say so now
 		return message{}, errUnread
 	case <-ctx.Done():
 		return message{}, left(ctx.Err())

@@ -7,7 +7,6 @@
 package bridge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +38,9 @@ type Bridge struct {
 	modern   keeper // the child of all modern requests
 	legacy   keeper // the child of all legacy sessions, where it is shared
 	sessions sessions
-	clock    clock // how long an answer may take until its stream begins
+	// What sessions that share a child subscribed to.
+	subscribed *subscriptions
+	clock      clock // how long an answer may take until its stream begins
 
 	mu    sync.Mutex
 	era   era
@@ -79,9 +80,10 @@ func New(c Config) (*Bridge, error) {
 	b := &Bridge{Config: c}
 	b.clock.waiting = streamAfter
 	b.starts = starts{start: b.startChild, alive: map[*pipe]struct{}{}}
-	b.modern = keeper{start: b.startModern, turn: make(chan struct{}, 1)}
-	b.legacy = keeper{start: b.startLegacy, turn: make(chan struct{}, 1)}
-	b.sessions = sessions{max: c.Max, all: map[string]*session{}}
+	b.modern = keeper{start: b.startModern}
+	b.legacy = keeper{start: b.startLegacy}
+	b.sessions = sessions{max: c.Max, all: map[string]*session{}, ended: b.sharedEnded}
+	b.subscribed = newSubscriptions()
 	return b, nil
 }
 
@@ -136,49 +138,4 @@ func (b *Bridge) end(p *pipe) {
 		return
 	}
 	b.stopping.Go(p.process.stop)
-}
-
-// keeper keeps one child for all: started by the first who needs it, and again by the next when it has ended.
-type keeper struct {
-	start func(context.Context) (*pipe, error)
-	turn  chan struct{} // held while it is looked after
-	mu    sync.Mutex
-	pipe  *pipe
-}
-
-func (k *keeper) get(ctx context.Context) (*pipe, error) {
-	if p := k.current(); p != nil {
-		return p, nil
-	}
-	select {
-	case k.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-k.turn }()
-	if p := k.current(); p != nil {
-		return p, nil
-	}
-	p, err := k.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.pipe = p
-	return p, nil
-}
-
-// current returns the child if it lives.
-func (k *keeper) current() *pipe {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.pipe != nil {
-		select {
-		case <-k.pipe.ended:
-			k.pipe = nil
-		default:
-		}
-	}
-	return k.pipe
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/time/rate"
+
 	"mcpgateway/internal/mcp"
 )
 
@@ -81,7 +83,7 @@ func FuzzStderr(f *testing.F) {
 			return
 		}
 		var got, want []string
-		log := &logLines{log: slog.New(logged{lines: &got})}
+		log := &logLines{log: slog.New(logged{lines: &got}), quota: &quota{limiter: rate.NewLimiter(rate.Inf, 0)}}
 		for rest := output; len(rest) > 0; {
 			n := min(1+int(step), len(rest))
 			if wrote, err := log.Write(bytes.Clone(rest[:n])); wrote != n || err != nil {

@@ -62,11 +62,13 @@ func (b *Bridge) session(r *http.Request) (*session, error) {
 	}
 	s := b.sessions.find(id, r.Header.Get(HeaderCaller))
 	if s == nil {
-		return nil, &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
-			Message: "Session not found: it ended or never was; initialize again"}
+		return nil, errNoSession
 	}
 	return s, nil
 }
+
+var errNoSession = &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
+	Message: "Session not found: it ended or never was; initialize again"}
 
 // pipeOf is the child that a session's messages go to.
 func (b *Bridge) pipeOf(ctx context.Context, s *session) (*pipe, error) {
@@ -101,7 +103,7 @@ func (b *Bridge) send(ctx context.Context, s *session, m *mcp.Labelled, a *answe
 func (b *Bridge) ask(ctx context.Context, s *session, m *mcp.Labelled, a *answer) error {
 	x := &exchange{session: s, caller: s.caller, to: a.from, streams: a.streams}
 	if s.own == nil {
-		tell, err := b.sessions.subscribe(s, m)
+		tell, err := b.subscribe(s, m)
 		if err != nil {
 			return err
 		}
@@ -115,6 +117,9 @@ func (b *Bridge) ask(ctx context.Context, s *session, m *mcp.Labelled, a *answer
 		return err
 	}
 	a.open = append(a.open, x)
+	if s.own == nil && s.ending() {
+		x.to.leave() // who ended it did not see the request
+	}
 	return nil
 }
 

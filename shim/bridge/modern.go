@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -88,7 +89,7 @@ var errOld = &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidRequ
 	Message: "This server speaks the revisions with sessions, up to 2025-11-25: begin with initialize"}
 
 // startModern starts the child of all modern requests. The first time it finds out whether there can be one.
-func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
+func (b *Bridge) startModern() (*pipe, error) {
 	b.mu.Lock()
 	known := b.era
 	b.mu.Unlock()
@@ -99,7 +100,7 @@ func (b *Bridge) startModern(ctx context.Context) (*pipe, error) {
 	if err != nil || known == eraModern {
 		return p, err
 	}
-	found, supported, err := probe(context.WithoutCancel(ctx), p) // others wait for it too
+	found, supported, err := probe(p)
 	if err != nil {
 		b.discard(p)
 		return nil, broken(fmt.Errorf("find the era: %w", err))
@@ -132,9 +133,9 @@ func (b *Bridge) takeSpare() *pipe {
 }
 
 // probe finds out a child's era: any answer to server/discover but a modern server's means legacy, and so does none
-// (MCP 2026-07-28, stdio, "backwards compatibility").
-func probe(ctx context.Context, p *pipe) (era, []string, error) {
-	ctx, stop := context.WithCancel(ctx)
+// (MCP 2026-07-28, stdio, "backwards compatibility"). Some legacy servers say nothing at all before they are initialized.
+func probe(p *pipe) (era, []string, error) {
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	type found struct {
 		answer message
@@ -154,6 +155,10 @@ func probe(ctx context.Context, p *pipe) (era, []string, error) {
 	for {
 		select {
 		case f := <-discovered:
+			if errors.Is(f.err, errSilent) {
+				p.log.Warn("server answers neither server/discover nor ping: it is taken for a legacy one", "after", handshake.String())
+				return eraLegacy, nil, nil
+			}
 			if f.err != nil {
 				return eraUnknown, nil, f.err
 			}

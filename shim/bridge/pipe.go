@@ -162,6 +162,17 @@ func (p *pipe) drop(number int64) bool {
 	return ok
 }
 
+// revoke gives up the requests of a session that ended; who waits for them tells the child.
+func (p *pipe) revoke(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.pending {
+		if x.session == s {
+			x.to.leave()
+		}
+	}
+}
+
 // find returns the request that its caller knows by id: ids are a session's own.
 func (p *pipe) find(s *session, id mcp.Token) *exchange {
 	return p.newest(func(x *exchange) bool { return x.session == s && bytes.Equal(x.id, id) })
@@ -232,6 +243,9 @@ func (p *pipe) take(line []byte) {
 }
 
 func (p *pipe) skip(line []byte, err error) {
+	if !p.process.quota.take() {
+		return
+	}
 	p.log.Warn("line on stdout is no message", "error", err, "line", string(bytes.ToValidUTF8(line[:min(len(line), maxLogLine)], []byte("?"))))
 }
 
@@ -256,7 +270,9 @@ func (p *pipe) route(m mcp.Labelled) {
 func (p *pipe) answer(m mcp.Labelled) {
 	x := p.at(m.ID.Token)
 	if x == nil || !p.drop(x.number) {
-		p.log.Warn("answer to nothing that was asked", "id", string(m.ID.Token[:min(len(m.ID.Token), 100)]))
+		if p.process.quota.take() {
+			p.log.Warn("answer to nothing that was asked", "id", string(m.ID.Token[:min(len(m.ID.Token), 100)]))
+		}
 		return
 	}
 	line := m.Relabel(mcp.Change{Label: m.ID, With: x.id}, mcp.Change{Label: m.Subscription, With: x.id})

@@ -46,7 +46,8 @@ func TestPlacesOfOneCaller(t *testing.T) {
 
 // deadProcess takes no input.
 func deadProcess() *process {
-	p := &process{exited: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
+	log := slog.New(slog.DiscardHandler)
+	p := &process{exited: make(chan struct{}), log: log, quota: newQuota(log)}
 	close(p.exited)
 	return p
 }

@@ -39,6 +39,7 @@ type process struct {
 	exited chan struct{} // closed when the program has ended
 	status string        // how, from exited on
 	log    *slog.Logger
+	quota  *quota // of lines that it has us log
 
 	mu   sync.Mutex
 	gone bool // no signal must be sent any more
@@ -47,7 +48,7 @@ type process struct {
 // startProcess starts the program with exactly that environment.
 func startProcess(command, env []string, log *slog.Logger) (*process, error) {
 	p := &process{cmd: exec.Command(command[0], command[1:]...), turn: make(chan struct{}, 1), grace: writeGrace,
-		exited: make(chan struct{}), log: log}
+		exited: make(chan struct{}), log: log, quota: newQuota(log)}
 	childIn, stdin, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
@@ -61,7 +62,7 @@ func startProcess(command, env []string, log *slog.Logger) (*process, error) {
 	defer childOut.Close()
 	p.stdin, p.stdout = stdin, stdout
 	p.cmd.Env, p.cmd.Stdin, p.cmd.Stdout = env, childIn, childOut
-	p.cmd.Stderr = &logLines{log: log}
+	p.cmd.Stderr = &logLines{log: log, quota: p.quota}
 	p.cmd.WaitDelay = outputGrace // a process that left the group may hold stderr open
 	p.cmd.SysProcAttr = groupAttributes()
 	if err := p.cmd.Start(); err != nil {
@@ -88,6 +89,7 @@ func (p *process) wait() {
 		p.status = err.Error()
 	}
 	_, _ = p.cmd.Stderr.Write([]byte{'\n'}) // its last line may have no end
+	p.quota.say()
 	p.log.Info("server ended", "status", p.status)
 	close(p.exited)
 	p.stdin.Close()
@@ -196,12 +198,13 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// logLines logs what a child writes to stderr line by line, none longer than maxLogLine. As fields of our own lines they
-// cannot pass for one.
+// logLines logs what a child writes to stderr line by line, none longer than maxLogLine, and not too many. As fields of
+// our own lines they cannot pass for one.
 type logLines struct {
-	log  *slog.Logger
-	rest []byte
-	skip bool // the rest of a line that was too long
+	log   *slog.Logger
+	quota *quota
+	rest  []byte
+	skip  bool // the rest of a line that was too long
 }
 
 // Write implements io.Writer. It never fails.
@@ -215,7 +218,7 @@ func (l *logLines) Write(b []byte) (int, error) {
 		if !found && len(l.rest) < maxLogLine {
 			return n, nil
 		}
-		if !l.skip && len(l.rest) > 0 {
+		if !l.skip && len(l.rest) > 0 && l.quota.take() {
 			l.log.Info("stderr", "line", string(bytes.ToValidUTF8(l.rest, []byte("?"))))
 		}
 		l.rest, l.skip, b = l.rest[:0], !found, after

@@ -102,7 +102,8 @@ func TestWaitingToWrite(t *testing.T) {
 // A line on stderr is logged in part where it is too long, and the next one whole.
 func TestLogLines(t *testing.T) {
 	var log bytes.Buffer
-	l := &logLines{log: slog.New(slog.NewTextHandler(&log, nil))}
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	l := &logLines{log: logger, quota: newQuota(logger)}
 	long := strings.Repeat("x", 3*maxLogLine)
 	for _, part := range []string{"on", "e\ntwo\n\n" + long, long, "end of long\nfo\xffur\n", "five"} {
 		if n, err := l.Write([]byte(part)); n != len(part) || err != nil {

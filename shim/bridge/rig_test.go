@@ -188,10 +188,10 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // pipes returns the children that sessions have of their own.
 func (t *sessions) pipes() []*pipe {
 	var pipes []*pipe
-	t.each(func(s *session) {
+	for _, s := range t.list() {
 		if s.own != nil {
 			pipes = append(pipes, s.own)
 		}
-	})
+	}
 	return pipes
 }

@@ -21,15 +21,14 @@ type session struct {
 	alone  bool   // it has a child of its own
 	own    *pipe  // that child, from when the session is known
 
-	mu         sync.Mutex
-	listener   *outlet // the client's listening stream, the newest
-	held       [][]byte
-	heldBytes  int
-	lost       int                 // messages that did not fit
-	asked      map[string]struct{} // ids of the child's requests, for the client to answer
-	subscribed map[string]bool     // resources, by URI; where the child is shared
-	used       time.Time
-	over       bool
+	mu        sync.Mutex
+	listener  *outlet // the client's listening stream, the newest
+	held      [][]byte
+	heldBytes int
+	lost      int                 // messages that did not fit
+	asked     map[string]struct{} // ids of the child's requests, for the client to answer
+	used      time.Time
+	over      bool
 }
 
 func (s *session) touch() {
@@ -154,6 +153,13 @@ func (s *session) end() {
 	if s.listener != nil {
 		s.listener.leave()
 	}
+}
+
+// ending tells whether the session was ended.
+func (s *session) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
 }
 
 // ended tells whether the session is over because its child is.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,7 +23,10 @@ func labelled(t *testing.T, line string) mcp.Labelled {
 }
 
 // idlePipe is the pipe of a child that lives and does nothing.
-func idlePipe() *pipe { return newPipe(&process{}, use{patience: patienceOwn}) }
+func idlePipe() *pipe {
+	log := slog.New(slog.DiscardHandler)
+	return newPipe(&process{log: log, quota: newQuota(log)}, use{patience: patienceOwn})
+}
 
 // Messages that an older listening stream did not send go to the newer, not to one that may never come.
 func TestListenerTakesOver(t *testing.T) {
@@ -190,21 +194,21 @@ func TestBusyCallerTakesNobodysPlace(t *testing.T) {
 	if all.find(quiet.id, "quiet") == nil {
 		t.Error("the quiet one's session is gone")
 	}
-	all.each(func(s *session) {
+	for _, s := range all.list() {
 		if s.caller == "greedy" {
 			delete(s.own.pending, 1)
 		}
-	})
+	}
 	if victim, err := all.take("third"); err != nil || victim.caller != "greedy" {
 		t.Fatalf("one who has none got the place of %v, %v, want one of who has most", victim, err)
 	}
 	all.release()
 	add("greedy", true)
-	all.each(func(s *session) {
+	for _, s := range all.list() {
 		if s.caller == "greedy" {
 			s.own.pending[1] = &exchange{}
 		}
-	})
+	}
 	if victim, err := all.take("third"); err != nil || victim != quiet {
 		t.Errorf("one who has none got the place of %v, %v, want the only idle one", victim, err)
 	}
@@ -212,7 +216,8 @@ func TestBusyCallerTakesNobodysPlace(t *testing.T) {
 
 // Where the child is shared, whoever opens sessions without end loses their own too.
 func TestMakeRoom(t *testing.T) {
-	all := sessions{all: map[string]*session{}}
+	ended := 0
+	all := sessions{all: map[string]*session{}, ended: func(*session) { ended++ }}
 	quiet := &session{caller: "quiet"}
 	all.add(quiet)
 	for range maxShared + 10 {
@@ -221,11 +226,15 @@ func TestMakeRoom(t *testing.T) {
 	if all.find(quiet.id, "quiet") == nil || len(all.all) != maxShared {
 		t.Errorf("%d sessions, and the quiet one's is gone or not", len(all.all))
 	}
+	if ended != 11 {
+		t.Errorf("%d were told to have ended, want 11", ended)
+	}
 }
 
 // Of two who have as many, the one who wants more makes room, though the other's are older.
 func TestMakeRoomOfTwo(t *testing.T) {
-	all := sessions{all: map[string]*session{}}
+	ended := 0
+	all := sessions{all: map[string]*session{}, ended: func(*session) { ended++ }}
 	for _, caller := range []string{"other", "greedy"} {
 		for range maxShared / 2 {
 			all.add(&session{caller: caller})
@@ -233,12 +242,12 @@ func TestMakeRoomOfTwo(t *testing.T) {
 	}
 	all.add(&session{caller: "greedy"})
 	others := 0
-	all.each(func(s *session) {
+	for _, s := range all.list() {
 		if s.caller == "other" {
 			others++
 		}
-	})
-	if others != maxShared/2 {
+	}
+	if others != maxShared/2 || ended != 1 {
 		t.Errorf("the other has %d left", others)
 	}
 }
@@ -246,25 +255,25 @@ func TestMakeRoomOfTwo(t *testing.T) {
 // All who do not read hold the shared child back no longer than one of them.
 func TestSlowListenersTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &Bridge{sessions: sessions{all: map[string]*session{}}}
+		var all []*session
 		for range 100 {
 			s := &session{}
-			b.sessions.add(s)
+			all = append(all, s)
 			s.listen(newOutlet(nil, 0))
 			for range queued {
 				s.deliver([]byte("queued"), 0)
 			}
 		}
 		start := time.Now()
-		b.tell(newPipe(&process{}, use{patience: patienceShared}), []byte("news"), func(*session) bool { return true })
+		tell(newPipe(&process{}, use{patience: patienceShared}), []byte("news"), all)
 		if took := time.Since(start); took != patienceShared {
 			t.Errorf("the child waited %v", took)
 		}
-		b.sessions.each(func(s *session) {
+		for _, s := range all {
 			if len(s.held) != 1 {
 				t.Errorf("%d messages are held", len(s.held))
 			}
-		})
+		}
 	})
 }
 

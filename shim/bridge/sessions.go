@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +16,8 @@ const maxShared = 10_000
 
 // sessions are those of legacy clients.
 type sessions struct {
-	max int // with a child of their own
+	max   int            // with a child of their own
+	ended func(*session) // is told of each that shared one; it must not wait
 
 	mu     sync.Mutex
 	all    map[string]*session
@@ -67,6 +70,9 @@ func (t *sessions) remove(s *session) bool {
 func (t *sessions) forget(s *session) {
 	delete(t.all, s.id)
 	s.end()
+	if s.own == nil {
+		t.ended(s)
+	}
 }
 
 // release gives a place back that was taken for a child.
@@ -133,15 +139,9 @@ func (t *sessions) makeRoom(caller string) {
 	}
 }
 
-// each calls f with every session.
-func (t *sessions) each(f func(*session)) {
+// list returns all sessions.
+func (t *sessions) list() []*session {
 	t.mu.Lock()
-	all := make([]*session, 0, len(t.all))
-	for _, s := range t.all {
-		all = append(all, s)
-	}
-	t.mu.Unlock()
-	for _, s := range all {
-		f(s)
-	}
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.all))
 }

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,8 +36,8 @@ func (b *Bridge) join(w http.ResponseWriter, r *http.Request, m *mcp.Labelled) e
 }
 
 // startLegacy starts the shared child of the legacy sessions, initializes it, and subscribes again to what they want.
-func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), handshake) // others wait for it too
+func (b *Bridge) startLegacy() (*pipe, error) {
+	ctx, stop := context.WithTimeout(context.Background(), handshake)
 	defer stop()
 	shared := use{patience: patienceShared, stray: b.strayLegacy}
 	p := b.takeSpare()
@@ -60,12 +59,8 @@ func (b *Bridge) startLegacy(ctx context.Context) (*pipe, error) {
 		b.discard(p)
 		return nil, broken(fmt.Errorf("initialize: %w", err))
 	}
-	for uri := range b.sessions.subscriptions() {
-		text, err := json.Marshal(uri)
-		if err == nil {
-			_, err = question(ctx, p, `{"jsonrpc":"2.0","id":0,"method":"resources/subscribe","params":{"uri":`+string(text)+`}}`)
-		}
-		if err != nil {
+	for _, uri := range b.subscribed.uris() {
+		if err := watch(ctx, p, "resources/subscribe", uri); err != nil {
 			p.log.Warn("not subscribed again", "error", err)
 			break // it is gone, or has said nothing for too long
 		}
@@ -97,11 +92,11 @@ func question(ctx context.Context, p *pipe, line string) (message, error) {
 	}
 	a := answer{from: newOutlet(nil, 1), pipe: p}
 	x := &exchange{to: a.from, ours: true}
-	if err := p.begin(ctx, &m, x); err != nil {
-		return message{}, err
+	var answer message
+	if err = p.begin(ctx, &m, x); err == nil {
+		a.open = []*exchange{x}
+		answer, err = a.first(ctx)
 	}
-	a.open = []*exchange{x}
-	answer, err := a.first(ctx)
 	if ctx.Err() != nil {
 		err = errSilent
 	}
@@ -118,82 +113,36 @@ func (b *Bridge) strayLegacy(p *pipe, m mcp.Labelled) {
 		p.reply(m, replyNobody)
 	case m.Method == "notifications/resources/updated":
 		uri, _ := m.URI.Text()
-		b.tell(p, m.Relabel(), func(s *session) bool { return s.wants(uri) })
+		tell(p, m.Relabel(), b.subscribed.by(uri))
 	case m.Method == "notifications/tools/list_changed", m.Method == "notifications/prompts/list_changed",
 		m.Method == "notifications/resources/list_changed":
-		b.tell(p, m.Relabel(), func(*session) bool { return true })
+		tell(p, m.Relabel(), b.sessions.list())
 	default:
 		p.log.Debug("message for nobody", "method", m.Method)
 	}
 }
 
 // tell tells many sessions the same. All of them together may hold the child back no longer than one.
-func (b *Bridge) tell(p *pipe, line []byte, wants func(*session) bool) {
+func tell(p *pipe, line []byte, to []*session) {
 	until := time.Now().Add(p.used().patience)
-	b.sessions.each(func(s *session) {
-		if wants(s) {
-			s.tell(p, line, time.Until(until))
-		}
-	})
+	for _, s := range to {
+		s.tell(p, line, time.Until(until))
+	}
 }
-
-// wants tells whether a session subscribed to a resource.
-func (s *session) wants(uri string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.subscribed[uri]
-}
-
-// Bounds of what one session can subscribe to, where the child is shared.
-const (
-	maxSubscribed = 1000    // resources
-	maxURI        = 4 << 10 // bytes of the name of one
-)
 
 // subscribe notes what a session that shares its child subscribes to. It is false where the child need not be told: while
 // others want a resource, one client's end of it is not the child's.
-func (t *sessions) subscribe(s *session, m *mcp.Labelled) (tell bool, err error) {
+func (b *Bridge) subscribe(s *session, m *mcp.Labelled) (tell bool, err error) {
 	uri, ok := m.URI.Text()
 	if !ok {
 		return true, nil
 	}
 	switch m.Method {
 	case "resources/subscribe":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(uri) > maxURI || len(s.subscribed) >= maxSubscribed && !s.subscribed[uri] {
-			return false, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidParams,
-				Message: fmt.Sprintf("A session can subscribe to %d resources, with names of %d bytes", maxSubscribed, maxURI)}
-		}
-		if s.subscribed == nil {
-			s.subscribed = map[string]bool{}
-		}
-		s.subscribed[uri] = true
+		err := b.subscribed.add(s, uri)
+		return err == nil, err
 	case "resources/unsubscribe":
-		s.mu.Lock()
-		delete(s.subscribed, uri)
-		s.mu.Unlock()
-		return !t.wanted(uri), nil
+		return b.subscribed.remove(s, uri), nil
 	}
 	return true, nil
-}
-
-// wanted tells whether any session subscribed to a resource.
-func (t *sessions) wanted(uri string) bool {
-	wanted := false
-	t.each(func(s *session) { wanted = wanted || s.wants(uri) })
-	return wanted
-}
-
-// subscriptions are all resources that sessions subscribed to.
-func (t *sessions) subscriptions() map[string]bool {
-	all := map[string]bool{}
-	t.each(func(s *session) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for uri := range s.subscribed {
-			all[uri] = true
-		}
-	})
-	return all
 }

@@ -136,30 +136,6 @@ func TestSharedBatchOfOurAnswers(t *testing.T) {
 	}
 }
 
-func TestSubscriptionsAreBounded(t *testing.T) {
-	r := newShared(t, "plain")
-	s := r.session()
-	subscribe := func(uri string) string {
-		return `{"jsonrpc":"2.0","id":3,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
-	}
-	if got := r.post(subscribe(strings.Repeat("x", maxURI+1)), s); got.status != http.StatusBadRequest || !strings.Contains(got.body, `"id":3`) {
-		t.Errorf("a name too long: %+v", got)
-	}
-	session := r.bridge.sessions.find(strings.TrimPrefix(s, mcp.HeaderSession+": "), "")
-	session.subscribed = map[string]bool{}
-	for i := range maxSubscribed - 1 {
-		session.subscribed[fmt.Sprint(i)] = true
-	}
-	for i, want := range []int{200, 400} {
-		if got := r.post(subscribe(fmt.Sprint("last", i)), s); got.status != want {
-			t.Errorf("subscription %d: %+v", maxSubscribed+i, got)
-		}
-	}
-	if got := r.post(subscribe("0"), s); got.status != http.StatusOK {
-		t.Errorf("one that it has: %+v", got)
-	}
-}
-
 // A session's end is its listening stream's, though the child goes on.
 func TestSharedDeleteEndsListening(t *testing.T) {
 	r := newShared(t, "plain")

@@ -22,7 +22,6 @@ func TestPauses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.log = deadProcess().log
 			p.use.stray = func(*pipe, mcp.Labelled) {}
 			p.take([]byte(line))
 			close(p.ended)
