@@ -24,6 +24,7 @@ import (
 type chain struct {
 	rules        *ruleset.Holder
 	authenticate authenticate.Checker
+	authorize    authorize.Checker
 	sealer       *session.Sealer
 	forward      *forward.Forwarder
 	calls        *wake.Counter
@@ -48,7 +49,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.read,               // the body, once and strictly: all later stages decide on the same reading
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
-		authorize.Check,      // every message is allowed
+		c.authorize.Check,    // every message is allowed
 		c.send,               // to the server, and the answer back
 	} {
 		if err := stage(x); err != nil {

@@ -10,10 +10,18 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/task"
 	"mcpgateway/shim/wake"
+)
+
+// What is remembered of who started which task: two megabytes at most.
+const (
+	maxTasks  = 10_000
+	keepTasks = 24 * time.Hour
 )
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
@@ -30,8 +38,13 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
+	tasks, err := task.NewOwners(task.Config{Max: maxTasks, PerUser: maxTasks / 10, Keep: keepTasks, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
 	calls := wake.NewCounter(config.Idle, config.Startup, done)
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Authorize: authorizer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining, Busy: calls.Busy})
 	if err != nil {
 		return err
@@ -43,7 +56,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	}
 	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        calls}
+		authorize:    authorizer, calls: calls}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)

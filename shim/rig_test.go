@@ -23,9 +23,11 @@ import (
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/task"
 	"mcpgateway/shim/wake"
 )
 
@@ -38,6 +40,7 @@ type rig struct {
 	issuer  *identitytest.Issuer
 	partner *identitytest.Issuer
 	records *records
+	log     *syncBuffer // of conditions that cannot be decided
 	drain   context.CancelFunc
 
 	rulesFile string
@@ -110,12 +113,18 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	draining, drain := context.WithCancel(context.Background())
 	r.drain = drain
 	t.Cleanup(drain)
+	tasks, err := task.NewOwners(task.Config{Max: 100, PerUser: 10, Keep: time.Hour, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.log = &syncBuffer{}
+	to.Authorize = authorize.Checker{Tasks: tasks, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
 	f, err := forward.New(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, authorize: to.Authorize, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
 		audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	r.Server = httptest.NewServer(r.chain)
 	t.Cleanup(r.Close)

@@ -22,6 +22,7 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/documents"
 )
 
@@ -66,7 +67,7 @@ func paceGC() (ballast []byte) {
 }
 
 func run(log *slog.Logger) error {
-	files, err := documents.Open(os.Getenv("PLATFORM"), log)
+	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: catalog.LeaveConditions, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
 )
 
@@ -26,15 +27,23 @@ type answer struct {
 	exchange *call.Exchange
 	response *http.Response
 	out      *http.ResponseController
-	keep     func(list, name string) bool // filters lists; nil where there can be none
-	heard    func()                       // called for every event that says something
-	gone     bool                         // the client left
+	heard    func() // called for every event that says something
+	gone     bool   // the client left
+
+	authorize authorize.Checker
+	filtered  bool // it may hold lists
+	tasks     bool // it may hand out a task
 }
 
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
-	if a.keep != nil {
-		return a.filtered()
+	switch {
+	case a.filtered:
+		return a.sendFiltered()
+	case a.tasks:
+		if err := a.peekTasks(); err != nil {
+			return err
+		}
 	}
 	length := a.response.ContentLength
 	if length > 0 {
@@ -64,8 +73,8 @@ func (a *answer) body() error {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// filtered sends an answer whose lists are filtered: it is read whole first.
-func (a *answer) filtered() error {
+// sendFiltered sends an answer whose lists are filtered: it is read whole first.
+func (a *answer) sendFiltered() error {
 	in, err := io.ReadAll(io.LimitReader(a.response.Body, maxList+1))
 	if err != nil {
 		return a.broke(err)
@@ -74,7 +83,7 @@ func (a *answer) filtered() error {
 		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
 	}
 	if a.response.StatusCode < 300 && len(in) > 0 { // clients read the body of any success
-		if in, err = mcp.FilterLists(in, a.keep); err != nil {
+		if in, err = a.authorize.Filter(a.exchange, in); err != nil {
 			return a.broke(fmt.Errorf("filter lists: %w", err))
 		}
 	}
@@ -98,7 +107,8 @@ func (a *answer) events(ctx context.Context) error {
 		}
 		if err == io.EOF {
 			a.record(nil)
-			if a.keep == nil { // no client should take an event that was never ended, but some do: it is not filtered
+			// No client should take an event that was never ended, but some do: it is not looked into.
+			if !a.filtered && !mcp.MentionsTask(e.Raw) {
 				a.write(e.Raw)
 			}
 			return nil
@@ -114,12 +124,19 @@ func (a *answer) event(e mcp.Event) {
 	if !e.Blank() && a.heard != nil {
 		a.heard()
 	}
-	if a.keep != nil && len(e.Data) > 0 {
-		kept, err := mcp.FilterLists(e.Data, a.keep)
+	if len(e.Data) > 0 {
+		pass, err := a.authorize.Pass(a.exchange, e.Data)
+		kept := e.Data
+		if pass && a.filtered {
+			kept, err = a.authorize.Filter(a.exchange, e.Data)
+		}
 		if err != nil {
 			// It cannot be decided on, so it does not go on; the caller's request ends by the stream's end.
-			a.record(fmt.Errorf("filter lists: %w", err))
+			a.record(fmt.Errorf("look into an event: %w", err))
 			return
+		}
+		if !pass {
+			return // news of somebody else's task
 		}
 		if string(kept) != string(e.Data) {
 			e.Raw = e.WithData(kept)

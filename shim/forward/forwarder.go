@@ -26,12 +26,13 @@ import (
 
 // Config is what a Forwarder needs.
 type Config struct {
-	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
-	Remote      *Remote         // how to reach it where it runs elsewhere; nil: it is beside the shim
-	Sealer      *session.Sealer // for its session ids
-	CallTimeout time.Duration   // longest exchange; listeners too
-	Silence     time.Duration   // after which a listener's leg is ended
-	Draining    context.Context // ends listeners' legs when the shim stops
+	Upstream    *url.URL          // the server's endpoint: http, unix with the path of its socket, or https where it is remote
+	Remote      *Remote           // how to reach it where it runs elsewhere; nil: it is beside the shim
+	Sealer      *session.Sealer   // for its session ids
+	Authorize   authorize.Checker // for what its answers may show
+	CallTimeout time.Duration     // longest exchange; listeners too
+	Silence     time.Duration     // after which a listener's leg is ended
+	Draining    context.Context   // ends listeners' legs when the shim stops
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
 	Busy func(within time.Duration) bool
 }
@@ -45,7 +46,7 @@ type Forwarder struct {
 
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
-	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
+	if c.Upstream == nil || c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil {
 		return nil, errors.New("forward: every field but Remote and Busy is required")
 	}
 	client, endpoint, err := c.reach()
@@ -84,10 +85,8 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if err := f.head(x, resp); err != nil {
 		return err
 	}
-	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer)}
-	if authorize.Filtered(x) {
-		a.keep = authorize.Filter(x.Rules, x.Who)
-	}
+	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer), authorize: f.Authorize,
+		filtered: authorize.Filtered(x), tasks: authorize.StartsTasks(x)}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		if x.Listener() {
 			stop := f.silence(ctx, a, cancel)
