@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/policy"
@@ -43,6 +44,7 @@ type rig struct {
 	log     *syncBuffer // of conditions that cannot be decided
 	drain   context.CancelFunc
 
+	holder    ruleset.Config
 	rulesFile string
 	key       ed25519.PrivateKey
 	rules     rules.Rules
@@ -102,7 +104,8 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 			{Name: "no-merge", Deny: &policy.Subjects{Anyone: true}, Servers: []string{"github"}, Tools: []string{"merge"}},
 		}}
 	r.writeRules(t)
-	holder, err := ruleset.NewHolder(ruleset.Config{Server: "github", Path: r.rulesFile, Key: pub, Logger: slog.New(slog.DiscardHandler)})
+	r.holder = ruleset.Config{Server: "github", Path: r.rulesFile, Key: pub, Logger: slog.New(slog.DiscardHandler)}
+	holder, err := ruleset.NewHolder(r.holder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +134,7 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	return r
 }
 
-func (r *rig) writeRules(t *testing.T) {
+func (r *rig) writeRules(t testing.TB) {
 	t.Helper()
 	signed, err := rules.Sign(r.key, r.rules)
 	if err != nil {
@@ -141,6 +144,20 @@ func (r *rig) writeRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Rename(r.rulesFile+".new", r.rulesFile); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload puts policies in force in place of the rig's own.
+func (r *rig) reload(t testing.TB, policies ...policy.Policy) {
+	t.Helper()
+	var err error
+	if r.rules.Policies, err = compile.Policies(policies); err != nil {
+		t.Fatal(err)
+	}
+	r.rules.Version++
+	r.writeRules(t)
+	if r.chain.rules, err = ruleset.NewHolder(r.holder); err != nil {
 		t.Fatal(err)
 	}
 }

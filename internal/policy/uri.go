@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -61,15 +62,19 @@ func reduce(uri string) (reduced string, ok bool) {
 		ok = false
 	}
 	text = strings.ReplaceAll(strings.ToLower(text), `\`, "/")
-	scheme, rest, found := strings.Cut(text, "://")
-	if !found {
-		rest = text
-	}
+	scheme, rest := cutScheme(text)
 	rest, inside := resolve(rest)
-	if found {
-		rest = scheme + "://" + rest
+	return scheme + rest, ok && inside
+}
+
+// cutScheme parts a URI behind the "://" that follows its scheme; where none does, scheme is empty.
+func cutScheme(uri string) (scheme, rest string) {
+	name, rest, found := strings.Cut(uri, "://")
+	strange := func(r rune) bool { return !unreserved(byte(r)) && r != '+' || r == '_' || r == '~' || r > unicode.MaxASCII }
+	if !found || name == "" || name[0] == '.' || strings.ContainsFunc(name, strange) {
+		return "", uri
 	}
-	return rest, ok && inside
+	return uri[:len(name)+3], rest
 }
 
 // unescape decodes each escape once. ok is false where a percent sign begins none.
@@ -154,10 +159,7 @@ func PlainURI(uri string) bool {
 		}
 		rest = escape[2:]
 	}
-	rest := uri
-	if _, after, found := strings.Cut(uri, "://"); found {
-		rest = after
-	}
+	_, rest := cutScheme(uri)
 	resolved, inside := resolve(rest)
 	return inside && resolved == rest
 }
