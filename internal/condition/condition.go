@@ -53,8 +53,12 @@ var (
 
 // program is a condition that is ready to run.
 type program struct {
-	run    interpreter.InterpretableV2
+	run interpreter.InterpretableV2
+	// small is run without counting what it costs, which takes longer than most conditions: for where there is no loop
+	// and no argument.
+	small  interpreter.InterpretableV2
 	loops  bool // it has a comprehension, and can be interrupted
+	args   bool // it reads arguments
 	varies bool
 	now    func() time.Time
 }
@@ -94,6 +98,7 @@ func (l Loader) plan(tree *ast.AST) (policy.Condition, error) {
 	}
 	for _, read := range tree.ReferenceMap() {
 		c.varies = c.varies || slices.Contains(varying, read.Name)
+		c.args = c.args || read.Name == "args"
 	}
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		c.loops = c.loops || e.Kind() == ast.ComprehensionKind
@@ -102,9 +107,10 @@ func (l Loader) plan(tree *ast.AST) (policy.Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.run, err = m.NewInterpretable(tree, interpreter.Optimize(), interpreter.CompileRegexConstants(matches),
-		interpreter.InterruptableEval(),
-		interpreter.CostObserver(interpreter.CostTrackerFactory(tracker.Clone)))
+	options := []interpreter.PlannerOption{interpreter.Optimize(), interpreter.CompileRegexConstants(matches), interpreter.InterruptableEval()}
+	if c.small, err = m.NewInterpretable(tree, options...); err == nil {
+		c.run, err = m.NewInterpretable(tree, append(options, interpreter.CostObserver(interpreter.CostTrackerFactory(tracker.Clone)))...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare its program: %w", err)
 	}
@@ -186,7 +192,11 @@ func (c *program) Holds(f *policy.Facts) (truth policy.Truth, err error) {
 			err = errFailed
 		}
 	}()
-	switch v := c.run.Exec(frame).(type) {
+	run := c.run
+	if !c.loops && (!c.args || f.NoArguments) {
+		run = c.small
+	}
+	switch v := run.Exec(frame).(type) {
 	case types.Bool:
 		if v {
 			return policy.Yes, nil

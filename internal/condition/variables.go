@@ -45,6 +45,9 @@ type activation struct {
 type memo struct {
 	now  time.Time
 	args ref.Val
+	// What the message names, made once for all conditions.
+	name  string
+	named ref.Val
 }
 
 // ResolveName implements interpreter.Activation.
@@ -92,7 +95,11 @@ func (a *activation) named(kind policy.Kind) ref.Val {
 	case a.facts.NoName:
 		return unknown
 	case a.facts.Kind == kind:
-		return types.String(a.facts.Name)
+		m := a.memo()
+		if m.named == nil || m.name != a.facts.Name {
+			m.name, m.named = a.facts.Name, types.String(a.facts.Name)
+		}
+		return m.named
 	}
 	return types.String("")
 }

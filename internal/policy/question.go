@@ -20,6 +20,8 @@ type question struct {
 	era       string
 	arguments []byte
 	facts     *Facts // made when the first condition is asked
+
+	denyRoom, allowRoom [12]*rule // for verdicts, one after the other
 }
 
 // of points the question at what is to be used.
@@ -48,8 +50,7 @@ func (q *question) holds(r *rule, fault *error) bool {
 
 // decide asks the rules for who on server.
 func (q *question) decide(rules []*rule) Decision {
-	var mayDeny, mayAllow [8]*rule // on the stack
-	v := verdict{mayDeny: mayDeny[:0], mayAllow: mayAllow[:0]}
+	v := verdict{mayDeny: q.denyRoom[:0], mayAllow: q.allowRoom[:0]}
 	for _, r := range rules {
 		v.add(r, q)
 	}
