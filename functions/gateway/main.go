@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
-	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
 )
 

@@ -70,7 +70,9 @@ func reduce(uri string) (reduced string, ok bool) {
 // cutScheme parts a URI behind the "://" that follows its scheme; where none does, scheme is empty.
 func cutScheme(uri string) (scheme, rest string) {
 	name, rest, found := strings.Cut(uri, "://")
-	strange := func(r rune) bool { return !unreserved(byte(r)) && r != '+' || r == '_' || r == '~' || r > unicode.MaxASCII }
+	strange := func(r rune) bool {
+		return !unreserved(byte(r)) && r != '+' || r == '_' || r == '~' || r > unicode.MaxASCII
+	}
 	if !found || name == "" || name[0] == '.' || strings.ContainsFunc(name, strange) {
 		return "", uri
 	}
