@@ -47,6 +47,13 @@ func TestPolicyChecks(t *testing.T) {
 	}
 }
 
+// Who cannot check conditions takes none.
+func TestConditionsWithoutACheck(t *testing.T) {
+	text := oneServer + "policies: [{name: p, allow: {anyone: true}, servers: [a], when: \"true\"}]\n"
+	_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, nil, catalogUnbuilt)
+	checkLines(t, lines(problems), "5: policies.when cannot be checked here")
+}
+
 func TestFilterChecks(t *testing.T) {
 	tests := []struct {
 		name, filter string

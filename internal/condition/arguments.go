@@ -24,7 +24,7 @@ var (
 	errTooMany   = fmt.Errorf("the condition reads arguments of more than %d values", maxValues)
 	errBigNumber = errors.New("the condition reads a number that servers read differently: it has no exact double")
 	errSurrogate = errors.New("the condition reads a text that servers read differently: it holds half a surrogate pair")
-	errSpelling  = errors.New("the condition reads an argument whose name differs in case from the one that was sent")
+	errSpelling  = errors.New("the condition reads an argument whose name differs in case from the one that was sent, or beside __proto__")
 )
 
 // decoder turns the JSON of one message into values of CEL, the members of an object when they are read. What some server

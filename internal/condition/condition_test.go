@@ -190,6 +190,7 @@ func TestLimits(t *testing.T) {
 		{`args.a.matches("(a*)*b")`, `{"a":"` + text[:60<<10] + `"}`, "no"},
 		{`args.a == "b"`, `{"a":"` + text + `"}`, "no"},
 		{`args.other == 1`, `{"a":"` + text + `","other":1}`, "yes"},
+		{`has(args.base) && args.base == "main"`, `{"__proto__":{"base":"main"}}`, "differs in case"},
 		{`args.s == args.missing`, `{"s":"hunter2"}`, "not there"},
 		{`int(args.s) == 1`, `{"s":"hunter2"}`, "another type"},
 		{`duration(args.s) == duration("1s")`, `{"s":"hunter2"}`, "another type"},

@@ -73,6 +73,14 @@ func TestProgramsAreStable(t *testing.T) {
 	}
 }
 
+// Rules must fit a ConfigMap: a program is not much longer than its text.
+func TestProgramsAreShort(t *testing.T) {
+	const when = `args.a == 1 && args.b == "x" && user.groups.exists(g, g == "x") && mcp.tool == "t"`
+	if program, err := Program(when); err != nil || len(program) > 11*len(when) {
+		t.Errorf("%d bytes of %d, %v", len(program), len(when), err)
+	}
+}
+
 func TestPolicies(t *testing.T) {
 	in := []policy.Policy{{Name: "a", When: "true"}, {Name: "b"}}
 	out, err := Policies(in)
