@@ -47,7 +47,7 @@ type person struct {
 
 // people are the users, those who may use most first: their lines are the ones to paste.
 func (s *stack) people() ([]person, error) {
-	set, err := policy.Compile(s.catalog.Policies, s.platform.Issuers)
+	set, err := policy.CompileAdmission(s.catalog.Policies, s.platform.Issuers)
 	if err != nil {
 		return nil, err
 	}

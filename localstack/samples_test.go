@@ -42,7 +42,7 @@ func TestSampleCatalog(t *testing.T) {
 		c := parse(t, text)
 		var ids []string
 		issuers := []identity.Issuer{{URL: "https://issuer.test", Audiences: []string{"{resource}"}, Default: true}}
-		set, err := policy.Compile(c.Policies, issuers)
+		set, err := policy.CompileAdmission(c.Policies, issuers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/socket"
 	"mcpgateway/localstack/issuer"
@@ -68,7 +69,7 @@ func (s *stack) loadPlatform() (err error) {
 	if s.platform, err = catalog.LoadPlatform(s.Platform); err != nil {
 		return err
 	}
-	if s.catalog, err = catalog.LoadCatalog(s.platform.Catalog, s.platform); err != nil {
+	if s.catalog, err = catalog.LoadCatalog(s.platform.Catalog, s.platform, compile.Check); err != nil {
 		return err
 	}
 	if s.Port == 0 {

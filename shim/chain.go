@@ -27,6 +27,7 @@ import (
 type chain struct {
 	rules        *ruleset.Holder
 	authenticate authenticate.Checker
+	authorize    authorize.Checker
 	sealer       *session.Sealer
 	filters      *filter.Stage
 	forward      *forward.Forwarder
@@ -67,7 +68,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.read,               // the body, once and strictly: all later stages decide on the same reading
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
-		authorize.Check,      // every message is allowed
+		c.authorize.Check,    // every message is allowed
 		c.filter,             // and those who are asked about it let it pass, or change it: only what may be sent is shown to them
 		c.exchange,           // what the server is sent in the token's place: only for what may go there
 		c.send,               // to the server, and the answer back
@@ -151,7 +152,7 @@ func (c *chain) filter(x *call.Exchange) error {
 	if err := c.match(x); err != nil {
 		return err
 	}
-	return authorize.Check(x)
+	return c.authorize.Check(x)
 }
 
 func (c *chain) send(x *call.Exchange) error {

@@ -14,17 +14,25 @@ import (
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/task"
 	"mcpgateway/shim/wake"
 )
 
 // writePatience is how long a listener may take to read what one write sends.
 const writePatience = 60 * time.Second
+
+// What is remembered of who started which task: two megabytes at most.
+const (
+	maxTasks  = 10_000
+	keepTasks = 24 * time.Hour
+)
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
 func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
@@ -46,12 +54,17 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
+	tasks, err := task.NewOwners(task.Config{Max: maxTasks, PerUser: maxTasks / 10, Keep: keepTasks, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
 	calls := wake.NewCounter(config.Idle, config.Startup, done)
 	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log})
 	if err != nil {
 		return err
 	}
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, CallTimeout: config.CallTimeout,
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Authorize: authorizer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
 	if err != nil {
 		return err
@@ -68,7 +81,7 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	}
 	c := &chain{rules: holder, sealer: sealer, filters: filters, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		calls:        calls, detached: detached}
+		authorize:    authorizer, calls: calls, detached: detached}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)

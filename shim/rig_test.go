@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
@@ -25,12 +26,14 @@ import (
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/task"
 	"mcpgateway/shim/wake"
 )
 
@@ -43,8 +46,10 @@ type rig struct {
 	issuer  *identitytest.Issuer
 	partner *identitytest.Issuer
 	records *records
+	log     *syncBuffer // of conditions that cannot be decided
 	drain   context.CancelFunc
 
+	holder    ruleset.Config
 	rulesFile string
 	key       ed25519.PrivateKey
 	rules     rules.Rules
@@ -104,7 +109,8 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 			{Name: "no-merge", Deny: &policy.Subjects{Anyone: true}, Servers: []string{"github"}, Tools: []string{"merge"}},
 		}}
 	r.writeRules(t)
-	holder, err := ruleset.NewHolder(ruleset.Config{Server: "github", Path: r.rulesFile, Key: pub, Logger: slog.New(slog.DiscardHandler)})
+	r.holder = ruleset.Config{Server: "github", Path: r.rulesFile, Key: pub, Logger: slog.New(slog.DiscardHandler)}
+	holder, err := ruleset.NewHolder(r.holder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +126,12 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 		t.Fatal(err)
 	}
 	to.Outgoing = observer.Outgoing
+	tasks, err := task.NewOwners(task.Config{Max: 100, PerUser: 10, Keep: time.Hour, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.log = &syncBuffer{}
+	to.Authorize = authorize.Checker{Tasks: tasks, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
 	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -130,8 +142,8 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, filters: filters, forward: f, calls: wake.NewCounter(0, 0, nil),
-		observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, authorize: to.Authorize, sealer: sealer, filters: filters, forward: f,
+		calls: wake.NewCounter(0, 0, nil), observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
 	if r.chain.detached, err = detach.NewHolder(time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +167,20 @@ func (r *rig) writeRules(t testing.TB) {
 		t.Fatal(err)
 	}
 	if err := os.Rename(r.rulesFile+".new", r.rulesFile); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload puts policies in force in place of the rig's own.
+func (r *rig) reload(t testing.TB, policies ...policy.Policy) {
+	t.Helper()
+	var err error
+	if r.rules.Policies, err = compile.Policies(policies); err != nil {
+		t.Fatal(err)
+	}
+	r.rules.Version++
+	r.writeRules(t)
+	if r.chain.rules, err = ruleset.NewHolder(r.holder); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -41,6 +41,7 @@ func TestRun(t *testing.T) {
 		"bad.yaml":      "apiVersion: v1\nserver: []\npolicies: 3\n",
 		"bad/p.yaml":    "apiVersion: v2\npublicURL: https://mcp.example.com/\n",
 		"folder/a.yaml": goodCatalog,
+		"when.yaml":     goodCatalog + "  - name: p\n    allow: {anyone: true}\n    servers: [sample]\n    when: |\n      args.x == 1 &&\n      user.sub == 'x'\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
@@ -76,6 +77,7 @@ func TestRun(t *testing.T) {
 		{"validate stdio.yaml", exitOK, "ok: 3 servers, 0 policies\n", ""},
 		{"validate loose.yaml", exitProblems, "loose.yaml:3: runtime.npx.package must be pinned to one version, as in name@1.2.3", ""},
 		{"validate bad.yaml", exitProblems, "bad.yaml:2: unknown field \"server\"\nbad.yaml:3: policies must be a list\n", ""},
+		{"validate when.yaml", exitProblems, "when.yaml:10: policies.when: line 2, column 5: undeclared reference to 'user.sub' (did you mean 'user.subject'?)\n", ""},
 		{"validate missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},
 		{"validate --platform missing.yaml", exitProblems, "missing.yaml: read: no such file or directory\n", ""},
 		{"validate --platform bad/p.yaml bad.yaml", exitProblems, "bad/p.yaml:1: apiVersion must be v1\n", ""},

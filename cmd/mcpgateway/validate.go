@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 )
 
 const validateUsage = `Usage: mcpgateway validate [--platform FILE] [CATALOG...]
@@ -21,7 +22,7 @@ func validate(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	if code, goOn := parse(flags, args); !goOn {
 		return code
 	}
-	servers, policies, problems := catalog.Validate(*platform, flags.Args())
+	servers, policies, problems := catalog.Validate(*platform, flags.Args(), compile.Check)
 	if len(problems) > 0 {
 		fmt.Fprintln(stdout, problems.Error())
 		return exitProblems

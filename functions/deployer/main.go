@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
@@ -63,7 +64,7 @@ func main() {
 
 // run wires the deployer and serves until a signal stops it.
 func run(signals <-chan os.Signal, log *slog.Logger) error {
-	files, err := documents.Open(os.Getenv("PLATFORM"), log)
+	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: compile.Check, Logger: log})
 	if err != nil {
 		return err
 	}

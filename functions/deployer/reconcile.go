@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
@@ -101,21 +102,29 @@ func needs(c *catalog.Catalog) []deploy.Need {
 
 // publishAll puts the rules of all servers in force. The caller holds publishing.
 func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers []identity.Issuer) {
-	for _, s := range f.Catalog.Servers {
-		if err := d.publish(ctx, f, s, issuers); err != nil {
+	// Once for all servers, since a policy may be for each of them. The catalog itself stays as it was read.
+	policies, err := compile.Policies(f.Catalog.Policies)
+	if err != nil {
+		d.log.Error("rules not changed", "error", err)
+		return
+	}
+	ready := *f.Catalog
+	ready.Policies = policies
+	for _, s := range ready.Servers {
+		if err := d.publish(ctx, &ready, f.Platform, s, issuers); err != nil {
 			d.log.Error("rules not changed", "server", s.ID, "error", err)
 		}
 	}
 }
 
 // publish puts a server's rules in force if they differ from those that are.
-func (d *deployer) publish(ctx context.Context, f *documents.Version, s catalog.Server, issuers []identity.Issuer) error {
+func (d *deployer) publish(ctx context.Context, c *catalog.Catalog, p *catalog.Platform, s catalog.Server, issuers []identity.Issuer) error {
 	before, err := d.published(s.ID)
 	if err != nil {
 		// Not ours, or of an older form: whatever it says, ours is in force from now on.
 		d.log.Warn("rules replaced that cannot be read", "server", s.ID, "error", err)
 	}
-	now := deploy.MakeRules(s, f.Catalog, f.Platform, keepKeys(issuers, before.Issuers), before.Version)
+	now := deploy.MakeRules(s, c, p, keepKeys(issuers, before.Issuers), before.Version)
 	if same(now, before) {
 		return nil
 	}

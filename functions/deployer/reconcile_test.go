@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/rules"
@@ -75,7 +76,7 @@ func (d *desk) write(name, text string) {
 func (d *desk) load() {
 	d.t.Helper()
 	var err error
-	if d.Keeper, err = documents.Open(filepath.Join(d.dir, "platform.yaml"), d.deployer.log); err != nil {
+	if d.Keeper, err = documents.Open(documents.Config{Platform: filepath.Join(d.dir, "platform.yaml"), Conditions: compile.Check, Logger: d.deployer.log}); err != nil {
 		d.t.Fatal(err)
 	}
 	d.Accept = d.accept

@@ -71,7 +71,7 @@ func paceGC() (ballast []byte) {
 }
 
 func run(log *slog.Logger) error {
-	files, err := documents.Open(os.Getenv("PLATFORM"), log)
+	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: catalog.LeaveConditions, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -247,7 +247,7 @@ func TestRegistryBesideTheRest(t *testing.T) {
 func TestRegistryCursorOfWhatIsGone(t *testing.T) {
 	c := &call{r: &http.Request{Host: "x"}, snapshot: &snapshot{platform: &catalog.Platform{PublicURL: "https://x"}, namespace: "x", since: time.Now(),
 		listed: []*catalog.Server{{ID: "a"}, {ID: "c"}}}}
-	set, err := policy.Compile([]policy.Policy{{Name: "all", Allow: &policy.Subjects{Anyone: true}, Servers: []string{"*"}}}, nil)
+	set, err := policy.CompileAdmission([]policy.Policy{{Name: "all", Allow: &policy.Subjects{Anyone: true}, Servers: []string{"*"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 type snapshot struct {
 	platform *catalog.Platform
 	catalog  *catalog.Catalog
-	policies *policy.Set
+	policies *policy.Admission
 	verifier *identity.Verifier
 	hosts    map[string]bool // Host values that requests may have
 	origins  map[string]bool // Origin values that pages may have
@@ -38,7 +38,7 @@ func newSnapshot(v *documents.Version) (*snapshot, error) {
 	if s.namespace, err = namespaceOf(v.Platform.PublicURL); err != nil {
 		return nil, err
 	}
-	if s.policies, err = policy.Compile(v.Catalog.Policies, v.Platform.Issuers); err != nil {
+	if s.policies, err = policy.CompileAdmission(v.Catalog.Policies, v.Platform.Issuers); err != nil {
 		return nil, err
 	}
 	s.hosts, s.origins, err = allowed(v.Platform)

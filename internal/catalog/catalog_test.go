@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,10 +19,18 @@ var testPlatform = &Platform{Issuers: []identity.Issuer{
 	{Name: "partner", URL: "https://partner.test"},
 }}
 
+// checkTestCondition stands for the compiler, whose own tests say what it refuses.
+func checkTestCondition(when string) error {
+	if strings.HasPrefix(when, "wrong") {
+		return errors.New("does not compile")
+	}
+	return nil
+}
+
 // problemsOf returns the problems of a catalog in one file, each as "line: text".
 func problemsOf(t testing.TB, text string, table []unbuilt) []string {
 	t.Helper()
-	_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, table)
+	_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, checkTestCondition, table)
 	agree(t, schemaFor(table), []byte(text), len(problems) > 0)
 	return lines(problems)
 }
@@ -77,7 +86,7 @@ policies:
   - {name: engineers, allow: {users: [ann, "partner:bob"], groups: [engineering]}, servers: [github, "pl*"], tools: ["get_*"]}
   - {name: nobody, deny: {anyone: true}, servers: ["*"], methods: ["tools/*", "tools/call"]}
 `})
-	got, err := LoadCatalog(dir+"/catalog.yaml", testPlatform)
+	got, err := LoadCatalog(dir+"/catalog.yaml", testPlatform, checkTestCondition)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +273,7 @@ policies:
 		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
 		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1",
 		"22: headers for a server that speaks stdio",
-		"24: filters.server", "26: when",
+		"24: filters.server",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -285,7 +294,7 @@ policies:
 	if f := c.Filters[0]; f.Timeout != Duration(2*time.Second) || f.OnError != "reject" {
 		t.Errorf("a filter's defaults: %+v", f)
 	}
-	if _, err := LoadCatalog(dir+"/c.yaml", testPlatform); err == nil {
+	if _, err := LoadCatalog(dir+"/c.yaml", testPlatform, checkTestCondition); err == nil {
 		t.Error("LoadCatalog accepts what is not built")
 	}
 }
@@ -320,7 +329,7 @@ func TestHostileDocumentsAreFast(t *testing.T) {
 		"users": "policies: [{allow: {users: [" + repeat("u,") + "]}}]", "stars": repeat("*a "), "anchors": "[" + repeat("&a a,") + "]",
 	} {
 		start := time.Now() // of our own reader alone
-		parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, catalogUnbuilt)
+		parseCatalog([]*document{newDocument("c", []byte(text))}, testPlatform, checkTestCondition, catalogUnbuilt)
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%s: took %v", name, d)
 		}

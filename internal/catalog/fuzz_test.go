@@ -54,7 +54,7 @@ func FuzzCatalog(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, where byte, value string) {
 		data = put(data, where, value)
 		for _, table := range [][]unbuilt{nil, catalogUnbuilt} {
-			c, problems := parseCatalog([]*document{newDocument("c", data)}, testPlatform, table)
+			c, problems := parseCatalog([]*document{newDocument("c", data)}, testPlatform, LeaveConditions, table)
 			checkProblems(t, data, problems)
 			agree(t, schemaFor(table), data, len(problems) > 0)
 			if len(problems) > 0 || table == nil {
@@ -65,7 +65,7 @@ func FuzzCatalog(f *testing.F) {
 					t.Errorf("accepted: %+v", s)
 				}
 			}
-			if _, err := policy.Compile(c.Policies, testPlatform.Issuers); err != nil {
+			if _, err := policy.CompileAdmission(c.Policies, testPlatform.Issuers); err != nil {
 				t.Errorf("accepted policies do not compile: %v", err)
 			}
 		}

@@ -26,9 +26,9 @@ func LoadPlatform(path string) (*Platform, error) {
 }
 
 // LoadCatalog reads a catalog, a file or the .yaml and .yml files of a folder, and fills in defaults. Subjects of
-// policies are checked against p's issuers, where it has any. The error is Problems.
-func LoadCatalog(path string, p *Platform) (*Catalog, error) {
-	c, problems := readCatalog(path, p, catalogUnbuilt)
+// policies are checked against p's issuers, where it has any, and conditions by check. The error is Problems.
+func LoadCatalog(path string, p *Platform, check ConditionCheck) (*Catalog, error) {
+	c, problems := readCatalog(path, p, check, catalogUnbuilt)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -38,7 +38,7 @@ func LoadCatalog(path string, p *Platform) (*Catalog, error) {
 // ParseCatalog is LoadCatalog, but accepts fields that are not built yet. It is for tests of what is being built;
 // nothing may be started from its result.
 func ParseCatalog(path string, p *Platform) (*Catalog, error) {
-	c, problems := readCatalog(path, p, nil)
+	c, problems := readCatalog(path, p, LeaveConditions, nil)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -47,7 +47,7 @@ func ParseCatalog(path string, p *Platform) (*Catalog, error) {
 
 // Validate checks a platform file and each of catalogs against it, or where there are none the platform's own, and
 // counts what is in them. Problems of the platform do not keep those of the catalogs from being found.
-func Validate(platform string, catalogs []string) (servers, policies int, problems Problems) {
+func Validate(platform string, catalogs []string, check ConditionCheck) (servers, policies int, problems Problems) {
 	d := readDocument(platform)
 	p := parsePlatform(d)
 	problems = collect(d)
@@ -55,7 +55,7 @@ func Validate(platform string, catalogs []string) (servers, policies int, proble
 		catalogs = []string{p.Catalog}
 	}
 	for _, path := range catalogs {
-		c, more := readCatalog(path, p, catalogUnbuilt)
+		c, more := readCatalog(path, p, check, catalogUnbuilt)
 		problems = append(problems, more...)
 		servers += len(c.Servers)
 		policies += len(c.Policies)
@@ -80,7 +80,7 @@ func parsePlatform(d *document) *Platform {
 	return p
 }
 
-func readCatalog(path string, p *Platform, unbuilt []unbuilt) (*Catalog, Problems) {
+func readCatalog(path string, p *Platform, check ConditionCheck, unbuilt []unbuilt) (*Catalog, Problems) {
 	files, err := catalogFiles(path)
 	if err != nil {
 		return &Catalog{}, Problems{{File: path, Text: err.Error()}}
@@ -92,7 +92,7 @@ func readCatalog(path string, p *Platform, unbuilt []unbuilt) (*Catalog, Problem
 	if p == nil {
 		p = &Platform{}
 	}
-	return parseCatalog(docs, p, unbuilt)
+	return parseCatalog(docs, p, check, unbuilt)
 }
 
 // catalogFiles lists the files of a catalog, by name. Names that begin with a dot are left out: mounted ConfigMaps
@@ -139,9 +139,10 @@ func catalogFiles(path string) ([]string, error) {
 }
 
 // parseCatalog checks documents together, since each may name what another holds, and joins them.
-func parseCatalog(docs []*document, p *Platform, unbuilt []unbuilt) (*Catalog, Problems) {
+func parseCatalog(docs []*document, p *Platform, check ConditionCheck, unbuilt []unbuilt) (*Catalog, Problems) {
 	parts := make([]*Catalog, len(docs))
 	all := newNames(p)
+	all.condition = check
 	for i, d := range docs {
 		parts[i] = &Catalog{}
 		d.decode(parts[i], unbuilt)

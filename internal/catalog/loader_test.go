@@ -53,7 +53,7 @@ func TestFolder(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := writeFiles(t, tt.files)
-			c, err := LoadCatalog(dir, testPlatform)
+			c, err := LoadCatalog(dir, testPlatform, nil)
 			if err != nil {
 				got := strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+"/", ""), dir, "")
 				if _, ok := errors.AsType[Problems](err); !ok || got != tt.want || c != nil {
@@ -87,7 +87,7 @@ func TestUnreadableFiles(t *testing.T) {
 		"folder":       `read "link.yaml": no such file or directory`,
 	} {
 		path := dir + "/" + name
-		if _, err := LoadCatalog(path, nil); err == nil || err.Error() != path+": "+want {
+		if _, err := LoadCatalog(path, nil, nil); err == nil || err.Error() != path+": "+want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestTooLargeFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := LoadCatalog(dir, nil); err == nil || err.Error() != dir+": the folder's files are larger than 32 MiB together" {
+	if _, err := LoadCatalog(dir, nil, nil); err == nil || err.Error() != dir+": the folder's files are larger than 32 MiB together" {
 		t.Errorf("got %.200v", err)
 	}
 }
@@ -117,7 +117,7 @@ func TestTooLargeFolder(t *testing.T) {
 func TestCatalogWithoutPlatform(t *testing.T) {
 	text := oneServer + "policies: [{name: p, allow: {users: [\"x:y\"]}, servers: [a]}]\n"
 	dir := writeFiles(t, map[string]string{"a.yaml": text, "b.yaml": text + "x: 1\n"})
-	if _, err := LoadCatalog(dir+"/a.yaml", nil); err != nil {
+	if _, err := LoadCatalog(dir+"/a.yaml", nil, nil); err != nil {
 		t.Error(err)
 	}
 	if _, err := ParseCatalog(dir+"/b.yaml", nil); err == nil || !strings.HasSuffix(err.Error(), `b.yaml:6: unknown field "x"`) {
@@ -134,7 +134,7 @@ func TestTooManyServers(t *testing.T) {
 	checkLines(t, problemsOf(t, b.String(), catalogUnbuilt))
 	checkLines(t, problemsOf(t, b.String()+"  - {}\n", catalogUnbuilt), "2: servers holds more than 10000 items")
 	dir := writeFiles(t, map[string]string{"a.yaml": b.String(), "b.yaml": oneServer})
-	_, err := LoadCatalog(dir, testPlatform)
+	_, err := LoadCatalog(dir, testPlatform, nil)
 	if want := dir + "/a.yaml: the catalog holds 10001 servers; at most 10000 are possible"; err == nil || err.Error() != want {
 		t.Errorf("in two files: %v", err)
 	}
@@ -158,7 +158,7 @@ func TestValidate(t *testing.T) {
 		for i := range tt.catalogs {
 			tt.catalogs[i] = dir + "/" + tt.catalogs[i]
 		}
-		servers, _, problems := Validate(dir+"/"+tt.platform, tt.catalogs)
+		servers, _, problems := Validate(dir+"/"+tt.platform, tt.catalogs, nil)
 		if servers != tt.servers {
 			t.Errorf("%s: %d servers", tt.platform, servers)
 		}

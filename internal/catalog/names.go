@@ -4,6 +4,7 @@ package catalog
 type names struct {
 	platform                   *Platform
 	servers, filters, policies map[string]place // where each is defined
+	condition                  ConditionCheck   // of the when of policies
 }
 
 type place struct {
@@ -12,7 +13,7 @@ type place struct {
 }
 
 func newNames(p *Platform) *names {
-	return &names{p, map[string]place{}, map[string]place{}, map[string]place{}}
+	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}}
 }
 
 // collect adds what a document defines, and a problem for what is defined already.

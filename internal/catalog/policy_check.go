@@ -34,7 +34,8 @@ func checkPolicy(d *document, p *policy.Policy, all *names) {
 			d.bad(&p.Methods[i], "policies.methods: %s is allowed by tools, prompts and resources; naming it here allows nothing", m)
 		}
 	}
-	d.text(&p.When, "policies.when", 4096)
+	checkWhen(d, p, all)
+	checkScopes(d, p)
 }
 
 var serverGlob = regexp.MustCompile(`^[a-z0-9*-]*$`)

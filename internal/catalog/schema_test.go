@@ -200,7 +200,7 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"policy without servers":  policy("name: p, allow: {anyone: true}"),
 		"empty tools":             policy("name: p, allow: {anyone: true}, servers: [a], tools: []"),
 		"no server's name":        policy("name: p, allow: {anyone: true}, servers: [\"A*\"]"),
-		"when is not built":       policy("name: p, allow: {anyone: true}, servers: [a], when: x"),
+		"empty scopes":            policy("name: p, allow: {anyone: true}, servers: [a], scopes: []"),
 		"typo in allow":           policy("name: p, allow: {any: true}, servers: [a]"),
 		"server filters":          oneServer + "filters: [{name: f, server: a, on: [tools/call]}]\n",
 		"no selector":             oneServer + "filters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: [\"a b\"]}]\n",

@@ -34,7 +34,6 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.audit.bodies", is("full"), "audit.bodies: full", "audit lines hold no bodies"},
 	{"servers.audit.required", is("true"), "audit.required", "there is no audit sink to wait for"},
 	{"filters.server", nil, "filters.server", "the shim has no token for a server of the catalog"},
-	{"policies.when", nil, "when", "policies decide by name, not by arguments"},
 }
 
 func is(value string) func(_, _ *yaml.Node) bool {

@@ -25,11 +25,11 @@ func TestCatalog(t *testing.T) {
 	if err := os.WriteFile(path, []byte(catalogText(list)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := catalog.LoadCatalog(path, platform)
+	got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policy.Compile(got.Policies, platform.Issuers)
+	set, err := policy.Compile(got.Policies, platform.Issuers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func TestCatalogIsValid(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.catalog(p, w)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := catalog.LoadCatalog(path, platform)
+			got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)
 			if err != nil {
 				t.Fatal(err)
 			}

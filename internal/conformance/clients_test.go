@@ -62,7 +62,7 @@ func TestSuiteCatalogIsValid(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := catalog.LoadCatalog(path, platform)
+		got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)
 		if err != nil {
 			t.Fatal(err)
 		}

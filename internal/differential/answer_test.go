@@ -12,7 +12,7 @@ import (
 )
 
 // listed are the arrays of results that are filtered, with what their items are called by.
-var listed = map[string]string{"tools": "name", "prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}
+var listed = map[string]string{"tools": "name", "prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate", "tasks": "taskId"}
 
 // FuzzAnswer: of an answer that FilterLists lets through, no reader sees an item but those called "a", and everything
 // else is as it was. IsAnswer says what Node.js says, and never no where anybody says yes.

@@ -43,7 +43,7 @@ function message(v) {
 }
 
 // Names by which the items of lists are called; the lists of every result are shown with the rest.
-const lists = { tools: 'name', prompts: 'name', resources: 'uri', resourceTemplates: 'uriTemplate' };
+const lists = { tools: 'name', prompts: 'name', resources: 'uri', resourceTemplates: 'uriTemplate', tasks: 'taskId' };
 
 function answer(v) {
 	const m = members(v), result = members(m.result), names = {};

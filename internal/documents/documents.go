@@ -44,8 +44,9 @@ type Keeper struct {
 	// called twice at once, and must not ask the Keeper.
 	Accept func(*Version) error
 
-	path string // of the platform file
-	log  *slog.Logger
+	path  string // of the platform file
+	check catalog.ConditionCheck
+	log   *slog.Logger
 
 	mu       sync.Mutex // held while it looks
 	current  *Version
@@ -57,12 +58,22 @@ type Keeper struct {
 	awaiting digest            // read once: if it is the same at the next look it is whole
 }
 
+// Config is what a Keeper needs; all fields are required.
+type Config struct {
+	Platform   string                 // the platform file, which names the catalog
+	Conditions catalog.ConditionCheck // of policies
+	Logger     *slog.Logger
+}
+
 // Open reads the documents for the first time. The error names everything that is wrong with them.
-func Open(path string, log *slog.Logger) (*Keeper, error) {
-	if path == "" {
+func Open(c Config) (*Keeper, error) {
+	if c.Platform == "" {
 		return nil, errors.New("PLATFORM is not set: it must name the platform file")
 	}
-	k := &Keeper{path: path, log: log}
+	if c.Conditions == nil || c.Logger == nil {
+		return nil, errors.New("documents: a check of conditions and a logger are required")
+	}
+	k := &Keeper{path: c.Platform, check: c.Conditions, log: c.Logger}
 	k.follow()
 	read := k.read()
 	v, err := k.load()
@@ -99,7 +110,7 @@ func (k *Keeper) load() (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := catalog.LoadCatalog(p.Catalog, p)
+	c, err := catalog.LoadCatalog(p.Catalog, p, k.check)
 	if err != nil {
 		return nil, err
 	}

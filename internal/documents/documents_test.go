@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mcpgateway/internal/catalog"
 )
 
 const platform = "apiVersion: v1\npublicURL: https://mcp.example.com\nissuers: [{url: \"https://login.example.com\", audiences: [\"{resource}\"], default: true}]\n"
@@ -49,7 +51,7 @@ func newDesk(t *testing.T, files map[string]string) *desk {
 func (d *desk) open() {
 	d.t.Helper()
 	var err error
-	if d.Keeper, err = Open(filepath.Join(d.dir, "platform.yaml"), slog.New(slog.NewTextHandler(&d.log, nil))); err != nil {
+	if d.Keeper, err = Open(Config{filepath.Join(d.dir, "platform.yaml"), catalog.LeaveConditions, slog.New(slog.NewTextHandler(&d.log, nil))}); err != nil {
 		d.t.Fatal(err)
 	}
 	d.Accept = func(v *Version) error {
@@ -330,7 +332,7 @@ func TestWhatIsKept(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]string{"": "PLATFORM is not set", dir + "/none.yaml": "none.yaml: read: no such file"} {
-		if _, err := Open(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(Config{path, catalog.LeaveConditions, slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

@@ -27,6 +27,13 @@ func Challenge(metadataURL string, failed error) string {
 	return c
 }
 
+// ScopeChallenge is the WWW-Authenticate value of a 403 that tells a client which scopes its next token must have, with
+// spaces between (RFC 6750 §3.1; MCP 2026-07-28, authorization, "scope challenge handling").
+func ScopeChallenge(metadataURL, scope string) string {
+	return `Bearer error="insufficient_scope", scope="` + quotable(scope) + `", resource_metadata="` + metadataURL +
+		`", error_description="the token lacks a scope for this"`
+}
+
 // quotable keeps what RFC 6750 §3 allows in error_description.
 func quotable(s string) string {
 	return strings.Map(func(r rune) rune {

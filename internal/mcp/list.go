@@ -8,11 +8,12 @@ import (
 // lists are the arrays of list results, and the member by which an item is called.
 var lists = []struct{ name, called string }{
 	{"tools", "name"}, {"prompts", "name"}, {"resources", "uri"}, {"resourceTemplates", "uriTemplate"},
+	{"tasks", "taskId"},
 }
 
 // FilterLists removes from a list result what keep refuses, and marks the result as the caller's own
 // (cacheScope "private": MCP 2026-07-28, server utilities, caching). list is the name of the array: tools, prompts,
-// resources or resourceTemplates; an item without a proper name is removed. Lists are found by their shape, in
+// resources, resourceTemplates or tasks; an item without a proper name is removed. Lists are found by their shape, in
 // messages and batches: on a resumed stream nobody knows any more which request is answered.
 //
 // All other bytes stay as they are. An error means that in is no strict JSON, and must not be passed on.

@@ -56,6 +56,7 @@ type Params struct {
 	Name          Token // tools/call, prompts/get
 	URI           Token // resources/…
 	TaskID        Token // tasks/…
+	Task          Token // asks for a task (2025-11-25)
 	Arguments     Token
 	ClientName    Token // clientInfo.name, of initialize or of _meta
 	ClientVersion Token
@@ -64,6 +65,8 @@ type Params struct {
 	RefName       Token   // of ref/prompt
 	RefURI        Token   // of ref/resource
 	Subscriptions []Token // subscriptions/listen: notifications.resourceSubscriptions
+	TaskIDs       []Token // subscriptions/listen: notifications.taskIds
+	Capabilities  Token   // _meta["io.modelcontextprotocol/clientCapabilities"]
 }
 
 // Names in _meta: MCP 2026-07-28, basic/index, "_meta".
@@ -223,6 +226,8 @@ func (p *parser) params(out *Params) error {
 			out.URI, err = p.value()
 		case "taskId":
 			out.TaskID, err = p.value()
+		case "task":
+			out.Task, err = p.value()
 		case "arguments":
 			out.Arguments, err = p.value()
 		case "clientInfo":
@@ -234,7 +239,7 @@ func (p *parser) params(out *Params) error {
 		case "notifications":
 			err = p.subscriptions(out)
 		default:
-			err = p.other(name, "name", "uri", "taskId", "arguments", "protocolVersion", "clientInfo", "_meta", "ref",
+			err = p.other(name, "name", "uri", "taskId", "task", "arguments", "protocolVersion", "clientInfo", "_meta", "ref",
 				"notifications", "requestId", "requestState", "inputResponses")
 		}
 		return err
@@ -287,8 +292,10 @@ func (p *parser) meta(out *Params) error {
 			out.MetaVersion, err = p.value()
 		case metaClientInfo:
 			err = p.clientInfo(out)
+		case metaCapabilities:
+			out.Capabilities, err = p.value()
 		default:
-			err = p.other(name, metaVersion, metaClientInfo)
+			err = p.other(name, metaVersion, metaClientInfo, metaCapabilities)
 		}
 		return err
 	})
@@ -300,21 +307,26 @@ func (p *parser) subscriptions(out *Params) error {
 		_, err := p.value()
 		return err
 	}
-	const uris = "resourceSubscriptions"
+	const uris, tasks = "resourceSubscriptions", "taskIds"
 	return p.object(func(name string) error {
-		if name != uris {
-			return p.other(name, uris)
+		to := &out.Subscriptions
+		switch name {
+		case uris:
+		case tasks:
+			to = &out.TaskIDs
+		default:
+			return p.other(name, uris, tasks)
 		}
 		if p.peek() != '[' {
 			t, err := p.value()
 			if err == nil && string(t) != "null" {
-				err = invalid("%q must be an array", uris) // a reader may take a text for an array of letters
+				err = invalid("%q must be an array", name) // a reader may take a text for an array of letters
 			}
 			return err
 		}
 		return p.array(func() error {
 			t, err := p.value()
-			out.Subscriptions = append(out.Subscriptions, t)
+			*to = append(*to, t)
 			return err
 		})
 	})

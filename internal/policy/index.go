@@ -37,10 +37,10 @@ func (ix *index) add(e entry) {
 	}
 }
 
-// judge adds to v what the rules for who on server say to q.
-func (ix *index) judge(who *identity.Identity, server string, q question, v *verdict) {
+// find adds to rules those that are for who on server, in the order in which they were added.
+func (ix *index) find(rules []*rule, who *identity.Identity, server string) []*rule {
 	if len(ix.entries) == 0 {
-		return
+		return rules
 	}
 	var few [4]uint64 // on the stack: 256 rules need no allocation
 	found := ruleSet(few[:])
@@ -55,11 +55,12 @@ func (ix *index) judge(who *identity.Identity, server string, q question, v *ver
 	for i, word := range found {
 		for ; word != 0; word &= word - 1 {
 			e := &ix.entries[i*64+bits.TrailingZeros64(word)]
-			if (e.servers == nil || matchAny(e.servers, server)) && e.speaksOf(q) {
-				v.add(e.rule)
+			if e.servers == nil || matchAny(e.servers, server) {
+				rules = append(rules, e.rule)
 			}
 		}
 	}
+	return rules
 }
 
 // ruleSet is a set of places in index.entries, a bit each.
@@ -78,27 +79,4 @@ func (s ruleSet) union(t ruleSet) {
 	for i, word := range t {
 		s[i] |= word
 	}
-}
-
-// verdict is the first deny and the first allow, in the catalog's order, of the rules that speak of a question.
-type verdict struct{ deny, allow *rule }
-
-func (v *verdict) add(r *rule) {
-	first := &v.allow
-	if r.deny {
-		first = &v.deny
-	}
-	if *first == nil || r.order < (*first).order {
-		*first = r
-	}
-}
-
-func (v *verdict) decision() Decision {
-	switch {
-	case v.deny != nil:
-		return Decision{Policy: v.deny.name}
-	case v.allow != nil:
-		return Decision{Allow: true, Policy: v.allow.name}
-	}
-	return Decision{}
 }

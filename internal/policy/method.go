@@ -16,8 +16,11 @@ type method struct {
 	kind  Kind
 }
 
-// methods is the method table: every method of the revisions 2024-11-05 to 2026-07-28 that a client sends, except
-// tasks/*. A task belongs to who started it; until that is kept, tasks/* are decided like any unknown method.
+// complete is the method that asks for what could be an argument.
+const complete = "completion/complete"
+
+// methods is the method table: every method of the revisions 2024-11-05 to 2026-07-28 that a client sends, the tasks of
+// 2025-11-25 and of the extension io.modelcontextprotocol/tasks with them.
 var methods = map[string]method{
 	"initialize":      {class: classPass},
 	"server/discover": {class: classPass},
@@ -31,6 +34,16 @@ var methods = map[string]method{
 	"notifications/progress":           {class: classPass},
 	"notifications/roots/list_changed": {class: classPass},
 
+	// A client's own tasks, which the server made it start (2025-11-25).
+	"notifications/tasks/status": {class: classPass},
+	// A task belongs to who started it, and to nobody else whatever a policy says. Whose one is only the shim knows, and
+	// it sees to that.
+	"tasks/get":    {class: classPass},
+	"tasks/result": {class: classPass},
+	"tasks/update": {class: classPass},
+	"tasks/cancel": {class: classPass},
+	"tasks/list":   {class: classPass},
+
 	// What the caller may not use is taken out of the answer (Set.Visible).
 	"tools/list":               {class: classPass},
 	"prompts/list":             {class: classPass},
@@ -42,7 +55,7 @@ var methods = map[string]method{
 	"resources/read":        {class: classNamed, kind: KindResource},
 	"resources/subscribe":   {class: classNamed, kind: KindResource},
 	"resources/unsubscribe": {class: classNamed, kind: KindResource},
-	"completion/complete":   {class: classRef},
+	complete:                {class: classRef},
 	"subscriptions/listen":  {class: classListen},
 }
 

@@ -22,7 +22,18 @@ type Policy struct {
 	Prompts   []string  `yaml:"prompts" json:"prompts,omitempty"`
 	Resources []string  `yaml:"resources" json:"resources,omitempty"` // URIs, globs
 	Methods   []string  `yaml:"methods" json:"methods,omitempty"`
-	When      string    `yaml:"when" json:"when,omitempty"` // not built yet
+	// When is a condition in CEL (cel.dev) of which the result is true or false; it must hold for the policy to match:
+	// `args.base == "main"`. It may read user.issuer, user.subject, user.client (text), user.groups, user.scopes (lists);
+	// server.id; mcp.method, mcp.era ("legacy", "modern"), mcp.tool, mcp.prompt, mcp.uri (text, empty where the message
+	// names no such thing); args, the arguments of tools/call and prompts/get by name; and now, a timestamp. An allow
+	// whose condition fails, as by an argument that is not there, does not match; a deny whose condition fails refuses:
+	// `has(args.base) && ...` guards against that. Lists show what may be allowed with some arguments.
+	When string `yaml:"when" json:"when,omitempty"`
+	// Scopes are what the token must hold besides for an allow to match, all of them. A token that lacks some is refused
+	// in a way that makes clients ask for one that has them.
+	Scopes []string `yaml:"scopes" json:"scopes,omitempty"`
+	// Program is When, parsed and checked by whoever makes the rules of a shim.
+	Program []byte `yaml:"-" json:"program,omitempty"`
 }
 
 // Subjects are the people a policy speaks of: any of those listed.

@@ -15,14 +15,14 @@ type principal struct {
 
 // CheckSubject says what is wrong with an entry of Subjects.Users or Subjects.Groups.
 func CheckSubject(subject string, issuers []identity.Issuer) error {
-	_, err := resolve(subject, issuers)
+	_, err := principalOf(subject, issuers)
 	return err
 }
 
-// resolve turns "name" and "issuer:name" into a principal once, at compile time. Comparing texts at request time
+// principalOf turns "name" and "issuer:name" into a principal once, at compile time. Comparing texts at request time
 // would let a group that the default issuer calls "partner:x" pass for group x of the issuer partner. For the same
 // reason an unknown prefix is an error and not part of a name: it may have been an issuer yesterday.
-func resolve(subject string, issuers []identity.Issuer) (principal, error) {
+func principalOf(subject string, issuers []identity.Issuer) (principal, error) {
 	prefix, name, qualified := strings.Cut(subject, ":")
 	if !qualified {
 		name = subject
@@ -50,7 +50,7 @@ func resolve(subject string, issuers []identity.Issuer) (principal, error) {
 func resolveAll(subjects []string, issuers []identity.Issuer) ([]principal, error) {
 	principals := make([]principal, len(subjects))
 	for i, s := range subjects {
-		p, err := resolve(s, issuers)
+		p, err := principalOf(s, issuers)
 		if err != nil {
 			return nil, err
 		}

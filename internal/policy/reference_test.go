@@ -61,7 +61,8 @@ func refDenies(p Policy, req Request, kind Kind, name string) bool {
 func refAllows(p Policy, req Request, kind Kind, name string) bool {
 	pass := "initialize server/discover ping logging/setLevel notifications/initialized notifications/cancelled " +
 		"notifications/progress notifications/roots/list_changed tools/list prompts/list resources/list " +
-		"resources/templates/list subscriptions/listen"
+		"resources/templates/list subscriptions/listen tasks/get tasks/result tasks/update tasks/cancel tasks/list " +
+		"notifications/tasks/status"
 	switch {
 	case kind != KindNone:
 		return refListsNothing(p) || refMatch(refNames(p, kind), name)
@@ -120,7 +121,7 @@ func (d dice) policy(name string) Policy {
 		p.Tools = d.some(names...)
 		p.Prompts = d.some(names...)
 		p.Resources = d.some(names...)
-		p.Methods = d.some("*", "tools/*", "tasks/*", "x", "tools/call", "ping")
+		p.Methods = d.some("*", "tools/*", "tasks/*", "task*", "x", "tools/call", "ping")
 	}
 	who := &Subjects{
 		Users:  d.some("u", "v", "corp:u", "partner:u", "corp:partner:u"),
@@ -176,7 +177,7 @@ func checkWorld(t *testing.T, seed uint64) {
 			t.Errorf("seed %d: %+v may send %+v under %+v and is not admitted", seed, who, req, policies)
 		}
 		use := Request{Server: req.Server, Method: uses[req.Kind], Name: req.Name}
-		if got := s.Visible(who, req.Server, req.Kind, req.Name); got != s.Decide(who, use).Allow {
+		if got := s.View(who, req.Server, "").Visible(req.Kind, req.Name); got != s.Decide(who, use).Allow {
 			t.Errorf("seed %d: %+v on %+v under %+v: Visible %v, the call is not", seed, who, use, policies, got)
 		}
 	}

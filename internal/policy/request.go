@@ -28,6 +28,10 @@ type Request struct {
 	// Name is params.name of tools/call and prompts/get, params.uri of resources/*, ref.name or ref.uri of
 	// completion/complete.
 	Name string
+	// Era is that of the request, for conditions: legacy or modern.
+	Era string
+	// Arguments is the JSON object of params.arguments, for conditions; nil where there is none.
+	Arguments []byte
 	// More holds the resource URIs of subscriptions/listen, MaxURIs at most.
 	More []string
 }
@@ -37,4 +41,8 @@ type Decision struct {
 	Allow bool
 	// Policy is the name of the policy that decided, for the log; empty where nothing matched.
 	Policy string
+	// Scope lists, with spaces between, what the token must hold: set where it would have been allowed but for that.
+	Scope string
+	// Fault is what kept conditions from being decided, for the log and never for the caller.
+	Fault error
 }

@@ -11,21 +11,55 @@ import (
 // Set is a compiled list of policies. It never changes, so any number of goroutines may ask it; the zero Set refuses
 // everything.
 type Set struct {
-	named map[string]*index // rules that name a server literally, by its id
-	wild  index             // rules that name servers by a pattern
+	named  map[string]*index // rules that name a server literally, by its id
+	wild   index             // rules that name servers by a pattern
+	scopes map[string]bool   // that any policy asks for
 }
 
-// Compile prepares policies for deciding. Names in them are resolved against issuers here and never again. The error
-// says which policy is wrong, and why.
-func Compile(policies []Policy, issuers []identity.Issuer) (*Set, error) {
-	s := &Set{named: map[string]*index{}}
-	for i, p := range policies {
+// Compile prepares policies for deciding. Names in them are resolved against issuers, and their conditions made, here and
+// never again. The error says which policy is wrong, and why.
+func Compile(policies []Policy, issuers []identity.Issuer, conditions Conditions) (*Set, error) {
+	return compile(policies, issuers, func(p *Policy) (Condition, error) {
+		if conditions == nil {
+			return nil, errors.New("conditions cannot be decided here")
+		}
+		return conditions(p)
+	})
+}
+
+// Admission is compiled policies that answer only whether someone could be allowed anything. It leaves conditions alone,
+// so that whoever faces the internet needs nothing that decides them.
+type Admission struct{ set *Set }
+
+// CompileAdmission prepares policies for admission. Their conditions are not looked at.
+func CompileAdmission(policies []Policy, issuers []identity.Issuer) (*Admission, error) {
+	s, err := compile(policies, issuers, func(*Policy) (Condition, error) { return nil, nil })
+	return &Admission{s}, err
+}
+
+// Admits is Set.Admits.
+func (a *Admission) Admits(who identity.Identity, server string) bool {
+	return a.set.Admits(who, server)
+}
+
+func compile(policies []Policy, issuers []identity.Issuer, conditions Conditions) (*Set, error) {
+	s := &Set{named: map[string]*index{}, scopes: map[string]bool{}}
+	for i := range policies {
+		p := &policies[i]
 		r, err := compileRule(p, i, issuers)
+		if err == nil && p.When != "" {
+			if r.when, err = conditions(p); err != nil {
+				err = fmt.Errorf("when: %w", err)
+			}
+		}
 		if err == nil {
 			err = s.add(r, p.Servers)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("policy %.60q: %w", p.Name, err)
+		}
+		for _, scope := range p.Scopes {
+			s.scopes[scope] = true
 		}
 	}
 	return s, nil
@@ -61,63 +95,66 @@ func (s *Set) add(r *rule, servers []string) error {
 }
 
 // Admits reports whether who could be allowed anything at server: some allow could match, and no deny shuts the
-// server entirely. It is what must hold before a server is woken.
+// server entirely. It is what must hold before a server is woken. Conditions and scopes are left aside: they are decided
+// on messages.
 func (s *Set) Admits(who identity.Identity, server string) bool {
-	return s.ask(&who, server, question{class: classPass}).Allow
+	return s.ask(&question{who: &who, server: server, class: classPass, admission: true}).Allow
 }
-
-// Visible reports whether an item of a filtered list is shown: whether who may use it. For a resource template, name
-// is the text of its uriTemplate.
-func (s *Set) Visible(who identity.Identity, server string, kind Kind, name string) bool {
-	use, ok := uses[kind]
-	return ok && s.ask(&who, server, question{class: classNamed, method: use, kind: kind, name: name}).Allow
-}
-
-// uses is the method by which a primitive is used.
-var uses = map[Kind]string{KindTool: "tools/call", KindPrompt: "prompts/get", KindResource: "resources/read"}
 
 // Decide says whether who may send a message, and which policy says so.
 func (s *Set) Decide(who identity.Identity, req Request) Decision {
+	q := &question{who: &who, server: req.Server, method: req.Method, era: req.Era, arguments: req.Arguments, class: classPass}
 	if req.Response {
-		return s.ask(&who, req.Server, question{class: classPass})
+		q.method = ""
+		return s.ask(q)
 	}
 	if req.Method == "" {
 		return Decision{}
 	}
 	m := methods[req.Method]
-	q := question{class: m.class, method: req.Method, kind: m.kind, name: req.Name}
 	switch m.class {
+	case classNamed:
+		q.of(m.kind, req.Name)
 	case classRef:
 		if req.Kind != KindPrompt && req.Kind != KindResource {
 			return Decision{}
 		}
-		q.class, q.kind = classNamed, req.Kind
+		q.of(req.Kind, req.Name)
 	case classListen:
-		return s.decideListen(&who, req)
+		return s.decideListen(q, req.More)
+	default:
+		q.class = m.class
 	}
-	return s.ask(&who, req.Server, q)
+	return s.ask(q)
 }
 
 // decideListen allows only what is allowed for every single resource.
-func (s *Set) decideListen(who *identity.Identity, req Request) Decision {
-	if len(req.More) > MaxURIs {
+func (s *Set) decideListen(q *question, uris []string) Decision {
+	if len(uris) > MaxURIs {
 		return Decision{}
 	}
-	d := s.ask(who, req.Server, question{class: classPass, method: req.Method})
-	for _, uri := range req.More {
+	d := s.ask(q)
+	q.facts = nil
+	for _, uri := range uris {
 		if !d.Allow {
 			break
 		}
-		d = s.ask(who, req.Server, question{class: classNamed, method: req.Method, kind: KindResource, name: uri})
+		q.of(KindResource, uri)
+		d = s.ask(q)
 	}
 	return d
 }
 
-func (s *Set) ask(who *identity.Identity, server string, q question) Decision {
-	var v verdict
+func (s *Set) ask(q *question) Decision {
+	var few [64]*rule // on the stack
+	q.set = s
+	return q.decide(s.rules(few[:0], q.who, q.server))
+}
+
+// rules adds those that are for who on server.
+func (s *Set) rules(to []*rule, who *identity.Identity, server string) []*rule {
 	if ix := s.named[server]; ix != nil {
-		ix.judge(who, server, q, &v)
+		to = ix.find(to, who, server)
 	}
-	s.wild.judge(who, server, q, &v)
-	return v.decision()
+	return s.wild.find(to, who, server)
 }

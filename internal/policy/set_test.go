@@ -25,7 +25,7 @@ func call(server, tool string) Request {
 }
 func mustCompile(t testing.TB, policies ...Policy) *Set {
 	t.Helper()
-	s, err := Compile(policies, testIssuers)
+	s, err := Compile(policies, testIssuers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +59,9 @@ func TestMethodTable(t *testing.T) {
 		{"completion/complete", KindTool, ""},
 		{"completion/complete", KindNone, ""},
 		{"subscriptions/listen", KindNone, everyone},
-		{"tasks/get tasks/list tasks/result tasks/cancel tasks/update", KindNone, "methods"},
+		{"tasks/get tasks/list tasks/result tasks/cancel tasks/update notifications/tasks/status", KindNone, everyone},
 		{"sampling/createMessage roots/list elicitation/create notifications/message x/y Tools/call tools/Call", KindNone, "methods"},
-		{"notifications/tasks/status notifications/resources/updated", KindNone, "methods"},
+		{"notifications/tasks notifications/resources/updated tasks/steal", KindNone, "methods"},
 	}
 	seen := map[string]bool{}
 	for _, tt := range tests {
@@ -99,44 +99,44 @@ func TestDecide(t *testing.T) {
 		want     Decision
 	}{
 		{"nothing matches", nil, engineer, call("github", "get_x"), Decision{}},
-		{"allowed tool", []Policy{readers}, engineer, call("github", "get_issue"), Decision{true, "readers"}},
+		{"allowed tool", []Policy{readers}, engineer, call("github", "get_issue"), Decision{Allow: true, Policy: "readers"}},
 		{"other tool", []Policy{readers}, engineer, call("github", "merge"), Decision{}},
 		{"other server", []Policy{readers}, engineer, call("gitlab", "get_issue"), Decision{}},
 		{"other group", []Policy{readers}, someone("corp", "bob", "sales"), call("github", "get_issue"), Decision{}},
 		{"same group elsewhere", []Policy{readers}, someone("partner", "eve", "engineering"), call("github", "get_issue"), Decision{}},
 		{"tools only", []Policy{readers}, engineer, Request{Server: "github", Method: "prompts/get", Name: "get_x"}, Decision{}},
 		{"deny wins", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"github"}, Tools: []string{"merge"}}},
-			engineer, call("github", "merge"), Decision{false, "no"}},
+			engineer, call("github", "merge"), Decision{Policy: "no"}},
 		{"deny wins over later allow", []Policy{{Name: "no", Deny: users("ann"), Servers: []string{"git*"}, Tools: []string{"*"}}, open},
-			engineer, call("github", "merge"), Decision{false, "no"}},
+			engineer, call("github", "merge"), Decision{Policy: "no"}},
 		{"deny of a tool leaves others", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"github"}, Tools: []string{"merge"}}},
-			engineer, call("github", "get"), Decision{true, "open"}},
+			engineer, call("github", "get"), Decision{Allow: true, Policy: "open"}},
 		{"deny of a tool leaves a prompt of that name", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"github"}, Tools: []string{"merge"}}},
-			engineer, Request{Server: "github", Method: "prompts/get", Name: "merge"}, Decision{true, "open"}},
+			engineer, Request{Server: "github", Method: "prompts/get", Name: "merge"}, Decision{Allow: true, Policy: "open"}},
 		{"deny for others", []Policy{open, {Name: "no", Deny: groupsOf("sales"), Servers: []string{"github"}}},
-			engineer, call("github", "get"), Decision{true, "open"}},
+			engineer, call("github", "get"), Decision{Allow: true, Policy: "open"}},
 		{"deny shuts the server", []Policy{open, {Name: "no", Deny: groupsOf("staff"), Servers: []string{"github"}}},
-			engineer, Request{Server: "github", Method: "initialize"}, Decision{false, "no"}},
+			engineer, Request{Server: "github", Method: "initialize"}, Decision{Policy: "no"}},
 		{"deny shuts other methods", []Policy{{Name: "m", Allow: anyone(), Servers: []string{"*"}, Methods: []string{"*"}}, {Name: "no", Deny: anyone(), Servers: []string{"*"}}},
-			engineer, Request{Server: "github", Method: "x/y"}, Decision{false, "no"}},
+			engineer, Request{Server: "github", Method: "x/y"}, Decision{Policy: "no"}},
 		{"deny of a method in the table", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"*"}, Methods: []string{"tools/*"}}},
-			engineer, call("github", "get"), Decision{false, "no"}},
+			engineer, call("github", "get"), Decision{Policy: "no"}},
 		{"deny of methods leaves others", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"*"}, Methods: []string{"tools/*"}}},
-			engineer, Request{Server: "github", Method: "resources/read", Name: "u"}, Decision{true, "open"}},
+			engineer, Request{Server: "github", Method: "resources/read", Name: "u"}, Decision{Allow: true, Policy: "open"}},
 		{"deny of all methods leaves responses", []Policy{open, {Name: "no", Deny: anyone(), Servers: []string{"*"}, Methods: []string{"*"}}},
-			engineer, Request{Server: "github", Response: true}, Decision{true, "open"}},
+			engineer, Request{Server: "github", Response: true}, Decision{Allow: true, Policy: "open"}},
 		{"methods do not open tools", []Policy{{Name: "m", Allow: anyone(), Servers: []string{"*"}, Methods: []string{"*"}}},
 			engineer, call("github", "get"), Decision{}},
-		{"unlisted does not open methods", []Policy{open}, engineer, Request{Server: "github", Method: "tasks/get"}, Decision{}},
+		{"unlisted does not open methods", []Policy{open}, engineer, Request{Server: "github", Method: "tasks/steal"}, Decision{}},
 		{"empty method is no response", []Policy{open, {Name: "m", Allow: anyone(), Servers: []string{"*"}, Methods: []string{"*"}}},
 			engineer, Request{Server: "github"}, Decision{}},
 		{"response needs admission", []Policy{readers}, someone("corp", "bob"), Request{Server: "github", Response: true}, Decision{}},
 		{"first allow is named", []Policy{{Name: "a", Allow: groupsOf("staff"), Servers: []string{"git*"}}, {Name: "b", Allow: users("ann"), Servers: []string{"github"}}},
-			engineer, call("github", "get"), Decision{true, "a"}},
+			engineer, call("github", "get"), Decision{Allow: true, Policy: "a"}},
 		{"first deny is named", []Policy{{Name: "a", Deny: users("ann"), Servers: []string{"github"}}, {Name: "b", Deny: users("ann"), Servers: []string{"*"}}, open},
-			engineer, call("github", "get"), Decision{false, "a"}},
+			engineer, call("github", "get"), Decision{Policy: "a"}},
 		{"literal and pattern in one policy", []Policy{{Name: "a", Allow: anyone(), Servers: []string{"github", "dev-*"}}},
-			engineer, call("dev-1", "get"), Decision{true, "a"}},
+			engineer, call("dev-1", "get"), Decision{Allow: true, Policy: "a"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestVisible(t *testing.T) {
 		{"ann", kinds, "get_x", false},
 	}
 	for _, tt := range tests {
-		if got := s.Visible(someone("corp", tt.who), "s", tt.kind, tt.name); got != tt.want {
+		if got := s.View(someone("corp", tt.who), "s", "").Visible(tt.kind, tt.name); got != tt.want {
 			t.Errorf("%s, kind %d, %s: got %v", tt.who, tt.kind, tt.name, got)
 		}
 	}
@@ -251,10 +251,10 @@ func TestListen(t *testing.T) {
 		uris []string
 		want Decision
 	}{
-		{nil, Decision{true, "a"}},
-		{[]string{"file:a", "file:b"}, Decision{true, "a"}},
+		{nil, Decision{Allow: true, Policy: "a"}},
+		{[]string{"file:a", "file:b"}, Decision{Allow: true, Policy: "a"}},
 		{[]string{"file:a", "http:b"}, Decision{}},
-		{[]string{"file:a.key", "file:b"}, Decision{false, "b"}},
+		{[]string{"file:a.key", "file:b"}, Decision{Policy: "b"}},
 		{[]string{""}, Decision{}},
 	}
 	for _, tt := range tests {
@@ -274,7 +274,7 @@ func TestListen(t *testing.T) {
 }
 
 func TestInTable(t *testing.T) {
-	if !InTable("tools/call") || InTable("tasks/get") {
+	if !InTable("tools/call") || InTable("tasks/steal") {
 		t.Error("InTable is wrong")
 	}
 }
@@ -296,14 +296,14 @@ func TestCompileErrors(t *testing.T) {
 		{ok(func(p *Policy) { p.Tools = []string{"a\x00"} }), "tools: the pattern"},
 		{ok(func(p *Policy) { p.Resources = []string{"\xff"} }), "resources: the pattern"},
 		{ok(func(p *Policy) { p.Prompts = []string{strings.Repeat("a", 3000)} }), "prompts: the pattern is longer"},
-		{ok(func(p *Policy) { p.When = "true" }), "when is not built yet"},
+		{ok(func(p *Policy) { p.When = "true" }), "conditions cannot be decided here"},
 		{ok(func(p *Policy) { p.Allow = users("nobody:x") }), `no issuer is called "nobody"`},
 		{ok(func(p *Policy) { p.Allow = users("") }), "is no user or group"},
 		{ok(func(p *Policy) { p.Allow = users(":x") }), "is no user or group"},
 		{ok(func(p *Policy) { p.Allow = groupsOf("corp:") }), "is no user or group"},
 	}
 	for _, tt := range tests {
-		_, err := Compile([]Policy{tt.policy}, testIssuers)
+		_, err := Compile([]Policy{tt.policy}, testIssuers, nil)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), `policy "p": `) {
 			t.Errorf("got %v, want %q", err, tt.want)
 		}
@@ -327,7 +327,7 @@ func TestManyRules(t *testing.T) {
 	}
 	s := mustCompile(t, policies...)
 	for i := range 300 {
-		want := Decision{true, fmt.Sprint("p", i)}
+		want := Decision{Allow: true, Policy: fmt.Sprint("p", i)}
 		if got := s.Decide(someone("corp", fmt.Sprint("u", i)), call("s", "x")); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}

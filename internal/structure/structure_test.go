@@ -119,8 +119,8 @@ func TestViolations(t *testing.T) {
 		{ImportPath: Module + "/knativeish", Imports: []string{"k8s.io/client-go"}},
 		{ImportPath: Module + "/functions/deployer", Imports: []string{Module + "/knative"}, Deps: []string{"k8s.io/client-go", Module + "/knative"}},
 		{ImportPath: Module + "/functions/gateway", Imports: []string{"net/http"},
-			Deps: []string{"k8s.io/api", "github.com/docker/docker/client", "cel.dev/expr", Module + "/internal/deploy/process", Module + "/internal/deploy", Module + "/shim/era"}},
-		{ImportPath: Module + "/shim", Deps: []string{"go.yaml.in/yaml/v3", Module + "/functions/gateway", Module + "/internal/mcp"}},
+			Deps: []string{"k8s.io/api", "github.com/docker/docker/client", "cel.dev/expr", Module + "/internal/condition", Module + "/internal/deploy/process", Module + "/internal/deploy", Module + "/shim/era"}},
+		{ImportPath: Module + "/shim", Deps: []string{"go.yaml.in/yaml/v3", "cel.dev/cel-go/interpreter", "cel.dev/cel-go/parser/gen", Module + "/internal/condition", Module + "/functions/gateway", Module + "/internal/mcp"}},
 		{ImportPath: Module + "/internal/rules", Deps: []string{Module + "/internal/policy", Module + "/localstack/issuer"}},
 		{ImportPath: Module + "/localstack/sample", Deps: []string{"github.com/mark3labs/mcp-go/mcp"}},
 	}
@@ -132,10 +132,12 @@ func TestViolations(t *testing.T) {
 		"mcpgateway/functions/gateway links cel.dev/expr",
 		"mcpgateway/functions/gateway links github.com/docker/docker/client",
 		"mcpgateway/functions/gateway links k8s.io/api",
+		"mcpgateway/functions/gateway links mcpgateway/internal/condition",
 		"mcpgateway/functions/gateway links mcpgateway/internal/deploy/process",
 		"mcpgateway/functions/gateway links mcpgateway/shim/era",
 		"mcpgateway/internal/rules links mcpgateway/localstack/issuer",
 		"mcpgateway/knativeish imports k8s.io/client-go",
+		"mcpgateway/shim links cel.dev/cel-go/parser/gen",
 		"mcpgateway/shim links go.yaml.in/yaml/v3",
 		"mcpgateway/shim links mcpgateway/functions/gateway",
 	}

@@ -10,6 +10,7 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
 )
 
@@ -25,16 +26,24 @@ type answer struct {
 	exchange *call.Exchange
 	response *http.Response
 	out      *http.ResponseController
-	keep     func(list, name string) bool                             // filters lists; nil where there can be none
 	review   func(data []byte) (next []byte, refused bool, err error) // nil where nobody looks at messages
 	heard    func()                                                   // called for every event that says something
 	gone     bool                                                     // the client left
+
+	authorize authorize.Checker
+	lists     bool // it may hold lists
+	tasks     bool // it may hand out a task
 }
 
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
-	if a.keep != nil || a.review != nil {
+	switch {
+	case a.lists || a.review != nil:
 		return a.filtered()
+	case a.tasks:
+		if err := a.peekTasks(); err != nil {
+			return err
+		}
 	}
 	length := a.response.ContentLength
 	if length > 0 {
@@ -78,7 +87,8 @@ func (a *answer) events(ctx context.Context) error {
 		}
 		if err == io.EOF {
 			a.record(nil)
-			if a.keep == nil && a.review == nil { // no client should take an event that was never ended, but some do: it is not filtered
+			// No client should take an event that was never ended, but some do: it is not looked into.
+			if !a.lists && a.review == nil && !mcp.MentionsTask(e.Raw) {
 				a.write(e.Raw)
 			}
 			return nil

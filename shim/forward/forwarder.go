@@ -30,12 +30,13 @@ import (
 
 // Config is what a Forwarder needs.
 type Config struct {
-	Upstream    *url.URL        // the server's endpoint: http, unix with the path of its socket, or https where it is remote
-	Remote      *remote.Remote  // how to reach it where it runs elsewhere; nil: it is beside the shim
-	Sealer      *session.Sealer // for its session ids
-	CallTimeout time.Duration   // longest exchange where the rules do not say, and of listeners
-	Silence     time.Duration   // after which a listener's leg is ended
-	Draining    context.Context // ends listeners' legs when the shim stops
+	Upstream    *url.URL          // the server's endpoint: http, unix with the path of its socket, or https where it is remote
+	Remote      *remote.Remote    // how to reach it where it runs elsewhere; nil: it is beside the shim
+	Sealer      *session.Sealer   // for its session ids
+	Authorize   authorize.Checker // for what its answers may show
+	CallTimeout time.Duration     // longest exchange where the rules do not say, and of listeners
+	Silence     time.Duration     // after which a listener's leg is ended
+	Draining    context.Context   // ends listeners' legs when the shim stops
 	// Outgoing is told of each request to the server, and when its answer begins or does not.
 	Outgoing func(ctx context.Context, name string) (_ context.Context, began func(error))
 	// Busy tells whether there was a call within a time; where it is nil, there never was.
@@ -54,7 +55,8 @@ type Forwarder struct {
 
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
-	if c.Upstream == nil || c.Sealer == nil || c.CallTimeout <= 0 || c.Silence <= 0 || c.Draining == nil || c.Outgoing == nil {
+	if c.Upstream == nil || c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
+		c.Draining == nil || c.Outgoing == nil {
 		return nil, errors.New("forward: every field but Remote, Busy and Review is required")
 	}
 	client, endpoint, err := c.reach()
@@ -98,10 +100,8 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if err := f.head(x, resp); err != nil {
 		return err
 	}
-	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer)}
-	if authorize.Filtered(x) {
-		a.keep = authorize.Filter(x.Rules, x.Who)
-	}
+	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer), authorize: f.Authorize,
+		lists: authorize.Filtered(x), tasks: authorize.StartsTasks(x)}
 	if f.Review != nil {
 		a.review = f.Review(ctx, x)
 	}

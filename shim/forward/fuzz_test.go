@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,9 +24,11 @@ import (
 	"mcpgateway/internal/peer"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
+	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/task"
 )
 
 // said is a connection to a server that says the same whatever it is asked, and closes.
@@ -63,11 +66,16 @@ func newDesk(f *testing.F) desk {
 	if err != nil {
 		f.Fatal(err)
 	}
-	policies, err := policy.Compile([]policy.Policy{{Name: "a", Allow: &policy.Subjects{Anyone: true}, Servers: []string{"s"}, Tools: []string{"a"}}}, nil)
+	policies, err := policy.Compile([]policy.Policy{{Name: "a", Allow: &policy.Subjects{Anyone: true}, Servers: []string{"s"}, Tools: []string{"a"}}}, nil, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	tasks, err := task.NewOwners(task.Config{Max: 100, PerUser: 10, Keep: time.Hour, Now: time.Now})
 	if err != nil {
 		f.Fatal(err)
 	}
 	forwarder, err := New(Config{Upstream: &url.URL{Scheme: "http", Host: "server.test", Path: "/mcp"}, Sealer: sealer,
+		Authorize:   authorize.Checker{Tasks: tasks, Logger: slog.New(slog.DiscardHandler)},
 		Outgoing:    func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} },
 		CallTimeout: time.Hour, Silence: time.Hour, Draining: context.Background()})
 	if err != nil {

@@ -21,7 +21,7 @@ func (a *answer) filtered() error {
 	}
 	status := a.response.StatusCode
 	if status >= 300 {
-		a.keep = nil // clients read lists in the body of any success, and of nothing else
+		a.lists = false // clients read lists in the body of any success, and of nothing else
 	}
 	if len(in) > 0 {
 		out, refused, err := a.settle(in)
@@ -65,9 +65,16 @@ func (a *answer) settled(e *mcp.Event) bool {
 	return true
 }
 
-// settle takes out of lists what the caller may not see, and has the filters look at what is left. What they make of it
-// may hold lists again.
+// settle leaves out news of other people's tasks, takes out of lists what the caller may not see, and has the filters look
+// at what is left. What they make of it may hold lists again.
 func (a *answer) settle(data []byte) (next []byte, refused bool, err error) {
+	pass, err := a.authorize.Pass(a.exchange, data)
+	if err != nil {
+		return nil, false, fmt.Errorf("look for tasks: %w", err)
+	}
+	if !pass {
+		return nil, false, nil
+	}
 	if data, err = a.listed(data); err != nil || a.review == nil {
 		return data, false, err
 	}
@@ -84,10 +91,10 @@ func (a *answer) settle(data []byte) (next []byte, refused bool, err error) {
 
 // listed filters lists.
 func (a *answer) listed(data []byte) ([]byte, error) {
-	if a.keep == nil {
+	if !a.lists {
 		return data, nil
 	}
-	kept, err := mcp.FilterLists(data, a.keep)
+	kept, err := a.authorize.Filter(a.exchange, data)
 	if err != nil {
 		return nil, fmt.Errorf("filter lists: %w", err)
 	}

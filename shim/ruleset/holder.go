@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpgateway/internal/condition"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
@@ -128,7 +129,7 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 		return nil, fmt.Errorf("rules version %d is older than %d", r.Version, old.Rules.Version)
 	}
 	s := &Set{Rules: r}
-	if s.Policies, err = policy.Compile(r.Policies, r.Issuers); err != nil {
+	if s.Policies, err = policy.Compile(r.Policies, r.Issuers, condition.Loader{}.Load); err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)
 	}
 	if s.Filters, err = compileFilters(r.Filters); err != nil {

@@ -27,7 +27,7 @@ func TestCatalog(t *testing.T) {
 		if err := os.WriteFile(path, []byte(catalogText(`/opt/a "b"/clients`, "/tmp/x", more)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return catalog.LoadCatalog(path, platform)
+		return catalog.LoadCatalog(path, platform, nil)
 	}
 	good, err := load("")
 	if err != nil {
