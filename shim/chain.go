@@ -17,6 +17,7 @@ import (
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/trail"
 	"mcpgateway/shim/wake"
 )
 
@@ -27,13 +28,13 @@ type chain struct {
 	sealer       *session.Sealer
 	forward      *forward.Forwarder
 	calls        *wake.Counter
-	audit        *audit.Log
+	trail        *trail.Trail
 	log          *slog.Logger
 }
 
 // ServeHTTP lets an exchange through the stages. Audit stands around all of them, so that refusals are recorded too.
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := call.Begin(w, r, c.rules.Current(), c.audit)
+	x := call.Begin(w, r, c.rules.Current(), c.trail)
 	defer c.recover(x)
 	if err := c.run(x); err != nil {
 		c.refuse(x, err)
@@ -49,6 +50,7 @@ func (c *chain) run(x *call.Exchange) error {
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
 		authorize.Check,      // every message is allowed
+		call.Recordable,      // its record can be made, where there must be one: before anything runs
 		c.send,               // to the server, and the answer back
 	} {
 		if err := stage(x); err != nil {
@@ -127,9 +129,11 @@ func (c *chain) refuse(x *call.Exchange, err error) {
 	if outcome == audit.Failed {
 		c.log.Warn("exchange failed", "request", x.RequestID(), "error", err)
 	}
-	x.Record(outcome, e.Status, err)
 	clear(x.Writer.Header())
-	e.Write(x.Writer, x.RequestID())
+	body := e.Body(x.RequestID())
+	x.Answers(body)
+	_ = x.Record(outcome, e.Status, err) // what is refused waits for no record
+	e.WriteBody(x.Writer, body)
 }
 
 // recover turns a bug into a 500 where nothing was sent yet. http.ErrAbortHandler is no bug: it cuts an answer off.
@@ -143,7 +147,7 @@ func (c *chain) recover(x *call.Exchange) {
 	}
 	c.log.Error("panic", "request", x.RequestID(), "panic", p, "stack", string(debug.Stack()))
 	if x.Begun() {
-		x.Record(audit.Failed, http.StatusInternalServerError, errors.New("internal error"))
+		_ = x.Record(audit.Failed, http.StatusInternalServerError, errors.New("internal error")) // nothing more is sent
 		panic(http.ErrAbortHandler)
 	}
 	c.refuse(x, errors.New("internal error"))

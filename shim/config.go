@@ -35,7 +35,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_CALL_TIMEOUT    longest exchange (15m)
   SHIM_SILENCE         a listener is let go after so long without an event (15s)
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
-`
+` + auditVariables
 
 type config struct {
 	Server       string
@@ -52,6 +52,7 @@ type config struct {
 	CallTimeout  time.Duration
 	Silence      time.Duration
 	Drain        time.Duration
+	Audit        auditConfig
 }
 
 // readConfig reads the environment and reports every problem at once.
@@ -108,6 +109,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		*span.to, err = parseDuration(getenv(span.name), span.standard)
 		problem(span.name, err)
 	}
+	c.Audit = readAuditConfig(getenv, problem)
 	return c, errors.Join(problems...)
 }
 

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
-	"mcpgateway/internal/audit"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
@@ -17,7 +17,7 @@ import (
 )
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
-func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
+func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) error {
 	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log})
 	if err != nil {
 		return err
@@ -41,7 +41,12 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	c := &chain{rules: holder, sealer: sealer, forward: forwarder, audit: audit.NewLog(records), log: log,
+	records, err := config.Audit.trail(out, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer config.Audit.leave(records)
+	c := &chain{rules: holder, sealer: sealer, forward: forwarder, trail: records, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		calls:        calls}
 	mux := http.NewServeMux()

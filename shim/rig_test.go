@@ -26,6 +26,7 @@ import (
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/trail"
 	"mcpgateway/shim/wake"
 )
 
@@ -116,7 +117,7 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 		t.Fatal(err)
 	}
 	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, sealer: sealer, forward: f, calls: wake.NewCounter(0, 0, nil),
-		audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
+		trail: trail.Lines(r.records), log: slog.New(slog.DiscardHandler)}
 	r.Server = httptest.NewServer(r.chain)
 	t.Cleanup(r.Close)
 	return r

@@ -132,7 +132,7 @@ func (d *deployer) plan(key deploy.Key) (deploy.Plan, error) {
 	if !ok || server.Instances.PerUser != (key.Owner != nil) {
 		return deploy.Plan{}, &deploy.StartError{Code: deploy.CodeUnknown, Message: "The catalog has no such server."}
 	}
-	plan, err := deploy.MakePlan(*server, f.Catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner})
+	plan, err := deploy.MakePlan(*server, f.Catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner, Audit: f.Platform.Audit})
 	if err != nil {
 		d.log.Error("no plan", "server", key.Server, "error", err)
 		return plan, &deploy.StartError{Code: deploy.CodeUnavailable, Message: "The server cannot be started as it is configured.",

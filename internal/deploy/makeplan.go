@@ -16,8 +16,9 @@ import (
 
 // Options is what a plan needs besides the entry.
 type Options struct {
-	RulesKey ed25519.PublicKey // verifies the rules
-	Owner    *Owner            // for entries with an instance per user, and only for them
+	RulesKey ed25519.PublicKey  // verifies the rules
+	Owner    *Owner             // for entries with an instance per user, and only for them
+	Audit    *catalog.AuditSink // where records go; nil: to standard output
 }
 
 // The names in plans that deployers and the shim meet again.
@@ -98,7 +99,7 @@ func checkEntry(s catalog.Server, o Options) error {
 			return err
 		}
 	}
-	return checkShimKey(exchangeKey(s))
+	return errors.Join(checkAuditSink(s, o.Audit), checkShimKey(exchangeKey(s)))
 }
 
 // makeShim makes the unit that receives the traffic. Where idle time ends the group is the deployer's to say: in a
@@ -129,6 +130,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	if o.Owner != nil {
 		u.Env = append(u.Env, EnvVar{"SHIM_OWNER_ISSUER", o.Owner.Issuer}, EnvVar{"SHIM_OWNER_SUBJECT", o.Owner.Subject})
 	}
+	addAudit(&u, s, o.Audit)
 	if key := exchangeKey(s); key != nil {
 		u.Secrets = append(u.Secrets, Secret{Store: shimStore(s), Key: key.Key, File: "SHIM_EXCHANGE_SECRET_FILE"})
 	}

@@ -13,7 +13,7 @@ import (
 // MakeRules says what the shim of entry s must know and may learn without a restart. Issuers come with the snapshot of
 // their keys. Version is for the caller to choose: it must grow when anything else changed.
 func MakeRules(s catalog.Server, c *catalog.Catalog, p *catalog.Platform, issuers []identity.Issuer, version int64) rules.Rules {
-	r := rules.Rules{Version: version, Server: s.ID, Resources: p.Resources(s.ID), Issuers: issuers}
+	r := rules.Rules{Version: version, Server: s.ID, Resources: p.Resources(s.ID), Issuers: issuers, Audit: makeAudit(s.Audit)}
 	for _, policy := range c.Policies {
 		if concerns(policy, s.ID) {
 			r.Policies = append(r.Policies, policy)

@@ -74,6 +74,12 @@ func start(t *testing.T) *system {
 // startWith has more servers and policies in the catalog, as lines of YAML.
 func startWith(t *testing.T, servers, policies string) *system {
 	t.Helper()
+	return startIn(t, "", servers, policies, nil)
+}
+
+// startIn has more in the platform file too, and secrets by the names of their files.
+func startIn(t *testing.T, platform, servers, policies string, secrets map[string]string) *system {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e") // short: Unix sockets are in it
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +95,13 @@ issuers:
   - {name: main, url: %s, audiences: ["{resource}"], groupsClaim: groups, default: true}
   - {name: partner, url: %s, audiences: ["{resource}"], groupsClaim: groups}
 limits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000}
-`, s.url, s.main.URL, s.partner.URL))
+%s`, s.url, s.main.URL, s.partner.URL, platform))
+	for name, value := range secrets {
+		if err := os.MkdirAll(filepath.Join(s.dir, "secrets", filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s.write(filepath.Join("secrets", name), value)
+	}
 	s.write("catalog.yaml", fmt.Sprintf(`apiVersion: v1
 servers:
   - {id: sample, title: Sample, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}

@@ -6,6 +6,7 @@
 package rules
 
 import (
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 )
@@ -20,4 +21,5 @@ type Rules struct {
 	Resources []string          `json:"resources"` // the URLs the server is offered under: what tokens must be bound to
 	Issuers   []identity.Issuer `json:"issuers"`   // with a snapshot of their keys
 	Policies  []policy.Policy   `json:"policies"`  // those that can concern this server
+	Audit     *audit.Settings   `json:"audit,omitempty"`
 }

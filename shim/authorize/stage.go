@@ -5,6 +5,7 @@ package authorize
 import (
 	"net/http"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/policy"
@@ -22,8 +23,9 @@ func Check(x *call.Exchange) error {
 			return err
 		}
 		decision := x.Rules.Policies.Decide(x.Who, request)
-		x.Policy = decision.Policy
+		x.Policy, x.Decision = decision.Policy, audit.Allowed
 		if !decision.Allow {
+			x.Decision = audit.Denied
 			return refusal(&x.MCP, m)
 		}
 	}

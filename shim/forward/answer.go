@@ -33,8 +33,8 @@ type answer struct {
 
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
-	if a.keep != nil {
-		return a.filtered()
+	if a.keep != nil || a.exchange.Rules.Audit.Required {
+		return a.whole()
 	}
 	length := a.response.ContentLength
 	if length > 0 {
@@ -46,8 +46,11 @@ func (a *answer) body() error {
 	for {
 		n, err := io.ReadAtLeast(a.response.Body, *buf, 1)
 		sent += int64(n)
+		a.exchange.Answers((*buf)[:n])
 		if err == io.EOF || length >= 0 && sent >= length {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 		}
 		if err != nil && err != io.EOF {
 			return a.broke(err)
@@ -64,40 +67,55 @@ func (a *answer) body() error {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// filtered sends an answer whose lists are filtered: it is read whole first.
-func (a *answer) filtered() error {
+// whole sends an answer that is read whole first: its lists are filtered, or it may have to be withheld.
+func (a *answer) whole() error {
 	in, err := io.ReadAll(io.LimitReader(a.response.Body, maxList+1))
 	if err != nil {
 		return a.broke(err)
 	}
 	if len(in) > maxList {
-		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
+		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be held", maxList))
 	}
-	if a.response.StatusCode < 300 && len(in) > 0 { // clients read the body of any success
+	if a.keep != nil && a.response.StatusCode < 300 && len(in) > 0 { // clients read the body of any success
 		if in, err = mcp.FilterLists(in, a.keep); err != nil {
 			return a.broke(fmt.Errorf("filter lists: %w", err))
 		}
 	}
-	a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
-	a.record(nil)
+	a.exchange.Answers(in)
+	if held := a.record(nil); held != nil {
+		return held
+	}
+	if len(in) > 0 { // a status that allows no body allows no length either
+		a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
+	}
 	a.write(in)
 	return nil
 }
 
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
+	if a.exchange.Listener() && a.exchange.Rules.Audit.Required {
+		// What it will hear is not known, but that somebody listens is: nothing is heard before that is recorded.
+		if held := a.record(nil); held != nil {
+			return held
+		}
+	}
 	a.begin()
 	a.flush()
 	events := mcp.NewEventReader(a.response.Body, maxEvent)
 	for {
 		e, err := events.Next()
 		if cause := context.Cause(ctx); err != nil && (cause == errSilent || cause == errDraining) {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 			a.write([]byte(mcp.SilenceComment))
 			return nil
 		}
 		if err == io.EOF {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 			if a.keep == nil { // no client should take an event that was never ended, but some do: it is not filtered
 				a.write(e.Raw)
 			}
@@ -106,11 +124,14 @@ func (a *answer) events(ctx context.Context) error {
 		if err != nil {
 			return a.broke(err)
 		}
-		a.event(e)
+		if held := a.event(e); held != nil {
+			return a.withhold(held)
+		}
 	}
 }
 
-func (a *answer) event(e mcp.Event) {
+// event sends one event. An error says that it must be withheld.
+func (a *answer) event(e mcp.Event) error {
 	if !e.Blank() && a.heard != nil {
 		a.heard()
 	}
@@ -118,18 +139,21 @@ func (a *answer) event(e mcp.Event) {
 		kept, err := mcp.FilterLists(e.Data, a.keep)
 		if err != nil {
 			// It cannot be decided on, so it does not go on; the caller's request ends by the stream's end.
-			a.record(fmt.Errorf("filter lists: %w", err))
-			return
+			return a.record(fmt.Errorf("filter lists: %w", err))
 		}
 		if string(kept) != string(e.Data) {
-			e.Raw = e.WithData(kept)
+			e.Raw, e.Data = e.WithData(kept), kept
 		}
 	}
+	a.exchange.AnswersEvent(len(e.Raw), e.Data)
 	if !a.exchange.Listener() && len(e.Data) > 0 && mcp.IsAnswer(e.Data) {
-		a.record(nil)
+		if held := a.record(nil); held != nil {
+			return held
+		}
 	}
 	a.write(e.Raw)
 	a.flush()
+	return nil
 }
 
 // begin sends the status and headers.
@@ -155,12 +179,28 @@ func (a *answer) flush() {
 	}
 }
 
-func (a *answer) record(err error) {
+// record makes the record. An error says that what was not sent yet must not be, and is what to answer instead.
+func (a *answer) record(err error) error {
 	o := audit.Forwarded
 	if err != nil {
 		o = audit.Failed
 	}
-	a.exchange.Record(o, a.response.StatusCode, err)
+	return a.exchange.Record(o, a.response.StatusCode, err)
+}
+
+// withhold answers an error instead of what is left. In a stream that began it is the last event, in another body there
+// is no place for it.
+func (a *answer) withhold(held error) error {
+	if !a.exchange.Begun() {
+		return held
+	}
+	if a.exchange.Writer.Header().Get("Content-Length") != "" || a.exchange.Listener() {
+		panic(http.ErrAbortHandler)
+	}
+	body := mcp.AsError(held).Body(a.exchange.RequestID())
+	a.write(append(append([]byte("event: message\ndata: "), body...), "\n\n"...))
+	a.flush()
+	return nil
 }
 
 // broke ends an answer that stopped half-way. With headers out, all that is left is to cut the connection.
@@ -174,6 +214,6 @@ func (a *answer) broke(err error) error {
 	if a.exchange.Listener() {
 		err = nil // listeners end by being left
 	}
-	a.record(err)
+	_ = a.record(err) // nothing more is sent anyway
 	panic(http.ErrAbortHandler)
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
@@ -36,6 +37,7 @@ type Set struct {
 	Rules    rules.Rules
 	Verifier *identity.Verifier
 	Policies *policy.Set
+	Audit    *audit.Keeping
 
 	issuers []byte // as JSON: the verifier is kept, with what it has cached, while they stay the same
 }
@@ -124,6 +126,9 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 	s := &Set{Rules: r}
 	if s.Policies, err = policy.Compile(r.Policies, r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)
+	}
+	if s.Audit, err = audit.Compile(r.Audit); err != nil {
+		return nil, fmt.Errorf("compile rules: %w", err)
 	}
 	if s.issuers, err = json.Marshal(r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile rules: %w", err)
