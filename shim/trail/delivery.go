@@ -212,9 +212,7 @@ func (d *delivery) attempt(ctx context.Context, s *spool.Spool, b *spool.Batch) 
 	case err == nil:
 		d.up()
 	case known && f.TooLarge && len(b.Records) > 1:
-		if *b, err = s.Narrow(*b); err != nil {
-			d.log.Error("audit spool", "error", err)
-		}
+		d.narrow(s, b)
 		return false, 0
 	case known && (f.Final || f.TooLarge):
 		// It would keep all others from being delivered, for ever.
@@ -231,6 +229,20 @@ func (d *delivery) attempt(ctx context.Context, s *spool.Spool, b *spool.Batch) 
 	}
 	d.settle(s, *b, err)
 	return true, 0
+}
+
+// narrow leaves half of b for later.
+func (d *delivery) narrow(s *spool.Spool, b *spool.Batch) {
+	whole := len(b.Records)
+	var err error
+	if *b, err = s.Narrow(*b); err != nil {
+		d.log.Error("audit spool", "error", err)
+	}
+	if s == d.spool {
+		d.mu.Lock()
+		d.pending += whole - len(b.Records)
+		d.mu.Unlock()
+	}
 }
 
 // settle tells those who wait for what b holds.

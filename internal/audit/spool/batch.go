@@ -32,7 +32,7 @@ type Limits struct {
 // can be sent, but another process might send the same records in another batch.
 func (s *Spool) Next(l Limits) (Batch, error) {
 	m := s.marks.marks
-	if m.Sending.After(m.Delivered) {
+	if m.Sending.After(m.Delivered) && s.afterRecord(m.Sending) {
 		b, err := s.read(m.Delivered, m.Sending, Limits{Records: maxInt, Bytes: maxInt})
 		if err != nil || len(b.Records) > 0 || b.Damaged > 0 {
 			return b, err
@@ -51,6 +51,21 @@ func (s *Spool) Next(l Limits) (Batch, error) {
 }
 
 const maxInt = int(^uint(0) >> 1)
+
+// afterRecord tells whether a line ends at a place.
+func (s *Spool) afterRecord(p Position) bool {
+	if p.Offset == 0 {
+		return true
+	}
+	f, err := os.Open(s.path(p.Segment))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var last [1]byte
+	_, err = f.ReadAt(last[:], p.Offset-1)
+	return err == nil && last[0] == '\n'
+}
 
 // Narrow makes the batch that is to be sent the first half of b, which has at least two records.
 func (s *Spool) Narrow(b Batch) (Batch, error) {
