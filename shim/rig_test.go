@@ -123,6 +123,17 @@ func newRigTo(t *testing.T, to forward.Config) *rig {
 	return r
 }
 
+// reload puts r.rules in force, as a restart would.
+func (r *rig) reload(t *testing.T) {
+	t.Helper()
+	r.writeRules(t)
+	holder, err := ruleset.NewHolder(ruleset.Config{Server: "github", Path: r.rulesFile, Key: r.key.Public().(ed25519.PublicKey), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.chain.rules = holder
+}
+
 func (r *rig) writeRules(t *testing.T) {
 	t.Helper()
 	signed, err := rules.Sign(r.key, r.rules)
