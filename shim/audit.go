@@ -30,7 +30,8 @@ const (
 	sinkPatience = 10 * time.Second       // of a caller whose answer waits for it
 	sinkBackoff  = 250 * time.Millisecond // after the first failure
 	sinkRecords  = 1000                   // in a batch
-	sinkDrain    = 3 * time.Second        // for what is left when the shim leaves
+	sinkDrain    = 3 * time.Second        // for what is left when the shim is told to stop
+	sinkIdle     = 30 * time.Second       // for what is left when it leaves by itself, while the sink takes it
 )
 
 // auditConfig says where records go.
@@ -121,9 +122,11 @@ func (c auditConfig) trail(out io.Writer, log *slog.Logger) (*trail.Trail, error
 		Records: sinkRecords, Patience: sinkPatience, Backoff: sinkBackoff})
 }
 
-// leave delivers what is left.
-func (auditConfig) leave(t *trail.Trail) {
-	ctx, cancel := context.WithTimeout(context.Background(), sinkDrain)
+// leave delivers what is left. told ends when the shim is told to stop: before that nobody waits for it to be gone.
+func (auditConfig) leave(told context.Context, t *trail.Trail) {
+	ctx, cancel := context.WithTimeout(context.Background(), sinkIdle)
 	defer cancel()
+	unhook := context.AfterFunc(told, func() { time.AfterFunc(sinkDrain, cancel) })
+	defer unhook()
 	t.Close(ctx)
 }

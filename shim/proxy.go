@@ -26,6 +26,7 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
+	told := ctx
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
@@ -45,7 +46,7 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer config.Audit.leave(records)
+	defer config.Audit.leave(told, records)
 	c := &chain{rules: holder, sealer: sealer, forward: forwarder, trail: records, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		calls:        calls}

@@ -7,10 +7,12 @@ import (
 	"mcpgateway/internal/audit/spool"
 )
 
+// secondPatience is how long the second sink may take at the end.
+const secondPatience = 3 * time.Second
+
 // close delivers what is left until ctx ends. What is left then goes to the second sink: maybe no process comes after
 // this one to deliver it. It stays in the spool as well, for the one that may come.
 func (d *delivery) close(ctx context.Context) {
-	began := time.Now()
 	close(d.stop)
 	unhook := context.AfterFunc(ctx, d.cancel)
 	defer unhook()
@@ -33,29 +35,31 @@ func (d *delivery) close(ctx context.Context) {
 				d.log.Error("audit spool", "error", err)
 			}
 		}
-	case <-time.After(max(time.Since(began), time.Second)): // nobody reads our lines
+	case <-time.After(secondPatience): // nobody reads our lines
 		d.log.Error("audit records are left in the spool", "bytes", d.spool.Bytes())
 	}
 }
 
-// drain delivers a spool until ctx ends.
+// maxDrainFailures is how often in a row the sink may fail at the end: one that is gone is not waited for.
+const maxDrainFailures = 4
+
+// drain delivers a spool until ctx ends, or the sink seems to be gone.
 func (d *delivery) drain(ctx context.Context, s *spool.Spool) {
-	for failures := 0; ctx.Err() == nil; {
+	for failures := 0; ctx.Err() == nil && failures < maxDrainFailures; {
 		b, err := s.Next(spool.Limits{Records: d.Records, Bytes: batchBytes})
 		if err != nil && len(b.Records) == 0 || !b.End.After(b.From) {
 			return
 		}
-		if ok, retry := d.attempt(ctx, s, &b); ok {
+		ok, retry := d.attempt(ctx, s, &b)
+		if ok {
 			failures = 0
 			continue
-		} else {
-			retry = max(retry, d.backoff(failures))
-			failures++
-			select {
-			case <-time.After(retry):
-			case <-ctx.Done():
-			}
 		}
+		select {
+		case <-time.After(max(retry, d.backoff(failures))):
+		case <-ctx.Done():
+		}
+		failures++
 	}
 }
 

@@ -170,8 +170,8 @@ func (t *Trail) divert(lines [][]byte, reason error) error {
 	return errSecond
 }
 
-// Close delivers what is left, until ctx ends, and hands the rest to the second sink. What that does not take within
-// as long again stays in the spool. Nobody may add records any more.
+// Close delivers what is left, until ctx ends or the sink seems to be gone, and hands the rest to the second sink. What
+// that does not take in time stays in the spool. Nobody may add records any more.
 func (t *Trail) Close(ctx context.Context) {
 	if t.delivery == nil {
 		return

@@ -452,8 +452,10 @@ func TestConfirmNeedsASink(t *testing.T) {
 
 func TestStartIsColdUntilSomethingWasAnswered(t *testing.T) {
 	f := Lines(io.Discard)
-	if f.Start() != audit.Cold || f.Start() != audit.Cold {
-		t.Error("warm before anything was answered")
+	for range 2 { // who waits for the same start
+		if f.Start() != audit.Cold {
+			t.Error("warm before anything was answered")
+		}
 	}
 	f.Answered()
 	if f.Start() != audit.Warm {
