@@ -19,6 +19,7 @@ func FuzzRecover(f *testing.F) {
 	f.Add(whole, whole[:len(whole)-5], slot(`{"count":3,"delivered":{"segment":1,"offset":24},"sending":{"segment":2,"offset":10}}`))
 	f.Add([]byte("x\n\n\n"), whole, append(slot(`{"count":4,"delivered":{"segment":2}}`), slot(`{"count":3}`)...))
 	f.Add(whole, whole, slot(`{"count":1,"sending":{"segment":9,"offset":99},"second":{"segment":1,"offset":24}}`))
+	f.Add(whole, whole, slot(`{"count":1,"delivered":{"segment":5}}`))
 	f.Fuzz(func(t *testing.T, first, second, marksText []byte) {
 		dir := t.TempDir()
 		for name, text := range map[string][]byte{segmentName(1): first, segmentName(2): second, "marks": marksText} {

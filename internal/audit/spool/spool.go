@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,7 +46,7 @@ type Spool struct {
 	mu       sync.Mutex
 	segments []segment // oldest first
 	active   *os.File  // the last segment where this process appends to it
-	unsynced []*os.File
+	unsynced []*os.File // segments that are appended to no more, and may be removed already
 	dirty    bool
 }
 
@@ -258,6 +259,15 @@ func (s *Spool) forget() {
 		gone := g.number != live && (g.number < at.Segment || g.number == at.Segment && g.size <= at.Offset)
 		if gone {
 			os.Remove(s.path(g.number))
+		}
+		return gone
+	})
+	// A file that is open takes room on the disk, whether it has a name or not.
+	s.unsynced = slices.DeleteFunc(s.unsynced, func(f *os.File) bool {
+		_, err := os.Lstat(f.Name())
+		gone := errors.Is(err, fs.ErrNotExist)
+		if gone {
+			f.Close()
 		}
 		return gone
 	})
