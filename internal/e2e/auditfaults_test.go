@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,7 +36,7 @@ func (s *system) load(callers int, server, token string) *load {
 				default:
 				}
 				l.call(s.callRequest(server, token, "echo", fmt.Sprintf(`{"message":"%d-%d"}`, c, i)))
-				time.Sleep(5 * time.Millisecond) // the fault is what is tested, not the machine
+				time.Sleep(25 * time.Millisecond) // what comes in a minute fits into the spool
 			}
 		})
 	}
@@ -92,7 +93,7 @@ func faultTime(t *testing.T) time.Duration {
 func TestAuditFaultsUnderLoad(t *testing.T) {
 	sink := audittest.New(t)
 	sink.Credential = "siem-token"
-	s := startAudited(t, sink, "{bodies: full}")
+	s := startAudited(t, sink, "{bodies: metadata}")
 	alice := s.token("alice", "audited0", engineering)
 	l := s.load(6, "audited0", alice)
 	l.more(50)
@@ -101,11 +102,13 @@ func TestAuditFaultsUnderLoad(t *testing.T) {
 	time.Sleep(faultTime(t))
 	l.more(50)
 	sink.Set(audittest.Up)
+	before := sink.Batches()
+	s.eventually("the sink takes records again", 60*time.Second, func() bool { return sink.Batches() > before })
 	l.more(200)
 
 	sink.Set(audittest.Mute)
-	before := sink.Batches()
-	s.eventually("the sink stored without answering, twice", 40*time.Second, func() bool { return sink.Batches() >= before+2 })
+	before = sink.Batches()
+	s.eventually("the sink stored without answering, twice", 60*time.Second, func() bool { return sink.Batches() >= before+2 })
 	sink.Set(audittest.Refuse)
 	l.more(50)
 	s.killShim()
@@ -114,7 +117,7 @@ func TestAuditFaultsUnderLoad(t *testing.T) {
 
 	sink.Set(audittest.Mute)
 	before = sink.Batches()
-	s.eventually("the sink stored without answering", 40*time.Second, func() bool { return sink.Batches() > before })
+	s.eventually("the sink stored without answering", 60*time.Second, func() bool { return sink.Batches() > before })
 	s.killShim() // and what comes after it must send the same batch under the same key
 	l.more(50)
 	sink.Set(audittest.Up)
@@ -144,6 +147,10 @@ func TestAuditFaultsUnderLoad(t *testing.T) {
 		if n != 1 {
 			t.Errorf("record %s was stored %d times", id, n)
 		}
+	}
+	logs, err := os.ReadFile(filepath.Join(s.dir, ".run", "logs", "audited0", "shim.log"))
+	if err != nil || strings.Contains(string(logs), "records lost") || strings.Contains(string(logs), "the spool is full") {
+		t.Errorf("%v, or records went elsewhere:\n%s", err, logs)
 	}
 	t.Logf("%d calls answered, %d records, failed by status: %v", len(l.answered), len(sink.Times()), l.failed)
 }

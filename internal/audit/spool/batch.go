@@ -109,7 +109,7 @@ func (s *Spool) End() Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.segments) == 0 {
-		return s.marks.Delivered
+		return s.marks.delivered()
 	}
 	last := s.segments[len(s.segments)-1]
 	return Position{last.number, last.size}

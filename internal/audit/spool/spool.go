@@ -176,7 +176,7 @@ func (s *Spool) room() error {
 	if s.active != nil && s.segments[len(s.segments)-1].size < min(segmentBytes, s.config.MaxBytes/4) {
 		return nil
 	}
-	next := s.marks.Delivered.Segment + 1
+	next := s.marks.delivered().Segment + 1
 	if n := len(s.segments); n > 0 {
 		next = max(next, s.segments[n-1].number+1)
 	}

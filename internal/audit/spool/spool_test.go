@@ -156,7 +156,7 @@ func TestFull(t *testing.T) {
 	s := open(t, t.TempDir())
 	var n int
 	var err error
-	for err == nil {
+	for err == nil && n < 1e5 {
 		if _, err = s.Append([][]byte{record(n)}); err == nil {
 			n++
 		}
