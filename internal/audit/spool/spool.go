@@ -44,8 +44,8 @@ type Spool struct {
 	marks  *marksFile
 
 	mu       sync.Mutex
-	segments []segment // oldest first
-	active   *os.File  // the last segment where this process appends to it
+	segments []segment  // oldest first
+	active   *os.File   // the last segment where this process appends to it
 	unsynced []*os.File // segments that are appended to no more, and may be removed already
 	dirty    bool
 }
