@@ -38,6 +38,7 @@ const (
 	socketFolder = "/run/sockets/"
 	secretFolder = "/run/secrets/"
 	mountFolder  = "/etc/mounts/"
+	stateFolder  = "/run/state"
 )
 
 // render makes the Service of a plan.
@@ -80,7 +81,7 @@ func renderUnit(t *testing.T, u deploy.Unit, ports map[string]string, volumes ma
 	}
 	places := deploy.Places{Shim: "/shim", Port: ports[u.Name], Ports: ports, Sockets: map[string]string{}, Mounts: map[string]string{}}
 	if u.Role == deploy.RoleShim {
-		places.Listen = ":" + ports[u.Name]
+		places.Listen, places.State = ":"+ports[u.Name], stateFolder
 		c.Ports = []corev1.ContainerPort{{ContainerPort: int32(u.Port)}}
 	}
 	if u.Package != nil {

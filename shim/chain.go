@@ -20,6 +20,7 @@ import (
 	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/trail"
 	"mcpgateway/shim/wake"
 )
 
@@ -34,13 +35,13 @@ type chain struct {
 	calls        *wake.Counter
 	observe      *observe.Observer
 	detached     *detach.Holder // of listeners, of which net/http knows no more
-	audit        *audit.Log
+	trail        *trail.Trail
 	log          *slog.Logger
 }
 
 // ServeHTTP lets an exchange through the stages. Audit stands around all of them, so that refusals are recorded too.
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := call.Begin(w, r, c.rules.Current(), c.audit)
+	x := call.Begin(w, r, c.rules.Current(), c.trail)
 	if !x.MayListen() {
 		c.serve(x)
 		return
@@ -69,7 +70,8 @@ func (c *chain) run(x *call.Exchange) error {
 		c.match,              // headers say what the body says: whoever routed by them was not lied to
 		c.session,            // the session is the caller's own
 		c.authorize.Check,    // every message is allowed
-		c.filter,             // and those who are asked about it let it pass, or change it: only what may be sent is shown to them
+		call.Recordable,      // its record can be made, where there must be one: before anything runs
+		c.filter,             // those who are asked about it let it pass, or change it: only what may be sent is shown to them
 		c.exchange,           // what the server is sent in the token's place: only for what may go there
 		c.send,               // to the server, and the answer back
 	} {
@@ -136,7 +138,11 @@ func (c *chain) session(x *call.Exchange) error {
 }
 
 func (c *chain) exchange(x *call.Exchange) (err error) {
-	x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who)
+	if x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who); err != nil {
+		x.Exchanged = "failed"
+	} else if x.Credential != nil {
+		x.Exchanged = "ok"
+	}
 	return err
 }
 
@@ -169,9 +175,11 @@ func (c *chain) refuse(x *call.Exchange, err error) {
 	if outcome == audit.Failed {
 		c.log.Warn("exchange failed", "request", x.RequestID(), "error", err)
 	}
-	x.Record(outcome, e.Status, err)
 	clear(x.Writer.Header())
-	e.Write(x.Writer, x.RequestID())
+	body := e.Body(x.RequestID())
+	x.Answers(body)
+	_ = x.Record(outcome, e.Status, err) // what is refused waits for no record
+	e.WriteBody(x.Writer, body)
 }
 
 // recover turns a bug into a 500 where nothing was sent yet. http.ErrAbortHandler is no bug: it cuts an answer off.
@@ -185,7 +193,7 @@ func (c *chain) recover(x *call.Exchange) {
 	}
 	c.log.Error("panic", "request", x.RequestID(), "panic", p, "stack", string(debug.Stack()))
 	if x.Begun() {
-		x.Record(audit.Failed, http.StatusInternalServerError, errors.New("internal error"))
+		_ = x.Record(audit.Failed, http.StatusInternalServerError, errors.New("internal error")) // nothing more is sent
 		panic(http.ErrAbortHandler)
 	}
 	c.refuse(x, errors.New("internal error"))

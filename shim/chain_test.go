@@ -269,9 +269,14 @@ func TestRecordedBeforeTheAnswerLeaves(t *testing.T) {
 				t.Fatalf("%d records", len(rec))
 			}
 			got := rec[0]
-			got.ID, got.CreatedAt, got.ProcessingTimeMs, got.RequestBytes = "", time.Time{}, 0, 0
+			if len(got.RequestHeaders["Mcp-Name"]) == 0 || len(got.ResponseHeaders["Content-Type"]) == 0 || got.ResponseBytes < 30 {
+				t.Errorf("headers %v and %v, %d bytes of an answer", got.RequestHeaders, got.ResponseHeaders, got.ResponseBytes)
+			}
+			got.ID, got.CreatedAt, got.ProcessingTimeMs, got.RequestBytes, got.ResponseBytes = "", time.Time{}, 0, 0, 0
+			got.RequestHeaders, got.ResponseHeaders = nil, nil
 			want := audit.Record{Server: "github", Issuer: "https://issuer.test", Subject: "alice", Client: "test", Era: "modern", CallType: "tools/call",
-				CallIdentifier: "x", Outcome: audit.Forwarded, Policy: "engineers", ResponseStatus: 200, RequestID: "req-1"}
+				CallIdentifier: "x", Outcome: audit.Forwarded, Policy: "engineers", Decision: audit.Allowed, Start: audit.Cold,
+				ResponseStatus: 200, RequestID: "req-1"}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
 			}

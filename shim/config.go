@@ -45,7 +45,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_SAMPLE_PERCENT  of the traces that begin here are kept (10); the gateway's are kept as it says
   SHIM_METRICS         unix:PATH or HOST:PORT to serve /metrics for Prometheus on; not set: nowhere
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
-`
+` + auditVariables
 
 type config struct {
 	Server       string
@@ -66,6 +66,7 @@ type config struct {
 	Drain        time.Duration
 	Telemetry    telemetry.Config
 	Metrics      string
+	Audit        auditConfig
 }
 
 // readConfig reads the environment and reports every problem at once.
@@ -126,6 +127,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		problem(span.name, err)
 	}
 	c.readTelemetry(getenv, problem)
+	c.Audit = readAuditConfig(getenv, problem)
 	return c, errors.Join(problems...)
 }
 

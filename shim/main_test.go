@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -181,6 +182,44 @@ func TestAddressTaken(t *testing.T) {
 		RulesKey: l.key.Public().(ed25519.PublicKey), SealKey: make([]byte, 32), CallTimeout: 1, Silence: 1, Drain: 1, Telemetry: telemetry.Config{Service: "shim"}}, io.Discard, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadAuditConfig(t *testing.T) {
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	read := func(more map[string]string) (c auditConfig, problems []string) {
+		vars := map[string]string{"SHIM_AUDIT_URL": "https://siem.test/in", "SHIM_AUDIT_SPOOL": "/s"}
+		maps.Copy(vars, more)
+		c = readAuditConfig(func(name string) string { return vars[name] }, func(name string, err error) {
+			if err != nil {
+				problems = append(problems, name+": "+err.Error())
+			}
+		})
+		return c, problems
+	}
+	c, problems := read(map[string]string{"SHIM_AUDIT_SECRET_FILE": file("good", "abc.d-e=\n"), "SHIM_AUDIT_SPOOL_BYTES": "16777216", "SHIM_AUDIT_SECOND": "none"})
+	want := auditConfig{URL: "https://siem.test/in", Spool: "/s", SpoolBytes: 16 << 20, Credential: "abc.d-e=", Second: "none", Interval: 5 * time.Second}
+	if c != want || problems != nil {
+		t.Errorf("%+v, %v", c, problems)
+	}
+	if c, problems := read(map[string]string{"SHIM_AUDIT_URL": "", "SHIM_AUDIT_SECOND": "x"}); c != (auditConfig{}) || problems != nil {
+		t.Errorf("without a sink: %+v, %v", c, problems)
+	}
+	for name, values := range map[string][]string{"SHIM_AUDIT_SPOOL": {""}, "SHIM_AUDIT_SPOOL_BYTES": {"x", "-1", "1000"}, "SHIM_AUDIT_SECOND": {"file"},
+		"SHIM_AUDIT_INTERVAL": {"0s", "x"}, "SHIM_AUDIT_SECRET_FILE": {folder, filepath.Join(folder, "none"), file("empty", "\n"),
+			file("long", strings.Repeat("x", maxCredential+1)), file("two", "hunter2\nX-Header: a")}} {
+		for _, value := range values {
+			if _, problems := read(map[string]string{name: value}); len(problems) != 1 || !strings.HasPrefix(problems[0], name) || strings.Contains(problems[0], "hunter2") {
+				t.Errorf("%s=%q: %q", name, value, problems)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"mcpgateway/internal/audit"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
@@ -35,60 +35,38 @@ const (
 )
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
-func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logger) error {
-	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log,
-		Secrets: config.Secrets})
-	if err != nil {
-		return err
-	}
-	sealer, err := session.NewSealer(config.Server, config.SealKey)
-	if err != nil {
-		return err
-	}
+func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) error {
 	measured, observer, err := measure(ctx, config, log)
 	if err != nil {
 		return err
 	}
 	defer measured.Stop(log)
+	told := ctx
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
-	tasks, err := task.NewOwners(task.Config{Max: maxTasks, PerUser: maxTasks / 10, Keep: keepTasks, Now: time.Now})
+	c, err := newChain(config, wake.NewCounter(config.Idle, config.Startup, done), draining, observer, log)
 	if err != nil {
 		return err
 	}
-	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
-	calls := wake.NewCounter(config.Idle, config.Startup, done)
-	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log})
-	if err != nil {
-		return err
-	}
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Authorize: authorizer, CallTimeout: config.CallTimeout,
-		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
-	if err != nil {
-		return err
-	}
-	detached, err := detach.NewHolder(writePatience)
-	if err != nil {
-		return err
-	}
-	defer detached.Close() //nolint:errcheck // the process ends
+	defer c.detached.Close() //nolint:errcheck // the process ends
 	// Bound before anything is promised: whoever finds this address taken must not run beside the taker.
 	listener, err := listen(config.Listen)
 	if err != nil {
 		return err
 	}
-	c := &chain{rules: holder, sealer: sealer, filters: filters, forward: forwarder, observe: observer, audit: audit.NewLog(records), log: log,
-		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		authorize:    authorizer, calls: calls, detached: detached}
+	if c.trail, err = config.Audit.trail(out, log); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer config.Audit.leave(told, c.trail)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)
-	door := &door{idle: map[net.Conn]bool{}, detached: detached}
+	door := &door{idle: map[net.Conn]bool{}, detached: c.detached}
 	server := &http.Server{Handler: door.serve(mux), ConnState: door.note, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	go holder.Watch(ctx)
+	go c.rules.Watch(ctx)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -97,6 +75,40 @@ func proxy(ctx context.Context, config config, records io.Writer, log *slog.Logg
 	case <-ctx.Done():
 	}
 	return door.leave(listener, server, drain, config.Drain)
+}
+
+// newChain makes the stages; its trail is for the caller to begin, once nobody else can serve in its place.
+func newChain(config config, calls *wake.Counter, draining context.Context, observer *observe.Observer, log *slog.Logger) (*chain, error) {
+	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log,
+		Secrets: config.Secrets})
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := session.NewSealer(config.Server, config.SealKey)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := task.NewOwners(task.Config{Max: maxTasks, PerUser: maxTasks / 10, Keep: keepTasks, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
+	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Authorize: authorizer, CallTimeout: config.CallTimeout,
+		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
+	if err != nil {
+		return nil, err
+	}
+	detached, err := detach.NewHolder(writePatience)
+	if err != nil {
+		return nil, err
+	}
+	return &chain{rules: holder, sealer: sealer, filters: filters, forward: forwarder, observe: observer, log: log,
+		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
+		authorize:    authorizer, calls: calls, detached: detached}, nil
 }
 
 // measure begins to tell operators how exchanges go, where anybody is to be told.

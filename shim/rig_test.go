@@ -34,6 +34,7 @@ import (
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/task"
+	"mcpgateway/shim/trail"
 	"mcpgateway/shim/wake"
 )
 
@@ -143,7 +144,7 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 		t.Fatal(err)
 	}
 	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, authorize: to.Authorize, sealer: sealer, filters: filters, forward: f,
-		calls: wake.NewCounter(0, 0, nil), observe: observer, audit: audit.NewLog(r.records), log: slog.New(slog.DiscardHandler)}
+		calls: wake.NewCounter(0, 0, nil), observe: observer, trail: trail.Lines(r.records), log: slog.New(slog.DiscardHandler)}
 	if r.chain.detached, err = detach.NewHolder(time.Minute); err != nil {
 		t.Fatal(err)
 	}

@@ -215,7 +215,7 @@ func TestWhatTheShimGets(t *testing.T) {
 		answerJSON(w, req)
 	})
 	req := r.request(t, "POST", "github", echo, "Cookie", "a=b", "X-Forwarded-For", "1.2.3.4", "X-Forwarded-Host", "evil", "Forwarded", "for=x",
-		"Knative-Serving-Revision", "evil", "K-Kubelet-Probe", "queue", "User-Agent", "kube-probe/1.30", "X-Request-Id", "mine", "Mcp-Param-Region", "eu",
+		"Knative-Serving-Revision", "evil", "K-Kubelet-Probe", "queue", "User-Agent", "kube-probe/1.30", "Gateway-Client-Ip", "1.2.3.4", "X-Request-Id", "mine", "Mcp-Param-Region", "eu",
 		"Traceparent", "00-1-2-01", "Proxy-Authorization", "Basic x", "Origin", "http://localhost:6274")
 	req.URL.RawQuery = "x=y"
 	if resp, b := r.do(t, req); resp.StatusCode != 200 {
@@ -227,7 +227,7 @@ func TestWhatTheShimGets(t *testing.T) {
 	}
 	got.Header.Del("X-Request-Id")
 	want := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": req.Header["Authorization"],
-		"Mcp-Param-Region": {"eu"}, "Traceparent": {"00-1-2-01"}, "Content-Length": got.Header["Content-Length"]}
+		"Gateway-Client-Ip": {"127.0.0.1"}, "Gateway-User-Agent": {"kube-probe/1.30"}, "Mcp-Param-Region": {"eu"}, "Traceparent": {"00-1-2-01"}, "Content-Length": got.Header["Content-Length"]}
 	if d := cmp.Diff(want, got.Header); d != "" || got.URL.RequestURI() != "/mcp-connect/github" || body != echo || got.Host != "shim" {
 		t.Errorf("%s %s %s %s", got.Host, got.URL.RequestURI(), body, d)
 	}

@@ -328,6 +328,12 @@ func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
 	r.Header["Authorization"] = c.r.Header["Authorization"]
 	r.Header["X-Request-Id"] = []string{c.id}
 	r.Header["User-Agent"] = nil
+	if host, _, err := net.SplitHostPort(c.r.RemoteAddr); err == nil {
+		r.Header[mcp.HeaderClientIP] = []string{host}
+	}
+	if agent := c.r.UserAgent(); agent != "" {
+		r.Header[mcp.HeaderUserAgent] = []string{agent}
+	}
 	telemetry.Leave(ctx, r.Header)
 	i.used()
 	resp, err := i.transport.RoundTrip(r)

@@ -1,16 +1,18 @@
 // Package audit is the record of who asked for what, and what became of it.
 //
-// A record holds no credential. Bodies are not part of it yet. Where records go is the writer's business: gateway and
-// shim write them as JSON lines.
+// A record holds no credential of ours or of the caller's; what else a body holds is named by Settings. Log writes records
+// as JSON lines; how they get to a sink elsewhere is for packages spool and sink below.
 package audit
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/mcp"
@@ -34,30 +36,64 @@ func OutcomeOf(status int) Outcome {
 	return Refused
 }
 
-// Record is one message, and what became of it.
+// Record is one message, and what became of it. Of prior formats it has all fields but one for API keys, which there are
+// none of. What a caller can make long is cut (see Settings for bodies).
 type Record struct {
-	ID               string    `json:"id"`
-	CreatedAt        time.Time `json:"createdAt"`
-	Server           string    `json:"server"`
-	Issuer           string    `json:"issuer,omitempty"`
-	Subject          string    `json:"subject,omitempty"` // with Issuer: who
-	Client           string    `json:"client,omitempty"`  // OAuth client
-	ClientIP         string    `json:"clientIP,omitempty"`
-	ClientName       string    `json:"clientName,omitempty"`
-	ClientVersion    string    `json:"clientVersion,omitempty"`
-	Era              string    `json:"era,omitempty"`
-	CallType         string    `json:"callType"` // method; "response" for replies to the server; GET and DELETE
-	CallIdentifier   string    `json:"callIdentifier,omitempty"`
-	Outcome          Outcome   `json:"outcome"`
-	Policy           string    `json:"policy,omitempty"` // that decided
-	WebhookStatuses  []Verdict `json:"webhookStatuses,omitempty"`
-	Error            string    `json:"error,omitempty"`
-	ResponseStatus   int       `json:"responseStatus"`
-	ProcessingTimeMs float64   `json:"processingTimeMs"`
-	RequestBytes     int       `json:"requestBytes"`
-	SessionID        string    `json:"sessionID,omitempty"` // a hash: the id itself would let its reader in
-	RequestID        string    `json:"requestID,omitempty"`
+	ID               string              `json:"id"`
+	CreatedAt        time.Time           `json:"createdAt"`
+	Server           string              `json:"server"`
+	Issuer           string              `json:"issuer,omitempty"`
+	Subject          string              `json:"subject,omitempty"` // with Issuer: who
+	Client           string              `json:"client,omitempty"`  // OAuth client
+	ClientIP         string              `json:"clientIP,omitempty"`
+	ClientName       string              `json:"clientName,omitempty"`
+	ClientVersion    string              `json:"clientVersion,omitempty"`
+	UserAgent        string              `json:"userAgent,omitempty"`
+	Era              string              `json:"era,omitempty"`
+	CallType         string              `json:"callType"` // method; "response" for replies to the server; GET and DELETE
+	CallIdentifier   string              `json:"callIdentifier,omitempty"`
+	Outcome          Outcome             `json:"outcome"`
+	Decision         Decision            `json:"decision,omitempty"` // of the policies; none where the call did not get that far
+	Policy           string              `json:"policy,omitempty"`   // that decided
+	WebhookStatuses  []Verdict           `json:"webhookStatuses,omitempty"`
+	Exchange         string              `json:"exchange,omitempty"` // what became of the token exchange
+	Start            Start               `json:"start,omitempty"`
+	Error            string              `json:"error,omitempty"`
+	ResponseStatus   int                 `json:"responseStatus"`
+	ProcessingTimeMs float64             `json:"processingTimeMs"`
+	RequestBytes     int                 `json:"requestBytes"`
+	ResponseBytes    int                 `json:"responseBytes"`       // of the body, until the record was made
+	SessionID        string              `json:"sessionID,omitempty"` // a hash: the id itself would let its reader in
+	RequestID        string              `json:"requestID,omitempty"`
+	TraceID          string              `json:"traceID,omitempty"` // of the caller's traceparent (W3C Trace Context)
+	RequestHeaders   map[string][]string `json:"requestHeaders,omitempty"`
+	ResponseHeaders  map[string][]string `json:"responseHeaders,omitempty"`
+	// Bodies are JSON as it was, an array of messages where the answer is a stream, or text where it is no JSON or was cut.
+	RequestBody       json.RawMessage `json:"requestBody,omitempty"`
+	ResponseBody      json.RawMessage `json:"responseBody,omitempty"`
+	RequestTruncated  bool            `json:"requestTruncated,omitempty"`
+	ResponseTruncated bool            `json:"responseTruncated,omitempty"`
+	// Metadata says of other fields where they come from, if not from who wrote the record.
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
+
+// Decision is what the policies said.
+type Decision string
+
+// The decisions.
+const (
+	Allowed Decision = "allow"
+	Denied  Decision = "deny"
+)
+
+// Start says whether the call had to wait for the server to start.
+type Start string
+
+// The starts.
+const (
+	Cold Start = "cold" // nothing was answered yet since the shim began
+	Warm Start = "warm"
+)
 
 // Log writes records as JSON lines, one write each, so that lines of several writers do not mix.
 type Log struct {
@@ -81,15 +117,46 @@ func (l *Log) Write(records []Record) error {
 		}
 		l.buf = append(append(l.buf, line...), '\n')
 	}
-	if _, err := l.out.Write(l.buf); err != nil {
+	return l.flush()
+}
+
+// WriteLines adds records that are JSON already.
+func (l *Log) WriteLines(lines [][]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = l.buf[:0]
+	for _, line := range lines {
+		l.buf = append(append(l.buf, line...), '\n')
+	}
+	return l.flush()
+}
+
+// flush writes what is in buf; the caller holds mu.
+func (l *Log) flush() error {
+	_, err := l.out.Write(l.buf)
+	if cap(l.buf) > maxKept {
+		l.buf = nil
+	}
+	if err != nil {
 		return fmt.Errorf("write audit record: %w", err)
 	}
 	return nil
 }
 
-// NewID makes the id of a record: 128 random bits.
+// maxKept bounds the buffer that is kept between writes, in bytes.
+const maxKept = 64 << 10
+
+// NewID makes the id of a record: of all that this process makes, each is one more than the one before, so that the first
+// and the last tell of a row of records which they are. Between processes, 80 random bits keep them apart.
 func NewID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand
-	return hex.EncodeToString(b[:])
+	id := process
+	binary.BigEndian.PutUint64(id[8:], uint64(id[8])<<56|uint64(id[9])<<48|made.Add(1)&(1<<48-1))
+	return hex.EncodeToString(id[:])
 }
+
+var made atomic.Uint64
+
+var process = func() (id [16]byte) {
+	_, _ = rand.Read(id[:10]) // never fails: crypto/rand
+	return id
+}()

@@ -159,8 +159,11 @@ type MCPFilter struct {
 	Egress []Egress `yaml:"egress"` // where it may be, as for a remote server
 }
 
-// Audit says what of an exchange is kept.
+// Audit says what of an exchange is kept: who called what, and what became of it; with metadata also headers, none of
+// them a credential; with full also the bodies.
 type Audit struct {
-	Bodies   string `yaml:"bodies"` // none | metadata | full; metadata where empty
-	Required bool   `yaml:"required"`
+	Bodies   string   `yaml:"bodies"`   // none | metadata | full; metadata where empty
+	MaxBody  int      `yaml:"maxBody"`  // bytes that are kept of each body, default 65536
+	Redact   []string `yaml:"redact"`   // what is taken out of bodies: $.params.arguments.password, $..token
+	Required bool     `yaml:"required"` // no answer before the platform's audit sink has its record
 }

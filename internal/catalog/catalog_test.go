@@ -78,7 +78,7 @@ servers:
     discovery: live
     startup: {timeout: 5s}
     resources: {cpu: 500m, memory: 256Mi}
-    audit: {bodies: none, required: false}
+    audit: {bodies: full, maxBody: 2048, redact: [$..token], required: false}
   - id: plain
     runtime: {command: {exec: plain, http: {}}}
     instances: shared
@@ -99,7 +99,7 @@ policies:
 		ID: "plain", Runtime: Runtime{Command: &Command{Exec: "plain", HTTP: &HTTP{Path: "/mcp"}}},
 		Scale:    Scale{Idle: Duration(time.Minute), Max: 1, Concurrency: 100},
 		Sessions: "strict", Listen: "poll", Discovery: "live",
-		Startup: Startup{Timeout: Duration(time.Minute)}, Audit: Audit{Bodies: "metadata"},
+		Startup: Startup{Timeout: Duration(time.Minute)}, Audit: Audit{Bodies: "metadata", MaxBody: 64 << 10},
 	}
 	want := &Catalog{
 		APIVersion: "v1",
@@ -113,7 +113,8 @@ policies:
 			Scale:     Scale{Idle: Duration(90 * time.Second), Max: 1, Concurrency: 7},
 			Sessions:  "none", Listen: "poll", Discovery: "live",
 			Startup:   Startup{Timeout: Duration(5 * time.Second)},
-			Resources: Resources{CPU: "500m", Memory: "256Mi"}, Audit: Audit{Bodies: "none"},
+			Resources: Resources{CPU: "500m", Memory: "256Mi"},
+			Audit:     Audit{Bodies: "full", MaxBody: 2048, Redact: []string{"$..token"}},
 		}, plain},
 		Policies: []policy.Policy{
 			{Name: "engineers", Allow: &policy.Subjects{Users: []string{"ann", "partner:bob"}, Groups: []string{"engineering"}},
@@ -245,9 +246,6 @@ servers:
     egress: [{cidr: 10.0.0.0/8, ports: [443]}]
     token: {insecureForward: true}
     filters: [f]
-    audit:
-      bodies: full
-      required: true
     instances:
       per: user
       idleDelete: 30d
@@ -270,10 +268,10 @@ policies:
 	}
 	want := []string{
 		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
-		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "14: audit.bodies: full", "15: audit.required", "18: instances.idleDelete",
-		"19: listen other than poll", "20: runtime.container", "20: scale.max other than 1",
-		"22: headers for a server that speaks stdio",
-		"24: filters.server",
+		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "15: instances.idleDelete",
+		"16: listen other than poll", "17: runtime.container", "17: scale.max other than 1",
+		"19: headers for a server that speaks stdio",
+		"21: filters.server",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

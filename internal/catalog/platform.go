@@ -10,6 +10,7 @@ type Platform struct {
 	Origins    []string          `yaml:"origins"`   // Origin header values accepted besides PublicURL's
 	Issuers    []identity.Issuer `yaml:"issuers"`
 	Limits     Limits            `yaml:"limits"`
+	Audit      *AuditSink        `yaml:"audit"`
 	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
 	Deployer   Deployer          `yaml:"deployer"` // where the deployer is and what it needs
 	Telemetry  Telemetry         `yaml:"telemetry"`
@@ -30,6 +31,14 @@ type Limits struct {
 	InFlight       int      `yaml:"inFlight"`       // calls under way at once, default 64
 	WakesPerMinute int      `yaml:"wakesPerMinute"` // default 30
 	CallTimeout    Duration `yaml:"callTimeout"`    // longest call, default 15m
+}
+
+// AuditSink is where shims send their audit records. Without it, records are JSON lines on their standard output.
+type AuditSink struct {
+	URL      string     `yaml:"url"`      // takes JSON arrays of records by POST
+	Secret   *SecretKey `yaml:"secret"`   // bearer token, of each entry's own store: secrets/<id>-shim/<key> locally
+	Second   string     `yaml:"second"`   // stdout | none: where records go that the sink cannot get; stdout where empty
+	SpoolMiB int        `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
 }
 
 // Deployer is the local deployer: it listens on a Unix socket and runs servers as processes.

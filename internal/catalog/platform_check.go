@@ -31,6 +31,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	checkIssuers(d, p)
 	checkLimits(d, &p.Limits)
 	checkTelemetry(d, &p.Telemetry)
+	checkAuditSink(d, p.Audit)
 	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")

@@ -117,7 +117,9 @@ func TestPlatformChecks(t *testing.T) {
 		{"token type", "default", "tokenType: id, groupsClaim: '', default", []string{"4: issuers.groupsClaim is empty", "4: issuers.tokenType must be at+jwt, JWT"}},
 		{"keys", "default", "keys: {}, default", []string{`4: unknown field "issuers.keys"`}},
 		{"limits", url, url + "\nlimits: {burst: 0, callTimeout: 25h}", []string{"3: limits.burst must be between 1 and 1000000", "3: limits.callTimeout must be between 1s and 24h0m0s"}},
-		{"audit", url, url + "\naudit: {}", []string{"3: audit is not built yet: "}},
+		{"audit without url", url, url + "\naudit: {}", []string{"3: audit.url is missing"}},
+		{"audit", url, url + "\naudit: {url: 'http://siem.test', secret: {key: ../x}, second: file, spoolMiB: 15}", []string{
+			"3: audit.url must begin with https", "3: audit.secret.key is no key", "3: audit.second must be stdout, none", "3: audit.spoolMiB must be between 16 and 4096"}},
 		{"telemetry", url, url + "\ntelemetry: {collector: 'https://u:hunter2@c.test', percent: 101}",
 			[]string{"3: telemetry.percent must be between 0 and 100", "3: telemetry.collector must be http[s]://"}},
 		{"no collector's base", url, url + "\ntelemetry: {collector: 'https://c.test/?a'}", []string{"3: telemetry.collector must be http[s]://"}},

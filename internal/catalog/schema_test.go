@@ -175,7 +175,7 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"choice":                  server(command + ", sessions: often"),
 		"choice not built":        server(command + ", sessions: survive"),
 		"number not built":        server(command + ", sessions: none, scale: {max: 2}"),
-		"switch not built":        server(command + ", audit: {required: true}"),
+		"body too large":          server(command + ", audit: {bodies: full, maxBody: 262145}"),
 		"duration":                server(command + ", scale: {idle: 60}"),
 		"duration in words":       server(command + ", scale: {idle: a minute}"),
 		"fraction":                server(command + ", scale: {concurrency: 1.5}"),

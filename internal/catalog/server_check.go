@@ -31,7 +31,6 @@ func checkServer(d *document, s *Server, all *names) {
 	d.choice(&s.Sessions, "sessions", "strict", "survive", "none")
 	d.choice(&s.Listen, "listen", "poll", "off", "hold")
 	d.choice(&s.Discovery, "discovery", "live", "cached")
-	d.choice(&s.Audit.Bodies, "audit.bodies", "metadata", "none", "full")
 	if s.Scale.Max > 1 && s.Sessions != "none" {
 		d.bad(&s.Scale.Max, "scale.max above 1 needs sessions: none, since a session lives in one copy only")
 	}
@@ -40,6 +39,7 @@ func checkServer(d *document, s *Server, all *names) {
 	checkRemote(d, s)
 	checkToken(d, s)
 	checkHeaders(d, s)
+	checkAudit(d, &s.Audit, all.platform)
 	given := map[string]bool{}
 	for i, name := range s.Filters {
 		if _, ok := all.filters[name]; !ok {
@@ -87,7 +87,7 @@ func checkSecret(d *document, s *SecretKey, name string) {
 	}
 }
 
-var placeholder = regexp.MustCompile(`\{(shim|listen|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
+var placeholder = regexp.MustCompile(`\{(shim|listen|state|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
 
 // checkArgument checks text that becomes an argument or a variable of the server's process. Of the placeholders that
 // deployers fill in, an operator may use only {port}: the others would tell the server where the shim's things are.

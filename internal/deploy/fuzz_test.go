@@ -53,7 +53,7 @@ func FuzzExpand(f *testing.F) {
 	f.Add("{{port}}{socket:a}{mount:b}", "{shim}{shim")
 	f.Fuzz(func(t *testing.T, text, other string) {
 		const secret = "\x00secret\x00"
-		p := Places{Shim: secret, Listen: secret, Port: "8080", Ports: map[string]string{"server": secret}, Sockets: map[string]string{"a": secret}, Mounts: map[string]string{"b": secret}}
+		p := Places{Shim: secret, Listen: secret, State: secret, Port: "8080", Ports: map[string]string{"server": secret}, Sockets: map[string]string{"a": secret}, Mounts: map[string]string{"b": secret}}
 		got, err := p.Expand(text)
 		if strings.Contains(text, "\x00") {
 			return

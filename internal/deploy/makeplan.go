@@ -16,8 +16,9 @@ import (
 
 // Options is what a plan needs besides the entry.
 type Options struct {
-	RulesKey ed25519.PublicKey // verifies the rules
-	Owner    *Owner            // for entries with an instance per user, and only for them
+	RulesKey ed25519.PublicKey  // verifies the rules
+	Owner    *Owner             // for entries with an instance per user, and only for them
+	Audit    *catalog.AuditSink // where records go; nil: to standard output
 	// Telemetry is the platform's: where the shim tells how it does.
 	Telemetry catalog.Telemetry
 }
@@ -106,7 +107,7 @@ func checkEntry(s catalog.Server, o Options) error {
 			return err
 		}
 	}
-	return nil
+	return checkAuditSink(s, o.Audit)
 }
 
 // makeShim makes the unit that receives the traffic. Where idle time ends the group is the deployer's to say: in a
@@ -137,6 +138,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	if o.Owner != nil {
 		u.Env = append(u.Env, EnvVar{"SHIM_OWNER_ISSUER", o.Owner.Issuer}, EnvVar{"SHIM_OWNER_SUBJECT", o.Owner.Subject})
 	}
+	addAudit(&u, s, o.Audit)
 	addSecrets(&u, s)
 	if t := o.Telemetry; t.Collector != "" {
 		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})

@@ -329,13 +329,13 @@ func TestMakePlanRefuses(t *testing.T) {
 
 func TestExpand(t *testing.T) {
 	p := Places{
-		Shim: "/bin/shim", Package: "/p", Listen: "unix:/s", Port: "1", Ports: map[string]string{"server": "2"},
+		Shim: "/bin/shim", Package: "/p", Listen: "unix:/s", State: "/st", Port: "1", Ports: map[string]string{"server": "2"},
 		Sockets: map[string]string{"server": "/v"}, Mounts: map[string]string{"rules": "/r"},
 	}
 	for in, want := range map[string]string{
 		"":                                 "",
 		"plain":                            "plain",
-		"{shim} {listen} {port}":           "/bin/shim unix:/s 1",
+		"{shim} {listen} {port} {state}":   "/bin/shim unix:/s 1 /st",
 		"a{port:server}b{socket:server}":   "a2b/v",
 		"{package} {package:a}":            "/p {package:a}",
 		"{mount:rules}":                    "/r",

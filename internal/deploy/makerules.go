@@ -16,7 +16,7 @@ import (
 // their keys. Version is for the caller to choose: it must grow when anything else changed.
 func MakeRules(s catalog.Server, c *catalog.Catalog, p *catalog.Platform, issuers []identity.Issuer, version int64) rules.Rules {
 	r := rules.Rules{Version: version, Server: s.ID, Resources: p.Resources(s.ID), Issuers: issuers, Credentials: makeCredentials(s),
-		CallTimeout: time.Duration(p.Limits.CallTimeout)}
+		CallTimeout: time.Duration(p.Limits.CallTimeout), Audit: makeAudit(s.Audit)}
 	for _, policy := range c.Policies {
 		if concerns(policy, s.ID) {
 			r.Policies = append(r.Policies, policy)

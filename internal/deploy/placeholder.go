@@ -12,16 +12,18 @@ const (
 	shimProgram    = "{shim}"
 	packageProgram = "{package}"
 	listen         = "{listen}"
+	stateFolder    = "{state}"
 	ownPort        = "{port}"
 )
 
-var placeholder = regexp.MustCompile(`\{(shim|package|listen|port|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
+var placeholder = regexp.MustCompile(`\{(shim|package|listen|state|port|port:[^{}]*|socket:[^{}]*|mount:[^{}]*)\}`)
 
 // Places is what a deployer fills into the commands and variables of one unit.
 type Places struct {
 	Shim    string            // {shim}: the path of the shim's program where the unit runs
 	Package string            // {package}: the path of the program of the unit's package
 	Listen  string            // {listen}: the unit's serving address, unix:<path> or :<port>
+	State   string            // {state}: a folder of the server's shims, which survives them where the deployer has such a place
 	Port    string            // {port}: the unit's own TCP port
 	Ports   map[string]string // {port:UNIT}: another unit's port on 127.0.0.1
 	Sockets map[string]string // {socket:VOLUME}: path of the socket in a volume that the unit mounts
@@ -53,6 +55,8 @@ func (p Places) value(name string) string {
 		return p.Package
 	case name == "listen":
 		return p.Listen
+	case name == "state":
+		return p.State
 	case name == "port":
 		return p.Port
 	case kind == "port":

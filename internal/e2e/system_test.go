@@ -79,8 +79,8 @@ func startWith(t *testing.T, servers, policies string) *system {
 
 // layout is what a test has besides what all have, as lines of YAML.
 type layout struct {
-	servers, policies, issuers string
-	secrets                    map[string]string // by path below the folder of secrets
+	platform, servers, policies, issuers string
+	secrets                              map[string]string // by path below the folder of secrets
 }
 
 func startAs(t *testing.T, l layout) *system {
@@ -100,7 +100,7 @@ issuers:
   - {name: main, url: %s, audiences: ["{resource}"], groupsClaim: groups, default: true}
   - {name: partner, url: %s, audiences: ["{resource}"], groupsClaim: groups}
 %slimits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000}
-`, s.url, s.main.URL, s.partner.URL, l.issuers))
+%s`, s.url, s.main.URL, s.partner.URL, l.issuers, l.platform))
 	s.write("catalog.yaml", fmt.Sprintf(`apiVersion: v1
 servers:
   - {id: sample, title: Sample, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}

@@ -17,6 +17,12 @@ const (
 	HeaderName    = "Mcp-Name"
 )
 
+// What the gateway tells the shim of the client. A client's own are not among the headers that travel on.
+const (
+	HeaderClientIP  = "Gateway-Client-Ip"
+	HeaderUserAgent = "Gateway-User-Agent"
+)
+
 // ModernVersion is the first revision without sessions.
 const ModernVersion = "2026-07-28"
 

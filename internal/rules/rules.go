@@ -8,6 +8,7 @@ package rules
 import (
 	"time"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 )
@@ -26,5 +27,6 @@ type Rules struct {
 	// Credentials is what the server is sent; nil: nothing of anybody's.
 	Credentials *Credentials `json:"credentials,omitempty"`
 	// CallTimeout is the longest call, the platform's; 0 where the shim's own holds.
-	CallTimeout time.Duration `json:"callTimeout,omitempty"`
+	CallTimeout time.Duration   `json:"callTimeout,omitempty"`
+	Audit       *audit.Settings `json:"audit,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/policy"
@@ -31,7 +32,7 @@ func (c Checker) Check(x *call.Exchange) error {
 			return err
 		}
 		decision := x.Rules.Policies.Decide(x.Who, request)
-		x.Policy = decision.Policy
+		x.Policy, x.Decision = decision.Policy, audit.Denied
 		c.report(x, decision.Fault)
 		switch {
 		case decision.Scope != "":
@@ -42,6 +43,7 @@ func (c Checker) Check(x *call.Exchange) error {
 		if err := c.checkTasks(x, m); err != nil {
 			return err
 		}
+		x.Decision = audit.Allowed
 	}
 	return nil
 }

@@ -5,11 +5,7 @@
 package call
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"mcpgateway/internal/audit"
@@ -19,6 +15,7 @@ import (
 	"mcpgateway/internal/secret"
 	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/ruleset"
+	"mcpgateway/shim/trail"
 )
 
 // Exchange is one request and its answer on the way.
@@ -35,24 +32,28 @@ type Exchange struct {
 
 	Credential *exchange.Credential // what the server is sent in the token's place; nil: nothing
 
-	Session string          // the server's own session id, unsealed; empty without one
-	Policy  string          // that decided last
-	Reviews []audit.Verdict // of the filters, in the order in which they were asked; see Review
+	Session   string          // the server's own session id, unsealed; empty without one
+	Policy    string          // that decided last
+	Decision  audit.Decision  // of the policies; empty where they were not asked
+	Reviews   []audit.Verdict // of the filters, in the order in which they were asked; see Review
+	Exchanged string          // what became of the token exchange; empty where there was none
 
 	Handoff *detach.Handoff // of what MayListen; nil where the connection stays net/http's
 
 	head     *head
 	began    time.Time
-	audit    *audit.Log
+	trail    *trail.Trail
+	start    audit.Start
+	answer   answer
 	recorded bool
 	outcome  audit.Outcome // once recorded, with status
 	status   int
 }
 
 // Begin starts an exchange.
-func Begin(w http.ResponseWriter, r *http.Request, rules *ruleset.Set, log *audit.Log) *Exchange {
+func Begin(w http.ResponseWriter, r *http.Request, rules *ruleset.Set, t *trail.Trail) *Exchange {
 	h := &head{ResponseWriter: w}
-	return &Exchange{Writer: h, Request: r, Era: mcp.EraOf(r.Header), Rules: rules, head: h, audit: log, began: time.Now()}
+	return &Exchange{Writer: h, Request: r, Era: mcp.EraOf(r.Header), Rules: rules, head: h, trail: t, start: t.Start(), began: time.Now()}
 }
 
 // Begun tells whether a part of the answer was sent, so that no other can be given.
@@ -119,70 +120,4 @@ func (x *Exchange) Work() bool {
 		}
 	}
 	return false
-}
-
-// Record writes the audit records, one for each message, the first time it is called. It must be called before the
-// last byte of the answer leaves, so that no caller holds an answer that nobody has a record of.
-func (x *Exchange) Record(outcome audit.Outcome, status int, failure error) {
-	if x.recorded {
-		return
-	}
-	x.recorded, x.outcome, x.status = true, outcome, status
-	if err := x.audit.Write(x.records(outcome, status, failure)); err != nil {
-		slog.Error("audit record lost", "error", err, "request", x.RequestID())
-	}
-}
-
-// Outcome is what was recorded of the exchange; empty where that is nothing yet.
-func (x *Exchange) Outcome() (audit.Outcome, int) { return x.outcome, x.status }
-
-func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []audit.Record {
-	base := audit.Record{
-		CreatedAt: x.began, Server: x.Rules.Rules.Server, Issuer: x.Who.Issuer, Subject: x.Who.Subject, Client: x.Who.Client,
-		Era: x.Era.String(), Outcome: outcome, Policy: x.Policy, ResponseStatus: status, RequestBytes: len(x.Body),
-		ProcessingTimeMs: float64(time.Since(x.began).Microseconds()) / 1000, RequestID: x.RequestID(),
-		ID: audit.NewID(), CallType: x.Request.Method, WebhookStatuses: x.Reviews,
-	}
-	if failure != nil {
-		base.Error = failure.Error()
-	}
-	if x.Session != "" {
-		sum := sha256.Sum256([]byte(x.Session))
-		base.SessionID = hex.EncodeToString(sum[:8])
-	}
-	if len(x.MCP.Messages) == 0 {
-		return []audit.Record{base}
-	}
-	records := make([]audit.Record, len(x.MCP.Messages))
-	for i := range x.MCP.Messages {
-		records[i] = describe(base, &x.MCP.Messages[i])
-		if i > 0 {
-			records[i].ID = audit.NewID()
-		}
-	}
-	return records
-}
-
-func describe(r audit.Record, m *mcp.Message) audit.Record {
-	if r.CallType = Clip(m.Method); m.Kind == mcp.Response {
-		r.CallType = "response"
-	}
-	r.ClientName = text(m.Params.ClientName)
-	r.ClientVersion = text(m.Params.ClientVersion)
-	r.CallIdentifier = text(m.Target().Name)
-	return r
-}
-
-func text(t mcp.Token) string {
-	s, _ := t.Text()
-	return Clip(s)
-}
-
-// Clip bounds what a caller can make a record hold.
-func Clip(s string) string {
-	const most = 256
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -38,8 +38,8 @@ type answer struct {
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
 	switch {
-	case a.lists || a.review != nil:
-		return a.filtered()
+	case a.lists || a.review != nil || a.exchange.Rules.Audit.Required:
+		return a.whole()
 	case a.tasks:
 		if err := a.peekTasks(); err != nil {
 			return err
@@ -55,8 +55,11 @@ func (a *answer) body() error {
 	for {
 		n, err := io.ReadAtLeast(a.response.Body, *buf, 1)
 		sent += int64(n)
+		a.exchange.Answers((*buf)[:n])
 		if err == io.EOF || length >= 0 && sent >= length {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 		}
 		if err != nil && err != io.EOF {
 			return a.broke(err)
@@ -75,18 +78,28 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
+	if a.exchange.Listener() && a.exchange.Rules.Audit.Required {
+		// What it will hear is not known, but that somebody listens is: nothing is heard before that is recorded.
+		if held := a.record(nil); held != nil {
+			return held
+		}
+	}
 	a.begin()
 	a.flush()
 	events := mcp.NewEventReader(a.response.Body, maxEvent)
 	for {
 		e, err := events.Next()
 		if cause := context.Cause(ctx); err != nil && (cause == errSilent || cause == errDraining) {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 			a.write([]byte(mcp.SilenceComment))
 			return nil
 		}
 		if err == io.EOF {
-			a.record(nil)
+			if held := a.record(nil); held != nil {
+				return a.withhold(held)
+			}
 			// No client should take an event that was never ended, but some do: it is not looked into.
 			if !a.lists && a.review == nil && !mcp.MentionsTask(e.Raw) {
 				a.write(e.Raw)
@@ -96,22 +109,29 @@ func (a *answer) events(ctx context.Context) error {
 		if err != nil {
 			return a.broke(err)
 		}
-		a.event(e)
+		if held := a.event(e); held != nil {
+			return a.withhold(held)
+		}
 	}
 }
 
-func (a *answer) event(e mcp.Event) {
+// event sends one event. An error says that it must be withheld.
+func (a *answer) event(e mcp.Event) error {
 	if !e.Blank() && a.heard != nil {
 		a.heard()
 	}
 	if len(e.Data) > 0 && !a.settled(&e) {
-		return
+		return nil
 	}
+	a.exchange.AnswersEvent(len(e.Raw), e.Data)
 	if !a.exchange.Listener() && len(e.Data) > 0 && mcp.IsAnswer(e.Data) {
-		a.record(nil)
+		if held := a.record(nil); held != nil {
+			return held
+		}
 	}
 	a.write(e.Raw)
 	a.flush()
+	return nil
 }
 
 // begin sends the status and headers.
@@ -137,12 +157,28 @@ func (a *answer) flush() {
 	}
 }
 
-func (a *answer) record(err error) {
+// record makes the record. An error says that what was not sent yet must not be, and is what to answer instead.
+func (a *answer) record(err error) error {
 	o := audit.Forwarded
 	if err != nil {
 		o = audit.Failed
 	}
-	a.exchange.Record(o, a.response.StatusCode, err)
+	return a.exchange.Record(o, a.response.StatusCode, err)
+}
+
+// withhold answers an error instead of what is left. In a stream that began it is the last event, in another body there
+// is no place for it.
+func (a *answer) withhold(held error) error {
+	if !a.exchange.Begun() {
+		return held
+	}
+	if a.exchange.Writer.Header().Get("Content-Length") != "" || a.exchange.Listener() {
+		panic(http.ErrAbortHandler)
+	}
+	body := mcp.AsError(held).Body(a.exchange.RequestID())
+	a.write(append(append([]byte("event: message\ndata: "), body...), "\n\n"...))
+	a.flush()
+	return nil
 }
 
 // broke ends an answer that stopped half-way. With headers out, all that is left is to cut the connection.
@@ -156,6 +192,6 @@ func (a *answer) broke(err error) error {
 	if a.exchange.Listener() {
 		err = nil // listeners end by being left
 	}
-	a.record(err)
+	_ = a.record(err) // nothing more is sent anyway
 	panic(http.ErrAbortHandler)
 }

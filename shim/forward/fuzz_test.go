@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
@@ -29,6 +28,7 @@ import (
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/task"
+	"mcpgateway/shim/trail"
 )
 
 // said is a connection to a server that says the same whatever it is asked, and closes.
@@ -100,7 +100,7 @@ func (d desk) handle(t *testing.T, request [3]string, wire []byte) (h handled) {
 	r.Header.Set(mcp.HeaderVersion, request[1])
 	var log bytes.Buffer
 	h.ResponseRecorder = httptest.NewRecorder()
-	x := call.Begin(h.ResponseRecorder, r, d.rules, audit.NewLog(&log))
+	x := call.Begin(h.ResponseRecorder, r, d.rules, trail.Lines(&log))
 	h.exchange = x
 	x.Who = who
 	if x.Era == mcp.Legacy {

@@ -10,14 +10,14 @@ import (
 	"mcpgateway/internal/mcp"
 )
 
-// filtered sends an answer whose messages are looked at: it is read whole first.
-func (a *answer) filtered() error {
+// whole sends an answer that is read whole first: its messages are looked at, or it may have to be withheld.
+func (a *answer) whole() error {
 	in, err := io.ReadAll(io.LimitReader(a.response.Body, maxList+1))
 	if err != nil {
 		return a.broke(err)
 	}
 	if len(in) > maxList {
-		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be filtered", maxList))
+		return a.broke(fmt.Errorf("an answer of more than %d bytes cannot be held", maxList))
 	}
 	status := a.response.StatusCode
 	if status >= 300 {
@@ -39,8 +39,13 @@ func (a *answer) filtered() error {
 		}
 		in = out
 	}
-	a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
-	a.record(nil)
+	a.exchange.Answers(in)
+	if held := a.record(nil); held != nil {
+		return held
+	}
+	if len(in) > 0 { // a status that allows no body allows no length either
+		a.exchange.Writer.Header().Set("Content-Length", strconv.Itoa(len(in)))
+	}
 	a.write(in)
 	return nil
 }
@@ -51,7 +56,7 @@ func (a *answer) settled(e *mcp.Event) bool {
 	switch {
 	case err != nil:
 		// It cannot be decided on, so it does not go on; the caller's request ends by the stream's end.
-		a.record(err)
+		_ = a.record(err) // nothing of a failed one is withheld
 		return false
 	case len(data) == 0:
 		if e.ID == nil {

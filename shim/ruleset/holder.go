@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/condition"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
@@ -42,6 +43,7 @@ type Set struct {
 	Policies *policy.Set
 	Exchange *exchange.Exchanger // nil where the server is sent nothing of anybody's
 	Filters  Filters
+	Audit    *audit.Keeping
 
 	issuers     []byte // as JSON: the verifier is kept, with what it has cached, while they stay the same
 	credentials []byte // likewise, the exchanger and the tokens it has
@@ -134,6 +136,9 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 	}
 	if s.Filters, err = compileFilters(r.Filters); err != nil {
 		return nil, fmt.Errorf("compile filters: %w", err)
+	}
+	if s.Audit, err = audit.Compile(r.Audit); err != nil {
+		return nil, fmt.Errorf("compile rules: %w", err)
 	}
 	if s.issuers, err = json.Marshal(r.Issuers); err != nil {
 		return nil, fmt.Errorf("compile rules: %w", err)

@@ -123,7 +123,7 @@ func (b blueprint) places(u deploy.Unit) deploy.Places {
 	}
 	switch {
 	case u.Role == deploy.RoleShim:
-		p.Listen = "unix:" + b.group.file(socketShim)
+		p.Listen, p.State = "unix:"+b.group.file(socketShim), b.config.spool(b.plan.Server)
 	case p.Port != "":
 		p.Listen = "127.0.0.1:" + p.Port
 	}
@@ -160,4 +160,5 @@ func baseEnvironment() []string {
 func (c Config) logs(server string) string        { return filepath.Join(c.State, "logs", server) }
 func (c Config) mount(name, server string) string { return filepath.Join(c.State, name, server) }
 func (c Config) instances() string                { return filepath.Join(c.State, "i") }
+func (c Config) spool(server string) string       { return filepath.Join(c.State, "spool", server) }
 func (c Config) packages() string                 { return filepath.Join(c.State, "packages") }
