@@ -32,7 +32,7 @@ import (
 // a small value, and more for long texts and lists.
 const (
 	MaxCost  = 100_000 // some milliseconds
-	MaxRegex = 1_000 // instructions of a pattern
+	MaxRegex = 1_000   // instructions of a pattern
 	// maxMatched bounds the text that is compared with a pattern, in bytes.
 	maxMatched = 64 << 10
 	// MaxProgram bounds the checked form of one expression, in bytes.
