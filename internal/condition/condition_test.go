@@ -203,6 +203,21 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A condition that runs for too long is ended.
+func TestInterrupt(t *testing.T) {
+	program, err := compile.Program(`args.list.all(i, i < 2)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := condition.Loader{Limit: time.Nanosecond}.Load(&policy.Policy{Program: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := said(c.Holds(merge(`{"list":[` + strings.Repeat("1,", 5000) + `1]}`))); !strings.Contains(got, "takes too long") {
+		t.Error(got)
+	}
+}
+
 func members(n int) string {
 	var b strings.Builder
 	for i := range n {
