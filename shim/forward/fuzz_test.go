@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
@@ -81,7 +82,11 @@ func newDesk(f *testing.F) desk {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return desk{forwarder, sealer, &ruleset.Set{Rules: rules.Rules{Server: "s"}, Policies: policies}}
+	keeping, err := audit.Compile(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return desk{forwarder, sealer, &ruleset.Set{Rules: rules.Rules{Server: "s"}, Policies: policies, Audit: keeping}}
 }
 
 // handled is what became of one exchange.
