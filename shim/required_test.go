@@ -43,7 +43,7 @@ func requiring(t *testing.T, server http.HandlerFunc) (*rig, *audittest.Sink) {
 		cancel()
 		r.chain.trail.Close(ctx)
 	})
-	r.reload(t)
+	r.reload(t, r.rules.Policies...)
 	return r, receiver
 }
 
@@ -163,7 +163,7 @@ func TestBodiesInRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, serve(c.stream, &calls))
 			r.rules.Version, r.rules.Audit = 2, &c.settings
-			r.reload(t)
+			r.reload(t, r.rules.Policies...)
 			r.post(t, r.engineer(t), callTool("x"))
 			got := r.records.all()[0]
 			if string(got.RequestBody) != c.request || string(got.ResponseBody) != c.response || got.RequestTruncated != c.cut || got.ResponseTruncated != c.cut {
