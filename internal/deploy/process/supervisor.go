@@ -1,15 +1,18 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // How long things may take when a group ends.
@@ -29,6 +32,7 @@ const markerVariable = "MCPGATEWAY_INSTANCE"
 type supervisor struct {
 	spec    spec
 	units   []*unit
+	reaping sync.Mutex     // held while a child's number is freed, and while signals are sent
 	exits   chan exit      // of units; closed when not a single child is left
 	signals chan os.Signal // SIGTERM: finish what is under way; SIGINT: now
 	hurried bool           // SIGINT has come
@@ -77,7 +81,7 @@ func keepDescriptors() {
 
 // run starts the units, waits until one ends or somebody wants them to, and stops the rest.
 func (s *supervisor) run() error {
-	if err := adoptOrphans(); err != nil {
+	if err := procgroup.AdoptOrphans(); err != nil {
 		return err
 	}
 	// Before the first unit, so that whoever wants the group to end can say so.
@@ -128,18 +132,19 @@ func (s *supervisor) writeRecord() error {
 func (s *supervisor) reap() {
 	defer close(s.exits)
 	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		if errors.Is(err, syscall.EINTR) {
-			continue
+		var ended exit
+		err := procgroup.WaitAny(&s.reaping, func(pid int, status syscall.WaitStatus) {
+			for _, u := range s.units {
+				if u.pid == pid && !u.reaped {
+					u.reaped, ended = true, exit{u, status}
+				}
+			}
+		})
+		if ended.unit != nil {
+			s.exits <- ended
 		}
 		if err != nil {
 			return
-		}
-		for _, u := range s.units {
-			if u.pid == pid {
-				s.exits <- exit{u, status}
-			}
 		}
 	}
 }
@@ -173,7 +178,7 @@ func (s *supervisor) wait() *ending {
 func (s *supervisor) signalShim() {
 	for _, u := range s.units {
 		if u.spec.Shim {
-			_ = syscall.Kill(-u.pid, syscall.SIGTERM)
+			s.signal(u, syscall.SIGTERM)
 		}
 	}
 }
@@ -190,27 +195,40 @@ func (s *supervisor) stop() {
 		if s.waitExits(5 * time.Millisecond) {
 			break
 		}
-		for _, pid := range descendants(os.Getpid()) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		s.killDescendants()
 	}
 	s.waitOutput()
 }
 
+// killDescendants kills whatever is left, whose children are ours from then on.
+func (s *supervisor) killDescendants() {
+	s.reaping.Lock()
+	defer s.reaping.Unlock()
+	for _, p := range procgroup.ReadTree().Descendants(os.Getpid()) {
+		_ = syscall.Kill(p.PID, syscall.SIGKILL)
+	}
+}
+
 func (s *supervisor) signalAll(sig syscall.Signal) {
 	for _, u := range s.units {
-		_ = syscall.Kill(-u.pid, sig)
+		s.signal(u, sig)
 	}
+}
+
+// signal reaches all of a unit's group, and reports whether anybody is left of it. When the unit itself is not, its number
+// is free, and could be that of another's group by now.
+func (s *supervisor) signal(u *unit, sig syscall.Signal) bool {
+	s.reaping.Lock()
+	defer s.reaping.Unlock()
+	if u.reaped {
+		return procgroup.SignalRest(u.pid, sig)
+	}
+	return syscall.Kill(-u.pid, sig) == nil
 }
 
 // groupsRun reports whether a unit, or a process that it started, is left.
 func (s *supervisor) groupsRun() bool {
-	for _, u := range s.units {
-		if syscall.Kill(-u.pid, 0) == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.units, func(u *unit) bool { return s.signal(u, 0) })
 }
 
 // waitExits waits for d, and reports whether every child was gone before.
