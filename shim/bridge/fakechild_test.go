@@ -211,6 +211,14 @@ func (c *fakeChild) call(r request) {
 			return
 		}
 		c.answer(r, fmt.Sprint(child.Process.Pid))
+	case "leave":
+		child := exec.Command("sleep", "300")
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			c.answer(r, err.Error())
+			return
+		}
+		c.answer(r, fmt.Sprint(child.Process.Pid))
 	case "ask":
 		c.answer(r, c.ask("roots/list"))
 	case "ask ping":
