@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpgateway/internal/procgroup"
 	"mcpgateway/shim/bridge"
 )
 
@@ -58,7 +59,10 @@ func runBridge(ctx context.Context, config bridgeConfig, command []string, log *
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
 	}
-	b, err := bridge.New(bridge.Config{Command: command, Env: environment, Shared: config.Shared, Max: config.Max, Logger: log})
+	if err := procgroup.AdoptOrphans(); err != nil {
+		return err
+	}
+	b, err := bridge.New(bridge.Config{Command: command, Env: environment, Shared: config.Shared, Max: config.Max, Orphans: true, Logger: log})
 	if err != nil {
 		return err
 	}

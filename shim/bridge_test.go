@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -206,6 +207,72 @@ func TestBridgeServesAndEnds(t *testing.T) {
 	}
 	if _, err := os.Stat(p.socket); err == nil {
 		t.Error("the socket is still there")
+	}
+}
+
+// orphan leaves a process behind in a session of its own, for $1 seconds: the last of three. Its number is written to $2.
+const orphan = `setsid sh -c 'sh -c "sh -c \"sleep $0 & echo \\\$! >$1.new; mv $1.new $1; wait\" & wait" >/dev/null 2>&1 &' "$1" "$2"`
+
+// startOrphan is a server that first leaves an orphan behind.
+func startOrphan(t *testing.T, seconds, file string) *bridgeProcess {
+	t.Helper()
+	if _, err := exec.LookPath("setsid"); err != nil || runtime.GOOS != "linux" {
+		t.Skip("only Linux gives orphans to us, and setsid makes one")
+	}
+	return startBridge(t, "sh", "-c", orphan+`; exec "$0"`, os.Args[0], seconds, file)
+}
+
+func orphanIn(t *testing.T, file string) int {
+	t.Helper()
+	pid := 0
+	soon(t, "it is there", func() bool {
+		text, _ := os.ReadFile(file)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return pid != 0
+	})
+	return pid
+}
+
+// Orphans are ended when no child is left whose they can be, and by the end of the bridge at last.
+func TestBridgeEndsOrphans(t *testing.T) {
+	for _, how := range []string{"session", "bridge"} {
+		file := filepath.Join(t.TempDir(), "pid")
+		p := startOrphan(t, "300", file)
+		server, _ := p.initialize(t)
+		pid := orphanIn(t, file)
+		if !running(pid) {
+			t.Fatal("it does not live as long as its server")
+		}
+		if how == "session" {
+			if err := syscall.Kill(server, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			soon(t, "it ends after its server", func() bool { return !running(pid) })
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.end(); err != nil || running(pid) {
+			t.Errorf("%s: the bridge ended with %v, who was left behind runs: %v", how, err, running(pid))
+		}
+	}
+}
+
+// An orphan that ended is waited for, while children go on.
+func TestBridgeWaitsForOrphans(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	p := startOrphan(t, "0.2", file)
+	server, _ := p.initialize(t)
+	pid := orphanIn(t, file)
+	soon(t, "nothing is left of it", func() bool { return syscall.Kill(pid, 0) != nil })
+	if !running(server) {
+		t.Error("the server was ended")
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
 	}
 }
 

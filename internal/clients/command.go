@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // maxOutput bounds what a client may print, in bytes.
@@ -34,26 +36,19 @@ func (c *command) run(ctx context.Context) ([]byte, error) {
 		c.stdout = new(output)
 	}
 	cmd.Stdout, cmd.Stderr = c.stdout, c.out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = 5 * time.Second
 	fmt.Fprintf(c.out, "$ %s\n", strings.Join(c.args, " "))
-	if err := cmd.Start(); err != nil {
+	// Where the kernel ends children with their parent, it goes by the thread that started them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	group, err := procgroup.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	err := cmd.Wait()
-	_ = killGroup(cmd.Process.Pid)
+	err = group.Wait()
 	printed := c.stdout.bytes()
 	_, _ = c.out.Write(printed)
 	return printed, errors.Join(err, ctx.Err())
-}
-
-func killGroup(pid int) error {
-	err := syscall.Kill(-pid, syscall.SIGKILL)
-	if errors.Is(err, syscall.ESRCH) {
-		return os.ErrProcessDone
-	}
-	return err
 }
 
 // output keeps the first maxOutput bytes that any number of programs print, and drops the rest.

@@ -9,10 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // target is one fuzz function, in a test program that was built to be fuzzed.
@@ -102,14 +105,17 @@ func (t target) run(ctx context.Context, d time.Duration, cache string) result {
 	notes := t.program + "." + t.name + ".notes"
 	cmd.Env = append(os.Environ(), "FUZZ_NOTES="+notes)
 	// A group of its own, so that Ctrl-C reaches only us: a worker that is interrupted before the target is a crash.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r := result{target: t}
-	if r.err = cmd.Start(); r.err != nil {
+	// Where the kernel ends children with their parent, it goes by the thread that started them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var group *procgroup.Group
+	if group, r.err = procgroup.Start(cmd); r.err != nil {
 		return r
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	r.err = t.await(ctx, d, cmd, ended)
+	go func() { ended <- group.Wait() }()
+	r.err = t.await(ctx, d, cmd, group, ended)
 	r.output = out.Bytes()
 	r.count()
 	if said, err := os.ReadFile(notes); err == nil {
@@ -118,7 +124,7 @@ func (t target) run(ctx context.Context, d time.Duration, cache string) result {
 	return r
 }
 
-func (t target) await(ctx context.Context, d time.Duration, cmd *exec.Cmd, ended <-chan error) error {
+func (t target) await(ctx context.Context, d time.Duration, cmd *exec.Cmd, group *procgroup.Group, ended <-chan error) error {
 	select {
 	case err := <-ended:
 		if err == nil {
@@ -135,7 +141,7 @@ func (t target) await(ctx context.Context, d time.Duration, cmd *exec.Cmd, ended
 	case err := <-ended:
 		return err
 	case <-time.After(grace):
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		group.Signal(syscall.SIGKILL)
 		return fmt.Errorf("did not end %v after it was interrupted: %w", grace, <-ended)
 	}
 }

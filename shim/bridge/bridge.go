@@ -7,6 +7,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type Config struct {
 	Env     []string // all of its environment
 	Shared  bool     // one child for all legacy clients, which then get no requests from it
 	Max     int      // children of sessions at once, where each has its own
+	Orphans bool     // this process adopts orphans (procgroup.AdoptOrphans), and has no children but the Bridge's
 	Logger  *slog.Logger
 }
 
@@ -50,7 +52,8 @@ type Bridge struct {
 	// What the shared legacy child answered to our initialize.
 	initialized mcp.Token
 	stopped     bool
-	stopping    sync.WaitGroup // children that end
+	stopping    sync.WaitGroup     // children that end
+	leave       context.CancelFunc // ends what New began
 }
 
 // era is what is known of the server's.
@@ -84,6 +87,11 @@ func New(c Config) (*Bridge, error) {
 	b.legacy = keeper{start: b.startLegacy}
 	b.sessions = sessions{max: c.Max, all: map[string]*session{}, ended: b.sharedEnded}
 	b.subscribed = newSubscriptions()
+	b.starts.orphans = c.Orphans
+	var ctx context.Context
+	if ctx, b.leave = context.WithCancel(context.Background()); c.Orphans {
+		go b.starts.adopt(ctx)
+	}
 	return b, nil
 }
 
@@ -127,6 +135,10 @@ func (b *Bridge) Stop() {
 	b.stopped = true
 	b.mu.Unlock()
 	b.stopping.Wait()
+	if b.Orphans {
+		b.starts.endOrphans()
+	}
+	b.leave()
 }
 
 // end stops a child. Stop waits for it; one that comes later than that is killed.

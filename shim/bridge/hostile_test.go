@@ -206,6 +206,29 @@ func TestGroupEnds(t *testing.T) {
 	}
 }
 
+// Who left the child's group ends with it all the same, however it ends.
+func TestLeaversEnd(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells who is whose child")
+	}
+	for _, manner := range []string{"plain", "stubborn"} {
+		for how, end := range map[string]func(r *rig, session string){
+			"delete": func(r *rig, session string) { r.delete(session) },
+			"stop":   func(r *rig, _ string) { r.bridge.Stop() },
+			"kill":   func(r *rig, session string) { r.post(call("2", "long line", "", ""), session) },
+		} {
+			r := newRig(t, manner, nil)
+			s := r.session()
+			left, err := strconv.Atoi(r.post(call("1", "fork away", "", ""), s).text())
+			if err != nil || !alive(left) {
+				t.Fatal("it does not run", err)
+			}
+			end(r, s)
+			eventually(t, manner+", "+how+": who left is gone", func() bool { return !alive(left) })
+		}
+	}
+}
+
 // alive does not count those that only wait for whoever reaps orphans here.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

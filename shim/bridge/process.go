@@ -10,9 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // Bounds of what a child may do to us.
@@ -31,6 +32,7 @@ var errTooLong = fmt.Errorf("a message of more than %d MiB", maxLine>>20)
 // process is a running child: lines in, lines out. It is in a process group of its own, which ends with it.
 type process struct {
 	cmd    *exec.Cmd
+	group  *procgroup.Group
 	stdin  *os.File
 	stdout *os.File
 	turn   chan struct{} // held while a message is written; who waits for it can leave
@@ -40,9 +42,6 @@ type process struct {
 	status string        // how, from exited on
 	log    *slog.Logger
 	quota  *quota // of lines that it has us log
-
-	mu   sync.Mutex
-	gone bool // no signal must be sent any more
 }
 
 // startProcess starts the program with exactly that environment.
@@ -64,8 +63,7 @@ func startProcess(command, env []string, log *slog.Logger) (*process, error) {
 	p.cmd.Env, p.cmd.Stdin, p.cmd.Stdout = env, childIn, childOut
 	p.cmd.Stderr = &logLines{log: log, quota: p.quota}
 	p.cmd.WaitDelay = outputGrace // a process that left the group may hold stderr open
-	p.cmd.SysProcAttr = groupAttributes()
-	if err := p.cmd.Start(); err != nil {
+	if p.group, err = procgroup.Start(p.cmd); err != nil {
 		stdin.Close()
 		stdout.Close()
 		return nil, fmt.Errorf("start server: %w", err)
@@ -78,12 +76,7 @@ func startProcess(command, env []string, log *slog.Logger) (*process, error) {
 
 // wait waits for the program's end, and takes what it started along.
 func (p *process) wait() {
-	err := waitGroup(p.cmd, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // mostly nobody is left
-		p.gone = true
-	})
+	err := p.group.Wait()
 	p.status = "exit status 0"
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		p.status = err.Error()
@@ -166,21 +159,25 @@ func (p *process) read(line func([]byte)) error {
 	}
 }
 
-// kill ends the group at once. It does not wait.
-func (p *process) kill() { p.signal(syscall.SIGKILL) }
+// kill ends the group at once, and who left it. It does not wait.
+func (p *process) kill() {
+	leavers := p.group.Leavers()
+	p.group.Signal(syscall.SIGKILL)
+	killAll(leavers)
+}
 
-// signal reaches the whole group.
-func (p *process) signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.gone {
-		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+func killAll(processes []*os.Process) {
+	for _, leaver := range processes {
+		_ = leaver.Kill() // mostly it ended with the rest
+		_ = leaver.Release()
 	}
 }
 
-// stop ends the child as MCP's stdio transport asks for: its input ends, then SIGTERM, then SIGKILL. It returns when the
-// child is gone.
+// stop ends the child as MCP's stdio transport asks for: its input ends, then SIGTERM, then SIGKILL. Who left its group is
+// killed when it is gone, and then it returns.
 func (p *process) stop() {
+	leavers := p.group.Leavers()
+	defer func() { killAll(leavers) }()
 	p.stdin.Close()
 	for _, step := range []struct {
 		patience time.Duration
@@ -192,7 +189,8 @@ func (p *process) stop() {
 			timer.Stop()
 			return
 		case <-timer.C:
-			p.signal(step.then)
+			leavers = append(leavers, p.group.Leavers()...)
+			p.group.Signal(step.then)
 		}
 	}
 	<-p.exited

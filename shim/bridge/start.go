@@ -26,6 +26,7 @@ type starts struct {
 	failures int
 	until    time.Time
 	closed   bool
+	orphans  bool // are ours to end
 }
 
 // next starts a child, unless too many came to nothing.
@@ -53,6 +54,9 @@ func (s *starts) next(u use) (*pipe, error) {
 // watch counts how the child ends.
 func (s *starts) watch(p *pipe) {
 	<-p.ended
+	if s.orphans {
+		s.tidy()
+	}
 	p.mu.Lock()
 	spoke, abandoned := p.spoke, p.abandoned
 	p.mu.Unlock()

@@ -78,12 +78,6 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
-	if a.exchange.Listener() && a.exchange.Rules.Audit.Required {
-		// What it will hear is not known, but that somebody listens is: nothing is heard before that is recorded.
-		if held := a.record(nil); held != nil {
-			return held
-		}
-	}
 	a.begin()
 	a.flush()
 	events := mcp.NewEventReader(a.response.Body, maxEvent)

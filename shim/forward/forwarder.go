@@ -107,6 +107,12 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		if x.Listener() {
+			// What it will hear is not known, but that somebody listens is: nothing is heard before that is recorded.
+			if x.Rules.Audit.Required {
+				if held := a.record(nil); held != nil {
+					return held
+				}
+			}
 			stop := f.silence(ctx, a, cancel)
 			defer stop()
 			x.Detach(resp.StatusCode, func() { cancel(nil) }, func() { unfollow() })

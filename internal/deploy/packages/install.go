@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/procgroup"
 )
 
 // manager is a program that installs packages of one registry.
@@ -124,17 +125,14 @@ func (m manager) run(ctx context.Context, folder, name string, out *output) erro
 	command := exec.CommandContext(ctx, m.needs[0], m.arguments(folder, name)...)
 	command.Dir, command.Env = folder, append(inherited(m.variables), m.environment(folder)...)
 	command.Stdout, command.Stderr = out, out // and no input: who asks for some gets its end
-	command.SysProcAttr = attributes()
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-	command.WaitDelay = time.Second // for a process that left the group and holds the pipe
-	err := command.Start()
+	command.WaitDelay = time.Second           // for a process that left the group and holds the pipe
+	group, err := procgroup.Start(command)
 	if err != nil {
 		return err
 	}
-	if err = command.Wait(); errors.Is(err, exec.ErrWaitDelay) {
+	if err = group.Wait(); errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // it ended well, and left somebody behind
 	}
-	_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // mostly nobody is left
 	return err
 }
 

@@ -1,13 +1,17 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // environ is the environment that a process was started with.
@@ -30,56 +34,44 @@ func ignoredSignals(pid int) uint64 {
 
 // runs reports whether a process has not ended. One that nobody has waited for yet has.
 func runs(pid int) bool {
-	return slices.ContainsFunc(running(), func(p processStat) bool { return p.pid == pid })
+	return slices.ContainsFunc(procgroup.All(), func(p procgroup.Process) bool { return p.PID == pid && !p.Ended })
 }
 
 // strayProcesses lists the processes that have something of a folder in their environment: units have.
 func strayProcesses(dir string) []string {
 	var list []string
-	for _, p := range running() {
-		if strings.Contains(strings.Join(environ(p.pid), " "), dir) {
-			list = append(list, fmt.Sprint(p.pid))
+	for _, p := range procgroup.All() {
+		if strings.Contains(strings.Join(environ(p.PID), " "), dir) {
+			list = append(list, fmt.Sprint(p.PID))
 		}
 	}
 	return list
 }
 
-func TestParseStat(t *testing.T) {
-	for text, want := range map[string]processStat{
-		"7 (sh) S 1 2 3 0 -1":                  {7, 1, 2, 3},
-		"7 (a) R 9 (b) S 1 2 3 0 -1":           {7, 1, 2, 3},
-		"7 (\n) R 5 5 5 \xff) S 10 20 30 0 -1": {7, 10, 20, 30},
-		"7 (dead) Z 1 2 3 0 -1":                {},
-		"7 (gone) X 1 2 3 0 -1":                {},
-		"7 (short) S 1 2":                      {},
-		"7 (text) S 1 x 3 0":                   {},
-		"x (text) S 1 2 3 0":                   {},
-		"7 S 1 2 3":                            {},
-		"7 )S( 1 2 3 4":                        {},
-		"":                                     {},
-	} {
-		got, ok := parseStat([]byte(text))
-		if got != want && ok || ok != (want != processStat{}) {
-			t.Errorf("parseStat(%q) = %+v, %v, want %+v", text, got, ok, want)
+// TestSignalOfFreedNumber gives a unit that was waited for the number of somebody else's group.
+func TestSignalOfFreedNumber(t *testing.T) {
+	out, err := exec.Command("sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(-pid, 0) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it has no group of its own")
 		}
 	}
-}
-
-// Whatever a program calls itself, the line that the kernel writes of it reads back; and what is no such line is nobody.
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("7 (a) R 9 (b) S 1 2 3 0 -1"), 7, 1, 2, 3, byte('S'))
-	f.Add([]byte("a) Z 1 1 1 ("), -7, 0, 1<<22, -1, byte('Z'))
-	f.Fuzz(func(t *testing.T, text []byte, pid, parent, group, session int, state byte) {
-		if p, ok := parseStat(text); !ok && p != (processStat{}) {
-			t.Errorf("%q is none, and yet %+v", text, p)
-		}
-		if !bytes.Contains([]byte("RSDTtZXI"), []byte{state}) {
-			return
-		}
-		line := fmt.Appendf(nil, "%d (%s) %c %d %d %d 0 -1 4194560 0", pid, text, state, parent, group, session)
-		want, alive := processStat{pid: pid, parent: parent, group: group, session: session}, state != 'Z' && state != 'X'
-		if p, ok := parseStat(line); ok != alive || ok && p != want {
-			t.Errorf("%q is %+v, %v", line, p, ok)
-		}
-	})
+	s := new(supervisor)
+	if s.signal(&unit{pid: pid, reaped: true}, syscall.SIGKILL) {
+		t.Error("somebody else was found")
+	}
+	if !runs(pid) {
+		t.Fatal("somebody else was killed")
+	}
+	if !s.signal(&unit{pid: pid}, syscall.SIGKILL) {
+		t.Error("a unit was not found")
+	}
+	gone(t, pid)
 }

@@ -9,17 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adoptOrphans does nothing: only Linux has subreapers. A server that leaves its process group escapes.
-func adoptOrphans() error { return nil }
-
-// unitAttributes puts a unit into its own process group. Nothing ends it with a killed supervisor but sweep.
-func unitAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
-
 // bootID is not known.
 func bootID() string { return "" }
-
-// descendants is not known.
-func descendants(int) []int { return nil }
 
 // resident is not known.
 func resident(supervisors []int) []int64 { return make([]int64, len(supervisors)) }

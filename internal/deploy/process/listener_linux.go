@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // holdListeners reports whether somebody listens on each of the ports, and whether all who do are of a supervisor's
@@ -27,7 +29,16 @@ func holdListeners(r supervisorRecord, ports []int) bool {
 	}
 	// First the few who should; looking for all descendants takes milliseconds of a wake.
 	units := slices.Collect(maps.Values(r.Groups))
-	return holdAll(units, listeners) || holdAll(descendants(r.PID), listeners)
+	return holdAll(units, listeners) || holdAll(descendants(procgroup.ReadTree(), r.PID), listeners)
+}
+
+// descendants are the numbers of a process's.
+func descendants(t procgroup.Tree, of int) []int {
+	var list []int
+	for _, p := range t.Descendants(of) {
+		list = append(list, p.PID)
+	}
+	return list
 }
 
 // stateListen is TCP_LISTEN in /proc/net/tcp, see proc_net(5).

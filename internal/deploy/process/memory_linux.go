@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // resident adds up, for each supervisor, what it and its descendants have in memory, in bytes. All of them are its own:
@@ -14,12 +16,12 @@ func resident(supervisors []int) []int64 {
 	if len(supervisors) == 0 {
 		return sums // reading all of /proc costs milliseconds
 	}
-	all := allChildren()
+	all := procgroup.ReadTree()
 	for i, pid := range supervisors {
 		if pid <= 1 {
 			continue
 		}
-		for _, p := range append(all.descendants(pid), pid) {
+		for _, p := range append(descendants(all, pid), pid) {
 			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p)) // gone meanwhile: nothing is left of it
 			sums[i] += parseResident(string(text)) * int64(os.Getpagesize())
 		}

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -9,8 +8,11 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // How long things may take when a group ends.
@@ -30,6 +32,7 @@ const markerVariable = "MCPGATEWAY_INSTANCE"
 type supervisor struct {
 	spec    spec
 	units   []*unit
+	reaping sync.Mutex     // held while a child's number is freed, and while signals are sent
 	exits   chan exit      // of all children; closed when not a single one is left
 	signals chan os.Signal // SIGTERM: finish what is under way; SIGINT: now
 	hurried bool           // SIGINT has come
@@ -37,7 +40,7 @@ type supervisor struct {
 }
 
 type exit struct {
-	pid    int
+	unit   *unit // nil: an orphan that was given to us
 	status syscall.WaitStatus
 }
 
@@ -78,7 +81,7 @@ func keepDescriptors() {
 
 // run starts the units, waits until one ends or somebody wants them to, and stops the rest.
 func (s *supervisor) run() error {
-	if err := adoptOrphans(); err != nil {
+	if err := procgroup.AdoptOrphans(); err != nil {
 		return err
 	}
 	// Before the first unit, so that whoever wants the group to end can say so.
@@ -129,15 +132,18 @@ func (s *supervisor) writeRecord() error {
 func (s *supervisor) reap() {
 	defer close(s.exits)
 	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		if errors.Is(err, syscall.EINTR) {
-			continue
-		}
+		var ended exit
+		err := procgroup.WaitAny(&s.reaping, func(pid int, status syscall.WaitStatus) {
+			for _, u := range s.units {
+				if u.pid == pid && !u.reaped {
+					u.reaped, ended = true, exit{u, status}
+				}
+			}
+		})
 		if err != nil {
 			return
 		}
-		s.exits <- exit{pid, status}
+		s.exits <- ended
 	}
 }
 
@@ -147,9 +153,9 @@ func (s *supervisor) wait() *ending {
 	for {
 		select {
 		case e := <-s.exits:
-			i := slices.IndexFunc(s.units, func(u *unit) bool { return u.pid == e.pid })
+			i := slices.Index(s.units, e.unit)
 			if i < 0 {
-				continue // an orphan that was given to us
+				continue
 			}
 			// The shim says by status 0 that it is idle. Once it was asked to end, any end will do.
 			spec := s.units[i].spec
@@ -183,6 +189,8 @@ func (s *supervisor) restart(i int, status string) bool {
 	if !old.spec.Restart || time.Since(old.began) < restartable {
 		return false
 	}
+	s.reaping.Lock() // it must be known before it can be seen to end
+	defer s.reaping.Unlock()
 	u, err := startUnit(old.spec, s.spec.ID, s.spec.Logs, &s.last)
 	if err != nil {
 		return false
@@ -196,7 +204,7 @@ func (s *supervisor) restart(i int, status string) bool {
 func (s *supervisor) signalShim() {
 	for _, u := range s.units {
 		if u.spec.Shim {
-			_ = syscall.Kill(-u.pid, syscall.SIGTERM)
+			s.signal(u, syscall.SIGTERM)
 		}
 	}
 }
@@ -213,27 +221,40 @@ func (s *supervisor) stop() {
 		if s.waitExits(5 * time.Millisecond) {
 			break
 		}
-		for _, pid := range descendants(os.Getpid()) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		s.killDescendants()
 	}
 	s.waitOutput()
 }
 
+// killDescendants kills whatever is left, whose children are ours from then on.
+func (s *supervisor) killDescendants() {
+	s.reaping.Lock()
+	defer s.reaping.Unlock()
+	for _, p := range procgroup.ReadTree().Descendants(os.Getpid()) {
+		_ = syscall.Kill(p.PID, syscall.SIGKILL)
+	}
+}
+
 func (s *supervisor) signalAll(sig syscall.Signal) {
 	for _, u := range s.units {
-		_ = syscall.Kill(-u.pid, sig)
+		s.signal(u, sig)
 	}
+}
+
+// signal reaches all of a unit's group, and reports whether anybody is left of it. When the unit itself is not, its number
+// is free, and could be that of another's group by now.
+func (s *supervisor) signal(u *unit, sig syscall.Signal) bool {
+	s.reaping.Lock()
+	defer s.reaping.Unlock()
+	if u.reaped {
+		return procgroup.SignalRest(u.pid, sig)
+	}
+	return syscall.Kill(-u.pid, sig) == nil
 }
 
 // groupsRun reports whether a unit, or a process that it started, is left.
 func (s *supervisor) groupsRun() bool {
-	for _, u := range s.units {
-		if syscall.Kill(-u.pid, 0) == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.units, func(u *unit) bool { return s.signal(u, 0) })
 }
 
 // waitExits waits for d, and reports whether every child was gone before.

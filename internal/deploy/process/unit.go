@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"mcpgateway/internal/procgroup"
 )
 
 // unit is a process that a supervisor started, with its own process group.
@@ -17,6 +19,7 @@ type unit struct {
 	spec   unitSpec
 	pid    int
 	began  time.Time
+	reaped bool           // the number may be another's
 	copied sync.WaitGroup // its output was read to the end
 }
 
@@ -52,7 +55,7 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 		env = append(env, f.Variable+"=/dev/fd/"+strconv.Itoa(len(theirs)))
 		theirs = append(theirs, r)
 	}
-	p, err := os.StartProcess(s.Path, s.Args, &os.ProcAttr{Env: env, Files: theirs, Sys: unitAttributes()})
+	p, err := os.StartProcess(s.Path, s.Args, &os.ProcAttr{Env: env, Files: theirs, Sys: procgroup.Attributes()})
 	if err != nil {
 		closeAll(ours)
 		return nil, fmt.Errorf("start %s: %w", s.Name, err)
