@@ -23,6 +23,7 @@ import (
 func main() {
 	c := campaign{}
 	flag.DurationVar(&c.time, "time", 10*time.Second, "how long each target runs")
+	flag.DurationVar(&c.within, "within", 0, "run each target for less, where they could not all run for -time within so long; 0: never")
 	flag.IntVar(&c.jobs, "jobs", runtime.NumCPU(), "targets at once, with a worker each")
 	flag.StringVar(&c.cache, "cache", "", "folder of the inputs that were found interesting (go's own)")
 	only := flag.String("run", "", "only targets whose package and name, \"internal/mcp FuzzParse\", contain this text")
@@ -37,13 +38,15 @@ func main() {
 
 // campaign is one run of all targets.
 type campaign struct {
-	time  time.Duration
-	jobs  int
-	cache string // for the inputs that were found interesting; go's own where empty
+	time   time.Duration
+	within time.Duration // 0: as long as it takes
+	jobs   int
+	cache  string // for the inputs that were found interesting; go's own where empty
 }
 
 // run returns an error where a target failed, or none was found.
 func (c *campaign) run(ctx context.Context, only string) error {
+	began := time.Now()
 	if c.cache == "" {
 		cache, err := output(ctx, "go", "env", "GOCACHE")
 		if err != nil {
@@ -63,6 +66,9 @@ func (c *campaign) run(ctx context.Context, only string) error {
 	if len(targets) == 0 {
 		return fmt.Errorf("no fuzz target matches %q", only)
 	}
+	if c.within > 0 {
+		c.time = c.share(len(targets), c.within-time.Since(began))
+	}
 	fmt.Printf("%d targets, %v each, %d at once\n", len(targets), c.time, c.jobs)
 	failed := c.runAll(ctx, targets)
 	fmt.Printf("%d passed, %d failed\n", len(targets)-failed, failed)
@@ -70,6 +76,15 @@ func (c *campaign) run(ctx context.Context, only string) error {
 		return fmt.Errorf("%d targets failed", failed)
 	}
 	return ctx.Err()
+}
+
+// startUp is what a target takes besides its time, on a busy machine.
+const startUp = 10 * time.Second
+
+// share is how long each of n targets can run so that all end within some time: c.time at most, and a second at least.
+func (c *campaign) share(n int, within time.Duration) time.Duration {
+	rounds := (n + max(1, c.jobs) - 1) / max(1, c.jobs)
+	return max(time.Second, min(c.time, within/time.Duration(rounds)-startUp).Round(time.Second))
 }
 
 // runAll runs the targets, some at once, prints how each ended and returns how many failed.

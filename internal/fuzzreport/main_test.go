@@ -70,3 +70,16 @@ func FuzzBroken(f *testing.F) {
 		t.Error("no target is no error")
 	}
 }
+
+// All targets end within the time that there is, and none runs for longer than it is to.
+func TestShare(t *testing.T) {
+	c := campaign{time: 3 * time.Minute, jobs: 6}
+	for within, want := range map[time.Duration]time.Duration{time.Hour: 3 * time.Minute, 20 * time.Minute: 110 * time.Second, time.Minute: time.Second, -time.Minute: time.Second} {
+		if got := c.share(60, within); got != want {
+			t.Errorf("within %v each runs %v, want %v", within, got, want)
+		}
+	}
+	if got := (&campaign{time: time.Minute}).share(1, time.Hour); got != time.Minute {
+		t.Errorf("one target runs %v", got)
+	}
+}
