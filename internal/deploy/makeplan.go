@@ -28,7 +28,7 @@ const (
 	unitShim      = "shim"
 	unitServer    = "server"
 	socketServer  = "server"  // between the shim and the bridge
-	socketMetrics = "metrics" // where the shim's /metrics are
+	SocketMetrics = "metrics" // where the shim's /metrics are: deployers keep the name, so that operators find it
 	mountRules    = "rules"
 	keySeal       = "seal"
 )
@@ -144,8 +144,8 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})
 	}
 	if o.Telemetry.Scrape {
-		u.Sockets = append(u.Sockets, socketMetrics)
-		u.Env = append(u.Env, EnvVar{"SHIM_METRICS", "unix:{socket:" + socketMetrics + "}"})
+		u.Sockets = append(u.Sockets, SocketMetrics)
+		u.Env = append(u.Env, EnvVar{"SHIM_METRICS", "unix:{socket:" + SocketMetrics + "}"})
 	}
 	var sockets []string
 	for _, c := range converters {

@@ -30,8 +30,12 @@ func newBlueprint(c Config, p deploy.Plan, g group, programs map[deploy.Package]
 		}
 		for _, volume := range u.Sockets {
 			if _, ok := b.sockets[volume]; !ok {
-				// By number, since a path with the volume's name might not fit an address.
-				b.sockets[volume] = g.file("v" + strconv.Itoa(len(b.sockets)) + ".sock")
+				// By number, since a path with the name of a filter might not fit an address.
+				name := "v" + strconv.Itoa(len(b.sockets))
+				if volume == deploy.SocketMetrics {
+					name = volume
+				}
+				b.sockets[volume] = g.file(name + ".sock")
 			}
 		}
 	}
