@@ -54,11 +54,13 @@ func TestListenersOfASleepingServerLookAsOne(t *testing.T) {
 			})
 		}
 		synctest.Wait()
+		s.mu.Lock()
 		for key, v := range s.vigils {
 			if v.waiting != 1000 {
 				t.Errorf("%d wait in %v's vigil: the others look for themselves", v.waiting, key)
 			}
 		}
+		s.mu.Unlock()
 		alices.Wait()
 		synctest.Wait()
 		if a, b := looks["alice"].Load(), looks["bob"].Load(); a != 5 || b != 5 {
@@ -67,6 +69,8 @@ func TestListenersOfASleepingServerLookAsOne(t *testing.T) {
 		leave()
 		bobs.Wait()
 		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if n := looks["bob"].Load(); n != 5 || len(s.vigils) != 0 {
 			t.Errorf("looked %d times, %d vigils: nobody waits any more", n, len(s.vigils))
 		}
