@@ -27,7 +27,7 @@ func main() {
 	duration := flag.Duration("duration", 30*time.Second, "how long to measure the latency of each system; processor time and throughput take half of it each")
 	wakes := flag.Int("wakes", 20, "how many times to wake a sleeping server")
 	bin := flag.String("bin", "bin", "folder of the built programs")
-	only := flag.String("only", "", "measure this part alone: calls, or listeners")
+	only := flag.String("only", "", "measure this part alone: calls, governance or listeners")
 	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -61,6 +61,7 @@ func run(ctx context.Context, p *printer, s settings) error {
 		measure func() error
 	}{
 		{"calls", func() error { return calls(ctx, p, bin, s.duration, s.wakes) }},
+		{"governance", func() error { return govern(ctx, p, bin, s.duration) }},
 		{"listeners", func() error { return listeners(ctx, p, bin, s.duration) }},
 	}
 	found := false
@@ -74,7 +75,7 @@ func run(ctx context.Context, p *printer, s settings) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: the parts are calls and listeners", s.only)
+		return fmt.Errorf("-only %s: the parts are calls, governance and listeners", s.only)
 	}
 	return ctx.Err()
 }

@@ -10,8 +10,8 @@ import (
 
 // What the project allows.
 const (
-	maxShimMB   = 15  // the program
-	maxMemoryMB = 20  // of a shim that does nothing
+	maxShimMB   = 35  // the program, with all that governs
+	maxMemoryMB = 35  // of a shim that does nothing
 	maxWakeMS   = 150 // from a call to its answer's first byte
 )
 

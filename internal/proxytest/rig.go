@@ -27,6 +27,8 @@ type Config struct {
 	Bin     string // folder of the programs gateway, deployer and shim
 	Dir     string // existing folder for documents, logs and sockets; a socket's path is at most 103 bytes, so keep it short
 	Catalog string // the catalog, in YAML
+	// Platform is more of the platform file, in lines of YAML.
+	Platform string
 	// PublicURL is the origin that clients use, where that is not the gateway's own address.
 	PublicURL string
 	Users     []string // who can have tokens besides User
@@ -119,7 +121,7 @@ func writeDocuments(c Config, issuerURL string) (string, error) {
 publicURL: %q
 issuers: [{url: %q, audiences: ["{resource}"], default: true}]
 limits: {callsPerSecond: 1000000, burst: 1000000, streams: 1000, inFlight: 1000, wakesPerMinute: 100000}
-`, c.PublicURL, issuerURL)
+%s`, c.PublicURL, issuerURL, c.Platform)
 	path := filepath.Join(c.Dir, "platform.yaml")
 	if err := os.WriteFile(path, []byte(platform), 0o600); err != nil {
 		return "", fmt.Errorf("write platform: %w", err)
