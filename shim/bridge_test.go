@@ -97,7 +97,12 @@ func startBridge(t *testing.T, command ...string) *bridgeProcess {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &bridgeProcess{Cmd: exec.Command(os.Args[0], append([]string{"bridge", "--"}, command...)...), socket: filepath.Join(dir, "s"), log: &bytes.Buffer{}}
+	return startBridgeAt(t, filepath.Join(dir, "bridge.sock"), command...)
+}
+
+func startBridgeAt(t *testing.T, socket string, command ...string) *bridgeProcess {
+	t.Helper()
+	p := &bridgeProcess{Cmd: exec.Command(os.Args[0], append([]string{"bridge", "--"}, command...)...), socket: socket, log: &bytes.Buffer{}}
 	p.Env = []string{"SHIM_TEST_AS_SHIM=1", "TEST_AS_SERVER=1", "SHIM_LISTEN=unix:" + p.socket, "OF_THE_SERVER=yes", "PATH=" + os.Getenv("PATH")}
 	p.Stderr = p.log
 	p.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -288,4 +293,29 @@ func TestBridgeKilled(t *testing.T) {
 	}
 	_ = p.end() // it was killed
 	soon(t, "the server is gone", func() bool { return !running(pid) })
+}
+
+// The socket of a bridge that was killed is its successor's, that of one that serves is nobody else's.
+func TestBridgeTakesOver(t *testing.T) {
+	killed := startBridge(t, os.Args[0])
+	killed.initialize(t)
+	second := startBridgeAt(t, killed.socket, os.Args[0])
+	if err := second.end(); second.ProcessState.ExitCode() != 1 || !strings.Contains(second.log.String(), "another program serves") {
+		t.Errorf("a second bridge ended with %v: %s", err, second.log)
+	}
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.end() // it was killed
+	if _, err := os.Lstat(killed.socket); err != nil {
+		t.Fatal("no socket is left to take over: ", err)
+	}
+	next := startBridgeAt(t, killed.socket, os.Args[0])
+	next.initialize(t)
+	if err := next.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.end(); err != nil {
+		t.Errorf("ended with %v: %s", err, next.log)
+	}
 }

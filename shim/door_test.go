@@ -28,7 +28,7 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 	server := &http.Server{Handler: door.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })), ConnState: door.note}
 	go server.Serve(l)
 	dial := func() (net.Conn, *bufio.Reader) {
-		c, err := net.Dial("unix", l.path)
+		c, err := net.Dial("unix", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 	left := make(chan error, 1)
 	go func() { left <- door.leave(l, server, func() {}, time.Minute) }()
 	time.Sleep(2 * linger)
-	if _, err := net.Dial("unix", l.path); err == nil {
+	if _, err := net.Dial("unix", l.Addr().String()); err == nil {
 		t.Error("somebody new finds the shim")
 	}
 	if !ask(idle, idleIn).Close {

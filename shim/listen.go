@@ -3,41 +3,30 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
 	"strings"
+
+	"mcpgateway/internal/socket"
 )
 
-// addressListener is a listener whose address can be taken back while it still accepts: a caller either finds no
-// address, and knows that nothing was sent, or is served.
+// addressListener is a listener whose address can be taken back while it still accepts.
 type addressListener struct {
 	net.Listener
-	path string // of the Unix socket; empty for TCP
+	withdraw func()
 }
 
-// listen binds "unix:PATH" or a TCP address.
+// listen binds "unix:PATH" or a TCP address. That one stays when it is taken back: whoever routes to it was told by the
+// deployer.
 func listen(address string) (*addressListener, error) {
-	path, ok := strings.CutPrefix(address, "unix:")
-	if !ok {
-		l, err := net.Listen("tcp", address)
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		l, err := socket.Listen(path)
 		if err != nil {
 			return nil, fmt.Errorf("listen: %w", err)
 		}
-		return &addressListener{Listener: l}, nil
+		return &addressListener{Listener: l, withdraw: l.Withdraw}, nil
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // withdraw does it, before closing
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return &addressListener{Listener: l, path: path}, nil
-}
-
-// withdraw takes the address back. A TCP address stays: whoever routes to it was told by the deployer.
-func (l *addressListener) withdraw() {
-	if l.path != "" {
-		_ = os.Remove(l.path) // gone already: all the better
-	}
+	return &addressListener{Listener: l, withdraw: func() {}}, nil
 }
