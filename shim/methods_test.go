@@ -39,6 +39,7 @@ var methodCases = []struct {
 	{"legacy modern", "completion/complete", `{"ref":{"type":"ref/resource","uri":"file:///{x}"},"argument":{"name":"x","value":""}}`, "-32001", "-32001"},
 	{"legacy modern", "tasks/get", `{"taskId":"t"}`, "-32602", "-32602"},
 	{"legacy", "tasks/result", `{"taskId":"t"}`, "-32602", "-32602"},
+	{"modern", "tasks/result", `{"taskId":"t"}`, "-32601", "-32601"},
 	{"legacy modern", "tasks/cancel", `{"taskId":"t"}`, "-32602", "-32602"},
 	{"modern", "tasks/update", `{"taskId":"t","inputResponses":{}}`, "-32602", "-32602"},
 	{"legacy", "tasks/list", `{}`, "ok", "ok"},

@@ -60,7 +60,7 @@ func TestTasksBelongToWhoStartedThem(t *testing.T) {
 						t.Errorf("%s by its owner: %s", method, got)
 					}
 					others, unknown := ask(bob, method, `{"taskId":"task-1"}`), ask(bob, method, `{"taskId":"never"}`)
-					if others != unknown || !strings.Contains(others, "-32602") {
+					if others != unknown || !strings.Contains(others, refusedAs(method, modern)) {
 						t.Errorf("%s by another: %s, of an unknown one: %s", method, others, unknown)
 					}
 				}
@@ -165,4 +165,12 @@ func TestNewsOfOtherPeoplesTasks(t *testing.T) {
 			t.Errorf("%s: another gets %s", name, got)
 		}
 	}
+}
+
+// refusedAs is the code that a task of somebody else gets: in the modern revision one method is not there any more.
+func refusedAs(method string, modern bool) string {
+	if modern && method == "tasks/result" {
+		return "-32601"
+	}
+	return "-32602"
 }

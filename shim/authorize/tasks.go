@@ -32,8 +32,7 @@ func (c Checker) checkTask(x *call.Exchange, m *mcp.Message, token mcp.Token) er
 	}
 	tool, ok := c.Tasks.Owner(id, x.Who)
 	if !ok {
-		return answer(&x.MCP, m, mcp.Error{Code: mcp.CodeInvalidParams, Message: "Task not found: it ended, was never yours, or the server was restarted since"},
-			"A task in this batch was not found; none of it was sent")
+		return unknownTask(x, m)
 	}
 	if tool == "" {
 		return nil
@@ -45,6 +44,16 @@ func (c Checker) checkTask(x *call.Exchange, m *mcp.Message, token mcp.Token) er
 		return refusal(&x.MCP, m)
 	}
 	return nil
+}
+
+// unknownTask is the refusal of a task that the caller did not start. Of a method that the revision does not have (MCP
+// 2026-07-28, tasks extension: tasks/result went) the server says so, whatever task is named; so is said here.
+func unknownTask(x *call.Exchange, m *mcp.Message) error {
+	e := mcp.Error{Code: mcp.CodeInvalidParams, Message: "Task not found: it ended, was never yours, or the server was restarted since"}
+	if x.Era == mcp.Modern && m.Method == "tasks/result" {
+		e.Code, e.Message = mcp.CodeMethodNotFound, "Method not found: revision "+mcp.ModernVersion+" has no tasks/result; ask tasks/get"
+	}
+	return answer(&x.MCP, m, e, "A task in this batch was not found; none of it was sent")
 }
 
 // StartsTasks tells whether the answer may hand out a task. A GET stream may deliver the rest of any answer.
