@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/identity"
 )
 
@@ -19,10 +20,10 @@ func TestCatalogIsValid(t *testing.T) {
 	for _, p := range profiles {
 		for _, w := range ways {
 			path := filepath.Join(t.TempDir(), "catalog.yaml")
-			if err := os.WriteFile(path, []byte(c.catalog(p, w)), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte(withHook(c.catalog(p, w), "http://127.0.0.1:1")), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)
+			got, err := catalog.LoadCatalog(path, platform, compile.Check)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/identity"
 )
 
@@ -59,10 +60,10 @@ func TestSuiteCatalogIsValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), "catalog.yaml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(withHook(text, "http://127.0.0.1:1")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)
+		got, err := catalog.LoadCatalog(path, platform, compile.Check)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"mcpgateway/internal/proxytest"
 )
@@ -34,7 +37,10 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 		return err
 	}
 	defer front.Close()
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: o.catalog})
+	asked := &hook{}
+	webhook := httptest.NewServer(asked)
+	defer webhook.Close()
+	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL)})
 	if err != nil {
 		return err
 	}
@@ -46,10 +52,33 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 	if err := front.Serve(proxytest.Lending{Gateway: rig.URL, Token: token}); err != nil {
 		return err
 	}
-	return use(front.URL + proxytest.Path(o.server))
+	if err := use(front.URL + proxytest.Path(o.server)); err != nil {
+		return err
+	}
+	if asked.times.Load() == 0 {
+		return errors.New("the filter was not asked: not every stage of the shim was on")
+	}
+	return nil
 }
 
-// catalogOf offers one server, and allows everything: what is refused is not the suite's matter.
+// hook is a webhook that accepts everything, and counts.
+type hook struct{ times atomic.Int64 }
+
+// ServeHTTP accepts.
+func (h *hook) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h.times.Add(1)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// withHook puts the webhook's port into a catalog of catalogOf.
+func withHook(catalog, url string) string {
+	return strings.ReplaceAll(catalog, hookPort, url[strings.LastIndexByte(url, ':')+1:])
+}
+
+const hookPort = "{hookPort}"
+
+// catalogOf offers one server with every stage of the shim on, and allows everything: what is refused is not the suite's
+// matter. A filter is asked about each message in both directions, a condition about each call, and bodies are recorded.
 func catalogOf(id, fields string) string {
 	return fmt.Sprintf(`apiVersion: v1
 servers:
@@ -58,8 +87,13 @@ servers:
     description: The conformance suite's server
     %s
     scale: {idle: 10m}
+    filters: [accepts]
+    audit: {bodies: full, redact: ["$..password"]}
+filters:
+  - {name: accepts, on: ["*"], timeout: 20s, webhook: {url: "http://127.0.0.1:`+hookPort+`/", egress: [{cidr: 127.0.0.1/32, ports: [`+hookPort+`]}]}}
 policies:
-  - {name: features, allow: {anyone: true}, servers: ["*"]}
+  - {name: features, allow: {anyone: true}, servers: ["*"], when: 'user.subject != "" && size(string(mcp.tool)) < 1000'}
+  - {name: nothing, deny: {anyone: true}, servers: ["*"], when: 'user.subject == "nobody"'}
   - {name: methods, allow: {anyone: true}, servers: ["*"], methods: ["*"]}
 `, id, fields)
 }
