@@ -276,7 +276,7 @@ func TestManyMistakesAreCut(t *testing.T) {
 	d := newDesk(t, map[string]string{"platform.yaml": platform, "catalog.yaml": servers("a")})
 	d.write("catalog.yaml", servers("a")+strings.Repeat("x: 1\n", 60))
 	d.expect()
-	if !strings.Contains(d.log.String(), "and 10 more") || strings.Contains(d.log.String(), ":54:") {
+	if !strings.Contains(d.log.String(), "and 10 more") || strings.Contains(d.log.String(), "catalog.yaml:54:") {
 		t.Errorf("60 mistakes are logged as\n%s", &d.log)
 	}
 }
