@@ -110,7 +110,7 @@ func TestSweepAfterSupervisorWasKilled(t *testing.T) {
 func TestDeathWhileNobodyWatches(t *testing.T) {
 	p := newPlace(t)
 	crashed, killed, idle := p.lone("crashed", nil), p.lone("killed", nil), p.lone("idle", func(s *catalog.Server) {
-		s.Scale.Idle = catalog.Duration(300 * time.Millisecond)
+		s.Scale.Idle = catalog.Duration(time.Second)
 	})
 	kept := p.lone("kept", nil)
 	p.deployer.Close()
