@@ -109,7 +109,7 @@ func (p *place) bench() deploytest.Bench {
 		},
 		Environ: func(instance deploy.Instance, unit string) []string { return environ(p.record(instance).Groups[unit]) },
 		Log:     p.log.String,
-		Idle:    400 * time.Millisecond,
+		Idle:    800 * time.Millisecond,
 	}
 }
 
