@@ -42,6 +42,16 @@ type Body struct {
 	Batch    bool
 }
 
+// RequestIDs are the ids of the requests among the messages, which wait for an answer each; nil where there is none.
+func (b *Body) RequestIDs() (ids []Token) {
+	for i := range b.Messages {
+		if m := &b.Messages[i]; m.Kind == Request {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
 // Message is one JSON-RPC message. Its tokens are parts of the bytes that were parsed.
 type Message struct {
 	Kind   Kind

@@ -98,12 +98,7 @@ func refusal(body *mcp.Body, m *mcp.Message) error {
 func answer(body *mcp.Body, m *mcp.Message, e mcp.Error, ofBatch string) error {
 	e.Status, e.ID = http.StatusOK, m.ID
 	if body.Batch {
-		for i := range body.Messages {
-			if body.Messages[i].Kind == mcp.Request {
-				e.Batch = append(e.Batch, body.Messages[i].ID)
-			}
-		}
-		e.Message = ofBatch
+		e.Batch, e.Message = body.RequestIDs(), ofBatch
 	}
 	if m.Kind != mcp.Request && e.Batch == nil {
 		e.Status = http.StatusForbidden

@@ -49,15 +49,11 @@ func (x *Exchange) confirmed() bool {
 
 // address has an error answer all requests of the exchange.
 func (x *Exchange) address(e *mcp.Error) {
-	for i := range x.MCP.Messages {
-		m := &x.MCP.Messages[i]
-		switch {
-		case m.Kind != mcp.Request:
-		case x.MCP.Batch:
-			e.Batch = append(e.Batch, m.ID)
-		default:
-			e.ID = m.ID
-		}
+	switch ids := x.MCP.RequestIDs(); {
+	case x.MCP.Batch:
+		e.Batch = ids
+	case ids != nil:
+		e.ID = ids[0]
 	}
 }
 

@@ -104,12 +104,7 @@ func rebuild(x *call.Exchange, raws [][]byte, header http.Header) error {
 func refusal(body *mcp.Body, m *mcp.Message, r *rejection) error {
 	e := &mcp.Error{Status: http.StatusOK, Code: mcp.CodeRefused, ID: m.ID, Message: r.reason}
 	if body.Batch {
-		e.ID = nil
-		for i := range body.Messages {
-			if body.Messages[i].Kind == mcp.Request {
-				e.Batch = append(e.Batch, body.Messages[i].ID)
-			}
-		}
+		e.ID, e.Batch = nil, body.RequestIDs()
 	}
 	if m.Kind != mcp.Request && e.Batch == nil {
 		e.Status = http.StatusForbidden
