@@ -75,11 +75,9 @@ func (s *systems) startOne(ctx context.Context, bin, dir, id, platform, catalog 
 	if err := s.ours.modern.call(ctx); err != nil {
 		return err
 	}
-	shims, err := findProcesses("", "SHIM_SERVER="+id)
-	if err != nil || len(shims) != 1 {
-		return fmt.Errorf("find the shim: processes %v, %v", shims, err)
+	if s.shim, err = findShim(id); err != nil {
+		return err
 	}
-	s.shim = shims[0]
 	s.ours.proxies = []int{s.rig.Gateway.PID(), s.shim}
 	return nil
 }

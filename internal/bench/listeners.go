@@ -128,11 +128,9 @@ func (t *listenersTest) start(ctx context.Context, bin, dir string) (err error) 
 	if err := t.steady.modern.call(ctx); err != nil {
 		return err
 	}
-	shims, err := findProcesses("", "SHIM_SERVER="+steadyID)
-	if err != nil || len(shims) != 1 {
-		return fmt.Errorf("find the shim: processes %v, %v", shims, err)
+	if t.shim, err = findShim(steadyID); err != nil {
+		return err
 	}
-	t.shim = shims[0]
 	t.steady.proxies = []int{t.rig.Gateway.PID(), t.shim}
 	t.behind, err = serverBehind(t.shim, sample)
 	return err

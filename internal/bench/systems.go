@@ -72,17 +72,24 @@ func startSystems(ctx context.Context, bin, dir string) (*systems, error) {
 			return s, fmt.Errorf("%s: %w", sys.name, err)
 		}
 	}
-	shims, err := findProcesses("", "SHIM_SERVER="+steadyID)
-	if err != nil || len(shims) != 1 {
-		return s, fmt.Errorf("find the shim: processes %v, %v", shims, err)
+	if s.shim, err = findShim(steadyID); err != nil {
+		return s, err
 	}
-	supervisor, err := parentOf(shims[0])
+	supervisor, err := parentOf(s.shim)
 	if err != nil {
 		return s, err
 	}
-	s.shim = shims[0]
 	s.ours.proxies = []int{s.rig.Gateway.PID(), s.shim, supervisor}
 	return s, nil
+}
+
+// findShim is the process of a server's shim.
+func findShim(id string) (int, error) {
+	shims, err := findProcesses("", "SHIM_SERVER="+id)
+	if err != nil || len(shims) != 1 {
+		return 0, fmt.Errorf("find the shim: processes %v, %v", shims, err)
+	}
+	return shims[0], nil
 }
 
 // startReference starts a sample server and two reverse proxies in front of it.
