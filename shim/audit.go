@@ -1,18 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/audit/sink"
 	"mcpgateway/internal/audit/spool"
+	"mcpgateway/internal/secret"
 	"mcpgateway/shim/trail"
 )
 
@@ -39,7 +39,7 @@ type auditConfig struct {
 	URL        string // empty: to standard output
 	Spool      string
 	SpoolBytes int64
-	Credential string
+	Credential secret.Text
 	Second     string
 	Interval   time.Duration
 }
@@ -76,30 +76,22 @@ func readAuditConfig(getenv func(string) string, problem func(string, error)) (c
 // minSpool has room for the largest record, in bytes.
 const minSpool = 16 << 20
 
-// maxCredential bounds a bearer token: a header must have room for it.
-const maxCredential = 16 << 10
-
-// readCredential reads a token (RFC 6750, section 2.1). No error holds any of it.
-func readCredential(path string) (string, error) {
-	f, err := os.Open(path)
+// readCredential reads a bearer token (RFC 6750, section 2.1). No error holds any of it.
+func readCredential(path string) (secret.Text, error) {
+	text, err := readSecret(path)
 	if err != nil {
-		return "", errors.New("cannot be opened")
+		return secret.Text{}, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxCredential+1))
-	text = bytes.TrimSpace(text)
-	switch {
-	case err != nil:
-		return "", errors.New("cannot be read")
-	case len(text) == 0 || len(text) > maxCredential:
-		return "", fmt.Errorf("must hold 1 to %d bytes", maxCredential)
+	token := strings.TrimSpace(text.Reveal())
+	if token == "" {
+		return secret.Text{}, errors.New("is empty")
 	}
-	for _, b := range text {
+	for _, b := range []byte(token) {
 		if b <= ' ' || b > '~' {
-			return "", errors.New("holds what no bearer token does")
+			return secret.Text{}, errors.New("holds what no bearer token does")
 		}
 	}
-	return string(text), nil
+	return secret.New(token), nil
 }
 
 // trail starts what takes the records. out is standard output.

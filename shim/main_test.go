@@ -205,8 +205,11 @@ func TestReadAuditConfig(t *testing.T) {
 		return c, problems
 	}
 	c, problems := read(map[string]string{"SHIM_AUDIT_SECRET_FILE": file("good", "abc.d-e=\n"), "SHIM_AUDIT_SPOOL_BYTES": "16777216", "SHIM_AUDIT_SECOND": "none"})
-	want := auditConfig{URL: "https://siem.test/in", Spool: "/s", SpoolBytes: 16 << 20, Credential: "abc.d-e=", Second: "none", Interval: 5 * time.Second}
-	if c != want || problems != nil {
+	want := auditConfig{URL: "https://siem.test/in", Spool: "/s", SpoolBytes: 16 << 20, Second: "none", Interval: 5 * time.Second}
+	if got := c.Credential.Reveal(); got != "abc.d-e=" {
+		t.Errorf("the credential is read as %q", got)
+	}
+	if c.Credential = want.Credential; c != want || problems != nil {
 		t.Errorf("%+v, %v", c, problems)
 	}
 	if c, problems := read(map[string]string{"SHIM_AUDIT_URL": "", "SHIM_AUDIT_SECOND": "x"}); c != (auditConfig{}) || problems != nil {
@@ -214,7 +217,7 @@ func TestReadAuditConfig(t *testing.T) {
 	}
 	for name, values := range map[string][]string{"SHIM_AUDIT_SPOOL": {""}, "SHIM_AUDIT_SPOOL_BYTES": {"x", "-1", "1000"}, "SHIM_AUDIT_SECOND": {"file"},
 		"SHIM_AUDIT_INTERVAL": {"0s", "x"}, "SHIM_AUDIT_SECRET_FILE": {folder, filepath.Join(folder, "none"), file("empty", "\n"),
-			file("long", strings.Repeat("x", maxCredential+1)), file("two", "hunter2\nX-Header: a")}} {
+			file("long", strings.Repeat("x", maxSecret+1)), file("two", "hunter2\nX-Header: a")}} {
 		for _, value := range values {
 			if _, problems := read(map[string]string{name: value}); len(problems) != 1 || !strings.HasPrefix(problems[0], name) || strings.Contains(problems[0], "hunter2") {
 				t.Errorf("%s=%q: %q", name, value, problems)

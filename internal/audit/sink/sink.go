@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"mcpgateway/internal/secret"
 )
 
 const (
@@ -31,7 +33,7 @@ const (
 // Config says where the sink is. URL and Timeout are required.
 type Config struct {
 	URL        string         // http or https
-	Credential string         // bearer token (RFC 6750); none where empty
+	Credential secret.Text    // bearer token (RFC 6750); none where empty
 	Timeout    time.Duration  // for one attempt, answer and all
 	Roots      *x509.CertPool // that its certificate is checked against; this machine's where nil
 }
@@ -88,8 +90,8 @@ func (s *Sink) Send(ctx context.Context, key string, records [][]byte) error {
 	}
 	r.Header = http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}, "Idempotency-Key": {`"` + key + `"`},
 		"User-Agent": {"mcpgateway-audit"}}
-	if s.config.Credential != "" {
-		r.Header["Authorization"] = []string{"Bearer " + s.config.Credential}
+	if !s.config.Credential.Empty() {
+		r.Header["Authorization"] = []string{"Bearer " + s.config.Credential.Reveal()}
 	}
 	resp, err := s.client.Do(r)
 	if err != nil {

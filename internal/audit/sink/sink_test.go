@@ -11,13 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcpgateway/internal/secret"
 )
 
 func newSink(t *testing.T, h http.HandlerFunc) *Sink {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	s, err := New(Config{URL: server.URL + "/in?tenant=secret", Credential: "token", Timeout: 5 * time.Second})
+	s, err := New(Config{URL: server.URL + "/in?tenant=secret", Credential: secret.New("token"), Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
