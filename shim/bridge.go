@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"mcpgateway/internal/procgroup"
 	"mcpgateway/shim/bridge"
@@ -70,14 +67,8 @@ func runBridge(ctx context.Context, config bridgeConfig, command []string, log *
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err = <-served:
-		err = fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
+	server := newServer(b, log)
+	if err = serveUntil(ctx, server, listener); err == nil {
 		listener.withdraw()
 	}
 	b.Stop() // the shim has let its calls end before: who still waits is told that the server ended

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
 	"strings"
+	"time"
 
 	"mcpgateway/internal/socket"
 )
@@ -29,4 +33,23 @@ func listen(address string) (*addressListener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return &addressListener{Listener: l, withdraw: func() {}}, nil
+}
+
+// newServer sets the bounds of what a caller may cost before its request is there.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+}
+
+// serveUntil serves until ctx ends; an error says why it ended sooner. To close the server is left to the caller, who may
+// have calls to end first.
+func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
 }

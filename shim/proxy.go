@@ -64,15 +64,11 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)
 	door := &door{idle: map[net.Conn]bool{}, detached: c.detached}
-	server := &http.Server{Handler: door.serve(mux), ConnState: door.note, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	server := newServer(door.serve(mux), log)
+	server.ConnState = door.note
 	go c.rules.Watch(ctx)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
+	if err := serveUntil(ctx, server, listener); err != nil {
 		return err
-	case <-ctx.Done():
 	}
 	return door.leave(listener, server, drain, config.Drain)
 }
