@@ -71,7 +71,7 @@ func Matching(only *regexp.Regexp) bool {
 // phases are all rows. Those of a phase run side by side, so that one which waits costs no time, and each shows that it
 // does not disturb the others.
 func phases() [][]try {
-	return [][]try{append(append(serverTries(), clientTries()...), catalogTries()...), crowdTries()}
+	return [][]try{append(append(serverTries(), clientTries()...), catalogTries()...), leaverTries(), crowdTries()}
 }
 
 // Run starts a system and runs all rows that are wanted.
