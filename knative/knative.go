@@ -1,3 +1,5 @@
-// Package knative will run plans in a cluster, as Knative services. So far there is only the proof, among its tests,
-// that a plan carries what a pod needs; nothing here talks to a cluster.
+// Package knative runs plans in a cluster, as Knative services that scale from zero and back.
+//
+// The Make… functions (resources.go, pod.go) are pure: a plan and the cluster's settings give the objects. Deployer reads
+// what is there, plans, applies and watches; it never reads a Secret, and it wakes nothing: to send a request is to wake.
 package knative

@@ -2,171 +2,50 @@ package knative
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"knative.dev/pkg/apis"
 	"knative.dev/serving/pkg/apis/autoscaling"
+	"knative.dev/serving/pkg/apis/config"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	autoscaler "knative.dev/serving/pkg/autoscaler/config"
 
 	"mcpgateway/internal/deploy"
 )
 
-// This file renders plans for Knative in the simplest way, to prove that a plan carries what a pod needs: whatever
-// render needs and does not find in the plan would have to come from the catalog again. The deployer for clusters
-// replaces it.
-
-// images is how a deployer maps the image names of plans.
+// images are what the image names of plans are.
 var images = map[string]string{
-	deploy.ImageShim: "ko.local/shim", deploy.ImageNode: "ko.local/shim-node", deploy.ImagePython: "ko.local/shim-python",
+	deploy.ImageShim: "dev.local/shim", deploy.ImageNode: "dev.local/shim-node", deploy.ImagePython: "dev.local/shim-python",
 }
 
-const (
-	socketFolder = "/run/sockets/"
-	secretFolder = "/run/secrets/"
-	mountFolder  = "/etc/mounts/"
-	stateFolder  = "/run/state"
-)
+// baked is the image of the package that the golden plans run.
+const baked = "dev.local/baked@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// render makes the Service of a plan.
-func render(t *testing.T, p deploy.Plan) *servingv1.Service {
+// clusterSettings are those that the cluster must have besides Knative's own (config/README.md).
+func clusterSettings(t *testing.T) context.Context {
 	t.Helper()
-	pod := corev1.PodSpec{AutomountServiceAccountToken: new(bool), EnableServiceLinks: new(bool)}
-	volumes := map[string]corev1.Volume{}
-	ports := map[string]string{}
-	for _, u := range p.Units {
-		ports[u.Name] = strconv.Itoa(u.Port)
+	scaler, err := autoscaler.NewConfigFromMap(map[string]string{"allow-zero-initial-scale": "true"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, u := range p.Units {
-		pod.Containers = append(pod.Containers, renderUnit(t, u, ports, volumes))
-		if u.ImagePullSecret != "" {
-			pod.ImagePullSecrets = append(pod.ImagePullSecrets, corev1.LocalObjectReference{Name: u.ImagePullSecret})
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(volumes)) {
-		pod.Volumes = append(pod.Volumes, volumes[name])
-	}
-	concurrency := int64(p.Scale.Concurrency)
-	s := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Name: "mcp-" + p.Server, Labels: map[string]string{"mcpgateway/hash": p.Hash}}}
-	s.Spec.Template.Annotations = map[string]string{
-		autoscaling.MinScaleAnnotationKey: "0",
-		autoscaling.MaxScaleAnnotationKey: strconv.Itoa(p.Scale.Max),
-		autoscaling.WindowAnnotationKey:   p.Scale.Idle.String(),
-		autoscaling.TargetAnnotationKey:   strconv.Itoa(p.Scale.Concurrency),
-		// How long a revision may take to become ready.
-		"serving.knative.dev/progress-deadline": p.Startup.String(),
-	}
-	s.Spec.Template.Spec = servingv1.RevisionSpec{PodSpec: pod, ContainerConcurrency: &concurrency}
-	return s
+	c := config.FromContextOrDefaults(context.Background())
+	c.Autoscaler = scaler
+	return config.ToContext(context.Background(), c)
 }
 
-func renderUnit(t *testing.T, u deploy.Unit, ports map[string]string, volumes map[string]corev1.Volume) corev1.Container {
-	t.Helper()
-	c := corev1.Container{Name: u.Name, Image: images[u.Image], Resources: limits(u.Limits), SecurityContext: restricted()}
-	if c.Image == "" {
-		c.Image = u.Image
-	}
-	places := deploy.Places{Shim: "/shim", Port: ports[u.Name], Ports: ports, Sockets: map[string]string{}, Mounts: map[string]string{}}
-	if u.Role == deploy.RoleShim {
-		places.Listen, places.State = ":"+ports[u.Name], stateFolder
-		c.Ports = []corev1.ContainerPort{{ContainerPort: int32(u.Port)}}
-	}
-	if u.Package != nil {
-		c.Image, places.Package = bake(c.Image, *u.Package), bakedProgram
-	}
-	for _, name := range u.Sockets {
-		addVolume(&c, volumes, "socket-"+name, socketFolder+name, corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}})
-		places.Sockets[name] = socketFolder + name + "/socket"
-	}
-	for _, m := range u.Mounts {
-		source := corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: m.Name}}
-		addVolume(&c, volumes, m.Name, mountFolder+m.Name, corev1.VolumeSource{ConfigMap: &source})
-		places.Mounts[m.Name] = mountFolder + m.Name + "/" + m.File
-	}
-	for _, s := range u.Secrets {
-		renderSecret(&c, volumes, s)
-	}
-	c.Command, c.Args = expand(t, places, u.Command), expand(t, places, u.Args)
-	for _, v := range u.Env {
-		c.Env = append(c.Env, corev1.EnvVar{Name: v.Name, Value: expand(t, places, []string{v.Value})[0]})
-	}
-	if u.Probe.Path != "" {
-		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{
-			HTTPGet: &corev1.HTTPGetAction{Path: u.Probe.Path, Port: intstr.FromInt32(int32(u.Port))}}}
-	}
-	return c
-}
-
-// bakedProgram is where a baked image has the program of its package.
-const bakedProgram = "/package/program"
-
-// bake names the image that holds a package besides the shim: the plan must tell which one.
-func bake(image string, p deploy.Package) string {
-	return fmt.Sprintf("%s:%x", image, sha256.Sum256([]byte(p.Registry+" "+p.Name)))
-}
-
-// restricted is the strictest context, which Knative's admission asks for.
-func restricted() *corev1.SecurityContext {
-	yes, no := true, false
-	return &corev1.SecurityContext{
-		RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-}
-
-// renderSecret gives a container one key of a Secret, and no other key of it.
-func renderSecret(c *corev1.Container, volumes map[string]corev1.Volume, s deploy.Secret) {
-	if s.Env != "" {
-		c.Env = append(c.Env, corev1.EnvVar{Name: s.Env, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-			LocalObjectReference: corev1.LocalObjectReference{Name: s.Store}, Key: s.Key}}})
-		return
-	}
-	name := "secret-" + c.Name + "-" + s.Key
-	source := corev1.SecretVolumeSource{SecretName: s.Store, Items: []corev1.KeyToPath{{Key: s.Key, Path: s.Key}}}
-	addVolume(c, volumes, name, secretFolder+s.Key, corev1.VolumeSource{Secret: &source})
-	c.Env = append(c.Env, corev1.EnvVar{Name: s.File, Value: secretFolder + s.Key + "/" + s.Key})
-}
-
-func addVolume(c *corev1.Container, volumes map[string]corev1.Volume, name, path string, source corev1.VolumeSource) {
-	volumes[name] = corev1.Volume{Name: name, VolumeSource: source}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: path})
-}
-
-func expand(t *testing.T, p deploy.Places, words []string) []string {
-	t.Helper()
-	var out []string
-	for _, word := range words {
-		expanded, err := p.Expand(word)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, expanded)
-	}
-	return out
-}
-
-func limits(r deploy.Resources) corev1.ResourceRequirements {
-	list := corev1.ResourceList{}
-	if r.CPU != "" {
-		list[corev1.ResourceCPU] = resource.MustParse(r.CPU)
-	}
-	if r.Memory != "" {
-		list[corev1.ResourceMemory] = resource.MustParse(r.Memory)
-	}
-	return corev1.ResourceRequirements{Limits: list}
+// settings are a cluster's, with the image of the package that the golden plans run.
+func settings() Settings {
+	return Settings{Namespace: "mcp-servers", Images: images, Packages: map[string]string{"github": baked},
+		NameKey: []byte("a key of thirty-two bytes, or more"), CallTimeout: 10 * time.Minute}
 }
 
 // TestPlansCarryWhatAPodNeeds renders every golden plan.
@@ -186,14 +65,17 @@ func TestPlansCarryWhatAPodNeeds(t *testing.T) {
 			if err := json.Unmarshal(text, &p); err != nil {
 				t.Fatal(err)
 			}
+			s, err := MakeService(p, settings())
 			if strings.HasPrefix(name, "command-") {
-				if slices.ContainsFunc(p.Units, func(u deploy.Unit) bool { return u.Role == deploy.RoleServer && u.Image != "" }) {
-					t.Error("a command of this machine claims to have an image")
+				if err == nil || !strings.Contains(err.Error(), "a program of the operator's machine") {
+					t.Errorf("a program of this machine: %v", err)
 				}
-				return // which a cluster cannot run
+				return
 			}
-			s := render(t, p)
-			ctx := apis.WithinCreate(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := apis.WithinCreate(clusterSettings(t))
 			s.SetDefaults(ctx)
 			if err := s.Validate(ctx); err != nil {
 				t.Errorf("Knative's own admission refuses it: %v", err)
@@ -250,22 +132,18 @@ func testPackage(t *testing.T, name string, s *servingv1.Service) {
 	t.Helper()
 	runtime, _, _ := strings.Cut(name, ".")
 	want := map[string][]string{
-		"npx": {"/shim", "bridge", "--", bakedProgram, "--read-only"},
-		"uvx": {"/shim", "bridge", "--", bakedProgram, "--repository", "/data"},
+		"npx": {"/shim", "bridge", "--", packagePath, "--read-only"},
+		"uvx": {"/shim", "bridge", "--", packagePath, "--repository", "/data"},
 	}[runtime]
 	if want == nil {
 		return
 	}
-	image := map[string]string{
-		"npx": bake("ko.local/shim-node", deploy.Package{Registry: "npm", Name: "@modelcontextprotocol/server-github@2025.4.8"}),
-		"uvx": bake("ko.local/shim-python", deploy.Package{Registry: "pypi", Name: "mcp-server-git[all]==2025.1.14"}),
-	}[runtime]
 	server := s.Spec.Template.Spec.Containers[1]
 	if diff := cmp.Diff(want, server.Command); diff != "" {
 		t.Errorf("the server runs (-want +got):\n%s", diff)
 	}
-	if server.Image != image {
-		t.Errorf("the server's image is %s, want %s", server.Image, image)
+	if server.Image != baked {
+		t.Errorf("the server's image is %s, want %s", server.Image, baked)
 	}
 }
 
@@ -338,8 +216,14 @@ func testVolumes(t *testing.T, p deploy.Plan, s *servingv1.Service) {
 	}
 	for _, v := range spec.Volumes {
 		name, isSocket := strings.CutPrefix(v.Name, "socket-")
-		if isSocket != (v.EmptyDir != nil) {
+		if v.EmptyDir != nil && v.EmptyDir.SizeLimit.IsZero() {
+			t.Errorf("volume %s may grow for ever", v.Name)
+		}
+		if isSocket && v.EmptyDir == nil {
 			t.Errorf("volume %s is %+v", v.Name, v.VolumeSource)
+		}
+		if unit, ok := strings.CutPrefix(v.Name, "scratch-"); ok && !slices.Equal(mounts[v.Name], []string{unit}) {
+			t.Errorf("what %s writes is mounted by %v", unit, mounts[v.Name])
 		}
 		if isSocket && !slices.Equal(mounts[v.Name], []string{"shim", name}) {
 			t.Errorf("the socket volume %s is mounted by %v", name, mounts[v.Name])
@@ -356,14 +240,15 @@ func testVolumes(t *testing.T, p deploy.Plan, s *servingv1.Service) {
 func testScale(t *testing.T, s *servingv1.Service) {
 	t.Helper()
 	want := map[string]string{
-		autoscaling.MinScaleAnnotationKey: "0", autoscaling.MaxScaleAnnotationKey: "1", autoscaling.WindowAnnotationKey: "1m0s",
-		autoscaling.TargetAnnotationKey: "100", "serving.knative.dev/progress-deadline": "30s",
+		autoscaling.InitialScaleAnnotationKey: "0", autoscaling.MinScaleAnnotationKey: "0", autoscaling.MaxScaleAnnotationKey: "1",
+		autoscaling.WindowAnnotationKey: "1m0s", autoscaling.TargetAnnotationKey: "100", "serving.knative.dev/progress-deadline": "30s",
+		"features.knative.dev/http-full-duplex": "Enabled",
 	}
 	if diff := cmp.Diff(want, s.Spec.Template.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
-	if s.Labels["mcpgateway/hash"] == "" || len(s.Labels["mcpgateway/hash"]) > 63 {
-		t.Errorf("the hash %q is no label", s.Labels["mcpgateway/hash"])
+	if plan := s.Spec.Template.Labels[labelPlan]; plan == "" || len(plan) > 63 {
+		t.Errorf("the hash %q is no label", plan)
 	}
 	for _, c := range s.Spec.Template.Spec.Containers {
 		if value(c, "SHIM_IDLE") != "" {

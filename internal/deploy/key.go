@@ -23,6 +23,8 @@ type Instance struct {
 	ID string `json:"id"`
 	// URL is where the shim listens: unix:///path/shim.sock, or http://host:port.
 	URL string `json:"url"`
+	// Host is the Host header under which an ingress at URL knows the instance; empty where URL is its own.
+	Host string `json:"host,omitempty"`
 	// Cold says that the caller waited for a start.
 	Cold bool `json:"cold"`
 }

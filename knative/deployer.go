@@ -1,0 +1,337 @@
+package knative
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
+
+	"mcpgateway/internal/deploy"
+)
+
+// fieldManager is who we are in server-side apply.
+const fieldManager = "mcpgateway-deployer"
+
+// answerTimeout is how long the API server may take for one answer.
+const answerTimeout = 10 * time.Second
+
+// Config configures a Deployer.
+type Config struct {
+	Settings Settings
+	Cluster  *rest.Config
+	Ingress  *url.URL // where Knative's ingress answers
+	Domain   string   // services are <name>.<namespace>.<domain>
+	Logger   *slog.Logger
+}
+
+// Deployer puts plans in force in one namespace of a cluster. It holds no state but what the cluster has, and may be used
+// concurrently, also beside another one.
+type Deployer struct {
+	settings Settings
+	ingress  *url.URL
+	domain   string
+	kube     kubernetes.Interface
+	serving  servingclient.Interface
+	flights  singleflight.Group
+	refused  failures
+	log      *slog.Logger
+}
+
+// New returns a deployer. It asks the cluster nothing yet.
+func New(c Config) (*Deployer, error) {
+	cluster := rest.CopyConfig(c.Cluster)
+	cluster.UserAgent = fieldManager
+	cluster.QPS, cluster.Burst = 50, 100 // the default of 5 a second would have callers wait for each other
+	kube, err := kubernetes.NewForConfig(cluster)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	serving, err := servingclient.NewForConfig(cluster)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return &Deployer{settings: c.Settings, ingress: c.Ingress, domain: c.Domain, kube: kube, serving: serving, log: c.Logger}, nil
+}
+
+// Ensure has the service of a plan be there, as planned and with a revision that takes calls, and says where. It wakes
+// nothing. Where its pods cannot run, the error says so: *deploy.StartError, or ctx's.
+func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
+	want, err := MakeService(p, d.settings)
+	if err != nil {
+		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", err)
+	}
+	id := want.Name + " " + want.Annotations[annotationHash]
+	flight := d.flights.DoChan(id, func() (any, error) {
+		if err := d.refused.recent(id); err != nil {
+			return nil, err
+		}
+		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Startup)
+		defer cancel()
+		instance, err := d.ensure(alone, p, want)
+		d.refused.note(id, err)
+		return instance, err
+	})
+	select {
+	case <-ctx.Done():
+		return deploy.Instance{}, ctx.Err()
+	case r := <-flight:
+		if r.Err != nil {
+			return deploy.Instance{}, r.Err
+		}
+		return r.Val.(deploy.Instance), nil
+	}
+}
+
+// ensure is one flight of Ensure.
+func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Service) (deploy.Instance, error) {
+	live, written, err := d.apply(ctx, p, want)
+	if err != nil {
+		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
+	}
+	if live, err = d.awaitReady(ctx, live); err != nil {
+		if ctx.Err() != nil {
+			return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.",
+				RetryAfter: again, Cause: err}
+		}
+		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", err)
+	}
+	pods, err := d.pods(ctx, live.Name)
+	if err != nil {
+		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
+	}
+	instance := d.instance(live)
+	for _, pod := range pods {
+		if pod.Labels[labelRevision] != instance.ID {
+			continue
+		}
+		if ready(pod) {
+			return instance, nil
+		}
+		if why := d.trouble(ctx, pod); why != nil {
+			return deploy.Instance{}, d.fail(p, "The server does not start.", why)
+		}
+	}
+	instance.Cold = true
+	if written {
+		d.log.Info("deployed", "server", p.Server, "service", live.Name, "revision", instance.ID)
+	}
+	return instance, nil
+}
+
+// instance is where a service takes calls.
+func (d *Deployer) instance(s *servingv1.Service) deploy.Instance {
+	return deploy.Instance{ID: s.Status.LatestReadyRevisionName, URL: d.ingress.String(), Host: Host(s.Name, s.Namespace, d.domain)}
+}
+
+// Deploy puts a plan in force and waits for nothing: calls move to the new revision when that can take them, and the old
+// one finishes those it has.
+func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
+	want, err := MakeService(p, d.settings)
+	if err != nil {
+		return err
+	}
+	live, written, err := d.apply(ctx, p, want)
+	if err != nil {
+		return err
+	}
+	if written {
+		d.log.Info("deployed", "server", p.Server, "service", live.Name)
+		return nil
+	}
+	return d.tidy(ctx, live)
+}
+
+// apply writes what differs from the cluster, and reports whether that was anything.
+func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Service) (live *servingv1.Service, written bool, err error) {
+	services := d.serving.ServingV1().Services(want.Namespace)
+	live, err = services.Get(ctx, want.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, false, err
+	case live.Labels[labelManager] != manager:
+		return nil, false, fmt.Errorf("service %s is not ours: it lacks the label %s=%s", want.Name, labelManager, manager)
+	case live.Annotations[annotationHash] == want.Annotations[annotationHash] && live.DeletionTimestamp == nil:
+		return live, false, nil
+	}
+	if err := d.generate(ctx, p); err != nil {
+		return nil, false, err
+	}
+	text, err := applied(want)
+	if err != nil {
+		return nil, false, err
+	}
+	live, err = services.Patch(ctx, want.Name, applyPatch, text, applyOptions)
+	return live, err == nil, err
+}
+
+// generate makes the secrets that nobody chooses, where they are missing. It only ever creates: what is there it can
+// neither read nor change.
+func (d *Deployer) generate(ctx context.Context, p deploy.Plan) error {
+	for store, keys := range generated(p) {
+		values := map[string][]byte{}
+		for _, key := range keys {
+			values[key] = make([]byte, 32)
+			_, _ = rand.Read(values[key]) // it never fails (crypto/rand, Go 1.24)
+		}
+		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
+		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// generated are the keys of stores that a plan wants generated.
+func generated(p deploy.Plan) map[string][]string {
+	stores := map[string][]string{}
+	for _, u := range p.Units {
+		for _, s := range u.Secrets {
+			if s.Generate {
+				stores[s.Store] = append(stores[s.Store], s.Key)
+			}
+		}
+	}
+	return stores
+}
+
+// Find returns the instance of a key if it is awake.
+func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, bool, error) {
+	name, err := ServiceName(d.settings.NameKey, key)
+	if err != nil {
+		return deploy.Instance{}, false, err
+	}
+	live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return deploy.Instance{}, false, nil
+	}
+	if err != nil {
+		return deploy.Instance{}, false, err
+	}
+	pods, err := d.pods(ctx, name)
+	if err != nil {
+		return deploy.Instance{}, false, err
+	}
+	instance := d.instance(live)
+	for _, pod := range pods {
+		if pod.Labels[labelRevision] == instance.ID && ready(pod) {
+			return instance, true, nil
+		}
+	}
+	return deploy.Instance{}, false, nil
+}
+
+// List returns the services of ours, asleep or awake.
+func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
+	services, err := d.serving.ServingV1().Services(d.settings.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
+	if err != nil {
+		return nil, err
+	}
+	pods, err := d.pods(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	awake := map[string]bool{}
+	for _, pod := range pods {
+		awake[pod.Labels[labelRevision]] = awake[pod.Labels[labelRevision]] || ready(pod)
+	}
+	var list []deploy.Status
+	for _, s := range services.Items {
+		status := deploy.Status{Key: keyOf(s), ID: s.Status.LatestReadyRevisionName, Hash: s.Spec.Template.Labels[labelPlan]}
+		status.Ready = awake[status.ID]
+		list = append(list, status)
+	}
+	return list, nil
+}
+
+func keyOf(s servingv1.Service) deploy.Key {
+	key := deploy.Key{Server: s.Labels[labelServer]}
+	if s.Labels[labelOwner] != "" {
+		key.Owner = &deploy.Owner{Issuer: s.Annotations[annotationIssuer], Subject: s.Annotations[annotationSubject]}
+	}
+	return key
+}
+
+// Remove deletes the service of a key, and waits until its pods are gone or end. The rules and the secrets of a server go
+// with its last service.
+func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
+	name, err := ServiceName(d.settings.NameKey, key)
+	if err != nil {
+		return err
+	}
+	foreground := metav1.DeletePropagationForeground
+	err = d.serving.ServingV1().Services(d.settings.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	d.log.Info("removed", "server", key.Server, "service", name)
+	return nil
+}
+
+// SetRules puts signed rules in force for a server, in every instance of it that runs.
+func (d *Deployer) SetRules(ctx context.Context, server string, signed []byte) error {
+	text, err := applied(MakeRules(d.settings.Namespace, server, signed))
+	if err != nil {
+		return err
+	}
+	_, err = d.kube.CoreV1().ConfigMaps(d.settings.Namespace).Patch(ctx, rulesName(server), applyPatch, text, applyOptions)
+	return err
+}
+
+// Rules returns the signed rules of a server; fs.ErrNotExist where it has none.
+func (d *Deployer) Rules(server string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	rules, err := d.kube.CoreV1().ConfigMaps(d.settings.Namespace).Get(ctx, rulesName(server), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("rules of %s: %w", server, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []byte(rules.Data[rulesFile]), nil
+}
+
+// Prepare says which packages have no image yet: those servers cannot start.
+func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
+	var missing []error
+	for _, n := range needs {
+		if d.settings.Packages[n.Server] == "" {
+			missing = append(missing, fmt.Errorf("server %s: the lock file has no image for package %s; mcpgateway bake makes it", n.Server, n.Package.Name))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// Close does nothing: the cluster goes on.
+func (d *Deployer) Close() {}
+
+// fail logs why a server does not start, and returns what its callers may know.
+func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {
+	d.log.Error("server does not start", "server", p.Server, "error", cause)
+	return &deploy.StartError{Code: deploy.CodeUnavailable, Message: sentence, RetryAfter: again, Cause: cause}
+}
+
+// ready reports whether a pod takes calls.
+func ready(pod corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil
+		}
+	}
+	return false
+}

@@ -1,0 +1,144 @@
+package knative
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/serving/pkg/apis/autoscaling"
+	"knative.dev/serving/pkg/apis/serving"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	"mcpgateway/internal/deploy"
+)
+
+// The labels and annotations of what is ours.
+const (
+	labelManager = "app.kubernetes.io/managed-by"
+	labelServer  = "mcpgateway.dev/server"
+	labelOwner   = "mcpgateway.dev/owner" // hex digits that name nobody
+	labelPlan    = "mcpgateway.dev/plan"  // the plan's hash
+
+	annotationHash    = "mcpgateway.dev/hash" // of all that we wrote: the same means that there is nothing to write
+	annotationIssuer  = "mcpgateway.dev/owner-issuer"
+	annotationSubject = "mcpgateway.dev/owner-subject"
+
+	manager = "mcpgateway"
+)
+
+// What Knative takes for the time after which an idle revision is scaled to zero (serving 0.50, config-autoscaler).
+const (
+	minWindow = 6 * time.Second
+	maxWindow = time.Hour
+)
+
+// minDeadline is the least time for a revision to become ready: longer than the second in which it does without a pod.
+const minDeadline = 30 * time.Second
+
+// Settings are what objects need besides the plan.
+type Settings struct {
+	Namespace string
+	Images    map[string]string // what the Image… names of plans are: references
+	Packages  map[string]string // the image of each server's package, by the server's id
+	NameKey   []byte            // hides the owners of instances, 32 bytes or more; only those need it
+	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
+	CallTimeout time.Duration
+}
+
+// MakeService makes the service of a plan. An error means that the cluster cannot run it as it is: a program of the
+// operator's machine, a package without an image, a name that is too long.
+func MakeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
+	service, err := makeService(p, s)
+	if err != nil {
+		return nil, fmt.Errorf("service of %s: %w", p.Server, err)
+	}
+	return service, nil
+}
+
+func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
+	name, err := ServiceName(s.NameKey, p.Key())
+	if err != nil {
+		return nil, err
+	}
+	pod, err := makePod(p, s)
+	if err != nil {
+		return nil, err
+	}
+	labels := map[string]string{labelManager: manager, labelServer: p.Server}
+	annotations := map[string]string{}
+	if p.Owner != nil {
+		if labels[labelOwner], err = ownerName(s.NameKey, *p.Owner); err != nil {
+			return nil, err
+		}
+		annotations[annotationIssuer], annotations[annotationSubject] = p.Owner.Issuer, p.Owner.Subject
+	}
+	template := map[string]string{labelPlan: p.Hash}
+	for k, v := range labels {
+		template[k] = v
+	}
+	service := &servingv1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: servingv1.SchemeGroupVersion.String(), Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Namespace, Labels: labels, Annotations: annotations},
+	}
+	service.Spec.Template.Labels, service.Spec.Template.Annotations = template, makeAnnotations(p)
+	timeout, unlimited := int64(s.CallTimeout/time.Second), int64(0)
+	service.Spec.Template.Spec = servingv1.RevisionSpec{PodSpec: pod, TimeoutSeconds: &timeout,
+		// A listener's leg is a request, too: a hard limit would let listeners keep calls out. The target scales.
+		ContainerConcurrency: &unlimited,
+	}
+	annotations[annotationHash], err = hash(service)
+	return service, err
+}
+
+// makeAnnotations says how a revision scales.
+func makeAnnotations(p deploy.Plan) map[string]string {
+	a := map[string]string{
+		autoscaling.InitialScaleAnnotationKey: "0", // deployed is not woken
+		autoscaling.MinScaleAnnotationKey:     "0",
+		autoscaling.MaxScaleAnnotationKey:     strconv.Itoa(max(1, p.Scale.Max)),
+		autoscaling.WindowAnnotationKey:       min(max(p.Scale.Idle, minWindow), maxWindow).String(),
+		// Without it queue-proxy may cut an answer that begins before the request was read (golang/go#40747).
+		"features.knative.dev/http-full-duplex": "Enabled",
+		serving.ProgressDeadlineAnnotationKey:   max(p.Startup, minDeadline).String(),
+	}
+	if p.Scale.Concurrency > 0 {
+		a[autoscaling.TargetAnnotationKey] = strconv.Itoa(p.Scale.Concurrency)
+	}
+	return a
+}
+
+// hash is of all that an object says.
+func hash(o any) (string, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// rulesName names the ConfigMap with a server's rules.
+func rulesName(server string) string { return "mcp-" + server + "-rules" }
+
+// MakeRules makes what holds a server's signed rules: all its instances mount it, and it changes without a revision.
+func MakeRules(namespace, server string, signed []byte) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: rulesName(server), Namespace: namespace, Labels: map[string]string{labelManager: manager, labelServer: server}},
+		Data:       map[string]string{rulesFile: string(signed)},
+	}
+}
+
+// MakeSecret makes a store with values that nobody chose.
+func MakeSecret(namespace, server, store string, values map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Name: store, Namespace: namespace, Labels: map[string]string{labelManager: manager, labelServer: server}},
+		Data:       values,
+	}
+}

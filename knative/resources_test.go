@@ -1,0 +1,157 @@
+package knative
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"mcpgateway/internal/deploy"
+)
+
+// golden is a plan of the suite of plans.
+func golden(t *testing.T, name string) deploy.Plan {
+	t.Helper()
+	text, err := os.ReadFile("../internal/deploy/testdata/plans/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p deploy.Plan
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestServiceName(t *testing.T) {
+	key := settings().NameKey
+	names := map[string]deploy.Key{}
+	for _, k := range []deploy.Key{
+		{Server: "a"}, {Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}},
+		{Server: "a", Owner: &deploy.Owner{Issuer: "https://is", Subject: ""}}, {Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "t"}},
+		{Server: "b", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}},
+	} {
+		name, err := ServiceName(key, k)
+		if err != nil || !strings.HasPrefix(name, "mcp-"+k.Server) || k.Owner != nil && len(name) != len("mcp-a-")+16 {
+			t.Errorf("%+v is named %s, %v", k, name, err)
+		}
+		if other, ok := names[name]; ok {
+			t.Errorf("%+v has the name of %+v", k, other)
+		}
+		names[name] = k
+	}
+	other, err := ServiceName([]byte(strings.Repeat("k", 32)), deploy.Key{Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}})
+	if _, same := names[other]; err != nil || same {
+		t.Errorf("who knows owners can compute their names: %s, %v", other, err)
+	}
+	for what, k := range map[string]deploy.Key{
+		"too long": {Server: strings.Repeat("a", 60)}, "too long with its owner": {Server: strings.Repeat("a", 43), Owner: &deploy.Owner{Issuer: "i", Subject: "s"}},
+	} {
+		if name, err := ServiceName(key, k); err == nil {
+			t.Errorf("%s: %s", what, name)
+		}
+	}
+	if name, err := ServiceName(nil, deploy.Key{Server: "a", Owner: &deploy.Owner{Issuer: "i", Subject: "s"}}); err == nil {
+		t.Errorf("without a key: %s", name)
+	}
+}
+
+// What changes what runs is another hash; the same plan is the same, whatever order a map has.
+func TestHashOfService(t *testing.T) {
+	p := golden(t, "npx.shared.webhook")
+	first, err := MakeService(p, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if again, _ := MakeService(p, settings()); again.Annotations[annotationHash] != first.Annotations[annotationHash] {
+			t.Fatal("the same plan has another hash")
+		}
+	}
+	for name, change := range map[string]func(*deploy.Plan, *Settings){
+		"plan": func(p *deploy.Plan, _ *Settings) { p.Hash = "other" },
+		"image": func(_ *deploy.Plan, s *Settings) {
+			s.Packages = map[string]string{"github": "dev.local/other@sha256:2"}
+		},
+		"timeout": func(_ *deploy.Plan, s *Settings) { s.CallTimeout++; s.CallTimeout *= 2 },
+		"scale":   func(p *deploy.Plan, _ *Settings) { p.Scale.Max++ },
+	} {
+		p, s := p, settings()
+		change(&p, &s)
+		if other, err := MakeService(p, s); err != nil || other.Annotations[annotationHash] == first.Annotations[annotationHash] {
+			t.Errorf("%s: the hash stays, %v", name, err)
+		}
+	}
+}
+
+func TestMakeServiceRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*deploy.Plan, *Settings)
+		want   string
+	}{
+		"no image of the package": {func(_ *deploy.Plan, s *Settings) { s.Packages = nil }, "mcpgateway bake"},
+		"no image of the shim":    {func(_ *deploy.Plan, s *Settings) { s.Images = nil }, "deployer.knative.images has no shim"},
+		"a long name":             {func(p *deploy.Plan, _ *Settings) { p.Server = strings.Repeat("a", 60) }, "63"},
+		"no name key":             {func(p *deploy.Plan, s *Settings) { p.Owner, s.NameKey = &deploy.Owner{Issuer: "i", Subject: "s"}, nil }, "nameKey"},
+		"an odd quantity":         {func(p *deploy.Plan, _ *Settings) { p.Units[1].Limits.CPU = "much" }, `cpu "much"`},
+		"an odd mount":            {func(p *deploy.Plan, _ *Settings) { p.Units[0].Mounts[0].Name = "host" }, `mount "host"`},
+		"a stranger's socket": {func(p *deploy.Plan, _ *Settings) {
+			p.Units[1].Env = append(p.Units[1].Env, deploy.EnvVar{Name: "A", Value: "{socket:metrics}"})
+		}, "has no value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, s := golden(t, "npx.shared.webhook"), settings()
+			c.change(&p, &s)
+			if made, err := MakeService(p, s); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("made %v, %v; want an error with %q", made, err, c.want)
+			}
+		})
+	}
+}
+
+// The strictest Pod Security level (restricted), and what it leaves open.
+func TestRestricted(t *testing.T) {
+	for _, name := range []string{"npx.shared.webhook", "container.user.none", "remote.shared.none"} {
+		s, err := MakeService(golden(t, name), settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := s.Spec.Template.Spec
+		if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken || spec.HostNetwork || spec.ServiceAccountName != "" {
+			t.Errorf("%s: the pod has an identity, or the node's network", name)
+		}
+		for _, c := range spec.Containers {
+			x := c.SecurityContext
+			if x == nil || !*x.RunAsNonRoot || *x.AllowPrivilegeEscalation || !*x.ReadOnlyRootFilesystem || len(x.Capabilities.Drop) != 1 ||
+				x.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s: %s is not restricted: %+v", name, c.Name, x)
+			}
+			if ours := c.Name != "server" || !strings.HasPrefix(name, "container"); ours != (x.RunAsUser != nil) {
+				t.Errorf("%s: %s runs as %v", name, c.Name, x.RunAsUser)
+			}
+			if cpu, limit := c.Resources.Requests.Cpu(), c.Resources.Limits.Cpu(); cpu.IsZero() || cpu.Cmp(*limit) >= 0 {
+				t.Errorf("%s: %s asks for %s of %s", name, c.Name, cpu, limit)
+			}
+		}
+	}
+}
+
+// The kubelet replaces $(NAME): an operator's text must come through as it is.
+func TestTextIsLiteral(t *testing.T) {
+	p := golden(t, "npx.shared.none")
+	p.Units[1].Env = append(p.Units[1].Env, deploy.EnvVar{Name: "A", Value: "$(HOME) costs $5"})
+	p.Units[1].Command = append(p.Units[1].Command, "$(HOME)")
+	s, err := MakeService(p, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.Spec.Template.Spec.Containers[1]
+	if got := value(c, "A"); got != "$$(HOME) costs $$5" {
+		t.Errorf("the variable is %q", got)
+	}
+	if got := c.Command[len(c.Command)-1]; got != "$$(HOME)" {
+		t.Errorf("the argument is %q", got)
+	}
+}

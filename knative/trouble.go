@@ -1,0 +1,73 @@
+package knative
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+)
+
+// hopeless are the reasons for which a container waits that waiting does not mend (kubelet 1.35, pkg/kubelet/images and
+// kuberuntime).
+var hopeless = map[string]bool{
+	"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "InvalidImageName": true, "ErrImageInspect": true,
+	"CrashLoopBackOff": true, "CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
+}
+
+// lastLines bounds what is told of a container's log, in lines and bytes.
+const (
+	lastLines = 20
+	lastBytes = 8 << 10
+)
+
+// trouble is why a pod does not start, for the operator; nil where it may still.
+func (d *Deployer) trouble(ctx context.Context, pod corev1.Pod) error {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return fmt.Errorf("pod %s finds no node: %s: %s", pod.Name, c.Reason, c.Message)
+		}
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if w := c.State.Waiting; w != nil && hopeless[w.Reason] {
+			return fmt.Errorf("container %s of pod %s: %s: %s%s", c.Name, pod.Name, w.Reason, w.Message, d.lastWords(ctx, pod, c))
+		}
+		if t := c.State.Terminated; t != nil && t.ExitCode != 0 {
+			return fmt.Errorf("container %s of pod %s ended with %d: %s%s", c.Name, pod.Name, t.ExitCode, t.Reason, d.lastWords(ctx, pod, c))
+		}
+	}
+	return d.unmounted(ctx, pod)
+}
+
+// unmounted is the volume that a pod waits for: a Secret or a key of it that is missing shows nowhere but in an event.
+func (d *Deployer) unmounted(ctx context.Context, pod corev1.Pod) error {
+	if pod.Status.Phase != corev1.PodPending {
+		return nil
+	}
+	about := fields.AndSelectors(fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)), fields.OneTermEqualSelector("reason", "FailedMount"))
+	events, err := d.kube.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{FieldSelector: about.String()})
+	if err != nil || len(events.Items) == 0 {
+		return nil // who may not read events learns it at the timeout
+	}
+	return errors.New(events.Items[len(events.Items)-1].Message)
+}
+
+// lastWords are the last lines that a container wrote before it ended; nothing where it never ran.
+func (d *Deployer) lastWords(ctx context.Context, pod corev1.Pod, c corev1.ContainerStatus) string {
+	lines, bytes := int64(lastLines), int64(lastBytes)
+	options := corev1.PodLogOptions{Container: c.Name, Previous: c.State.Terminated == nil, TailLines: &lines, LimitBytes: &bytes}
+	stream, err := d.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &options).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, lastBytes))
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	return "\n" + strings.TrimRight(string(text), "\n")
+}
