@@ -16,12 +16,12 @@ import (
 	"mcpgateway/internal/documents"
 )
 
-// runner runs plans. That is a process deployer; tests have another.
+// runner runs plans: as processes, or in a cluster. Package deploytest says what each method promises.
 type runner interface {
 	Ensure(context.Context, deploy.Plan) (deploy.Instance, error)
 	Find(context.Context, deploy.Key) (deploy.Instance, bool, error)
 	List(context.Context) ([]deploy.Status, error)
-	Retire(ctx context.Context, key deploy.Key, keep string) error
+	Deploy(context.Context, deploy.Plan) error
 	Remove(context.Context, deploy.Key) error
 	SetRules(ctx context.Context, server string, signed []byte) error
 	Rules(server string) ([]byte, error)

@@ -31,6 +31,8 @@ type fakeRunner struct {
 	up    []deploy.Status
 	rules map[string][]byte
 	needs []deploy.Need      // of the last Prepare
+	// deployed are the hashes that plans were last put in force with.
+	deployed map[deploy.KeyID]string
 	gone  context.CancelFunc // called during an Ensure, as a caller who leaves would
 	meant func() error       // called during an Ensure; what it returns becomes of the start
 }
@@ -61,8 +63,10 @@ func (f *fakeRunner) Find(_ context.Context, key deploy.Key) (deploy.Instance, b
 
 func (f *fakeRunner) List(context.Context) ([]deploy.Status, error) { return f.up, f.err }
 
-func (f *fakeRunner) Retire(_ context.Context, key deploy.Key, keep string) error {
-	f.note("retire", key.Server, "but", keep)
+func (f *fakeRunner) Deploy(_ context.Context, p deploy.Plan) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deployed[p.Key().ID()] = p.Hash
 	return nil
 }
 
@@ -103,7 +107,7 @@ func newDeployer(log io.Writer) (*deployer, *fakeRunner) {
 	own, broken := entry("own"), entry("broken")
 	own.Instances.PerUser = true
 	broken.Runtime = catalog.Runtime{}
-	runner := &fakeRunner{rules: map[string][]byte{}}
+	runner := &fakeRunner{rules: map[string][]byte{}, deployed: map[deploy.KeyID]string{}}
 	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil)), changed: make(chan struct{}, 1)}
 	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
 	return d, runner

@@ -80,7 +80,7 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 		d.publishAll(ctx, f, issuers)
 	}
 	d.publishing.Unlock()
-	if err := d.prune(ctx); err != nil {
+	if err := d.deployAll(ctx, f.Catalog); err != nil {
 		d.log.Error("instances not compared with the catalog", "error", err)
 	}
 	if err := d.runner.Prepare(ctx, needs(f.Catalog)); err != nil {
@@ -171,22 +171,32 @@ func same(a, b rules.Rules) bool {
 	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
-// prune ends what the catalog no longer has at once, and lets what it has in another shape finish its calls.
-func (d *deployer) prune(ctx context.Context) error {
+// deployAll puts the plans of everything in force that is there, or could be without anybody asking for it, and ends what
+// the catalog no longer has.
+func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 	list, err := d.runner.List(ctx)
 	if err != nil {
 		return err
 	}
-	var problems []error
+	keys, there := map[deploy.KeyID]deploy.Key{}, map[deploy.KeyID]bool{}
 	for _, instance := range list {
-		plan, err := d.plan(instance.Key)
-		if err != nil {
-			err = d.runner.Remove(ctx, instance.Key)
-		} else if plan.Hash != instance.Hash {
-			err = d.runner.Retire(ctx, instance.Key, plan.Hash)
+		keys[instance.Key.ID()], there[instance.Key.ID()] = instance.Key, true
+	}
+	for _, s := range c.Servers {
+		if key := (deploy.Key{Server: s.ID}); !s.Instances.PerUser {
+			keys[key.ID()] = key
+		}
+	}
+	var problems []error
+	for id, key := range keys {
+		plan, err := d.plan(key)
+		if err == nil {
+			err = d.runner.Deploy(ctx, plan)
+		} else if there[id] {
+			err = d.runner.Remove(ctx, key)
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("server %s: %w", instance.Key.Server, err))
+			problems = append(problems, fmt.Errorf("server %s: %w", key.Server, err))
 		}
 	}
 	return errors.Join(problems...)

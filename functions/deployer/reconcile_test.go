@@ -197,6 +197,9 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d.runner.deployed[one.Key().ID()] != one.Hash || d.runner.deployed[two.Key().ID()] != two.Hash {
+		t.Error("what nobody asked for yet is not in force")
+	}
 	owned := deploy.Key{Server: "two", Owner: &deploy.Owner{Issuer: "i", Subject: "s"}}
 	d.runner.up = []deploy.Status{{Key: one.Key(), Hash: one.Hash}, {Key: two.Key(), Hash: two.Hash}}
 	d.expect()
@@ -209,7 +212,13 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.expect("retire one but " + changed.Hash)
+	d.expect()
+	if d.runner.deployed[one.Key().ID()] != changed.Hash {
+		t.Error("the changed plan is not in force")
+	}
+	if d.runner.deployed[owned.ID()] != "" {
+		t.Error("what the catalog does not have was put in force")
+	}
 	d.write("catalog.yaml", strings.Replace(testCatalog, "id: two", "id: three", 1))
 	d.taken("rules three")
 	d.expect("remove two")

@@ -36,18 +36,20 @@ func newHashReplaces(b *bench) {
 	})
 }
 
-func retireLetsFinish(b *bench) {
+func newPlanLetsFinish(b *bench) {
 	p := b.plan(b.entry("a"), nil)
 	instance := b.ensure(p)
-	if err := b.Deployer.Retire(b.ctx, p.Key(), p.Hash); err != nil {
+	if err := b.Deployer.Deploy(b.ctx, p); err != nil {
 		b.Fatal(err)
 	}
 	if found, ok := b.found(p.Key()); !ok || found.ID != instance.ID {
 		b.Fatalf("its own hash did not keep it: found %+v", found)
 	}
+	another := p
+	another.Hash = "another"
 	call := b.sleep(instance, p.Key(), time.Second)
 	time.Sleep(300 * time.Millisecond)
-	if err := b.Deployer.Retire(b.ctx, p.Key(), "another"); err != nil {
+	if err := b.Deployer.Deploy(b.ctx, another); err != nil {
 		b.Fatal(err)
 	}
 	if found, ok := b.found(p.Key()); ok {

@@ -23,8 +23,9 @@ type Deployer interface {
 	Find(ctx context.Context, key deploy.Key) (deploy.Instance, bool, error)
 	// List returns what runs, instances that start or finish included.
 	List(ctx context.Context) ([]deploy.Status, error)
-	// Retire has the instances of key that have another hash than keep take no more calls and finish. It does not wait.
-	Retire(ctx context.Context, key deploy.Key, keep string) error
+	// Deploy puts a plan in force where that is possible without starting anything: instances of its key that have another
+	// hash take no more calls and finish. It does not wait.
+	Deploy(ctx context.Context, p deploy.Plan) error
 	// Remove ends the instances of a key, and returns when nothing is left of them.
 	Remove(ctx context.Context, key deploy.Key) error
 	// SetRules puts signed rules in force for a server, without a restart.
@@ -64,7 +65,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"startup timeout":              startupTimeout,
 		"missing secret":               missingSecret,
 		"a new hash replaces":          newHashReplaces,
-		"retire lets calls finish":     retireLetsFinish,
+		"a new plan lets calls finish": newPlanLetsFinish,
 		"a new deployer adopts":        newDeployerAdopts,
 		"remove leaves nothing":        removeLeavesNothing,
 		"secrets stay with their unit": secretsStay,

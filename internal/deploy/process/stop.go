@@ -42,12 +42,13 @@ func (d *Deployer) kill(g group) {
 	d.collect(g)
 }
 
-// Retire has the instances of key that were started by another hash than keep take no more calls and finish. It does
+// Deploy has the instances of a plan's key that were started by another hash take no more calls and finish. It does
 // not wait for them.
-func (d *Deployer) Retire(_ context.Context, key deploy.Key, keep string) error {
+func (d *Deployer) Deploy(_ context.Context, p deploy.Plan) error {
+	key := p.Key()
 	list, err := d.living(&key)
 	for _, g := range list {
-		if g.Hash != keep {
+		if g.Hash != p.Hash {
 			d.retire(g)
 		}
 	}

@@ -245,7 +245,7 @@ func TestDrainEnds(t *testing.T) {
 		answered <- err == nil && status == 200
 	}()
 	time.Sleep(200 * time.Millisecond)
-	if err := p.deployer.Retire(context.Background(), l.plan.Key(), ""); err != nil {
+	if err := p.deployer.Deploy(context.Background(), deploy.Plan{Server: l.plan.Server, Owner: l.plan.Owner}); err != nil {
 		t.Fatal(err)
 	}
 	select {
