@@ -20,6 +20,7 @@ import (
 	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/knative/names"
 )
 
 // fieldManager is who we are in server-side apply.
@@ -133,7 +134,7 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 
 // instance is where a service takes calls.
 func (d *Deployer) instance(s *servingv1.Service) deploy.Instance {
-	return deploy.Instance{ID: s.Status.LatestReadyRevisionName, URL: d.ingress.String(), Host: Host(s.Name, s.Namespace, d.domain)}
+	return deploy.Instance{ID: s.Status.LatestReadyRevisionName, URL: d.ingress.String(), Host: names.Host(s.Name, s.Namespace, d.domain)}
 }
 
 // Deploy puts a plan in force and waits for nothing: calls move to the new revision when that can take them, and the old
@@ -211,10 +212,7 @@ func generated(p deploy.Plan) map[string][]string {
 
 // Find returns the instance of a key if it is awake.
 func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, bool, error) {
-	name, err := ServiceName(d.settings.NameKey, key)
-	if err != nil {
-		return deploy.Instance{}, false, err
-	}
+	name := names.Service(d.settings.NameKey, key)
 	live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return deploy.Instance{}, false, nil
@@ -269,12 +267,9 @@ func keyOf(s servingv1.Service) deploy.Key {
 // Remove deletes the service of a key, and waits until its pods are gone or end. The rules and the secrets of a server go
 // with its last service.
 func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
-	name, err := ServiceName(d.settings.NameKey, key)
-	if err != nil {
-		return err
-	}
+	name := names.Service(d.settings.NameKey, key)
 	foreground := metav1.DeletePropagationForeground
-	err = d.serving.ServingV1().Services(d.settings.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground})
+	err := d.serving.ServingV1().Services(d.settings.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}

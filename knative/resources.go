@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -15,6 +16,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/knative/names"
 )
 
 // The labels and annotations of what is ours.
@@ -51,7 +53,7 @@ type Settings struct {
 }
 
 // MakeService makes the service of a plan. An error means that the cluster cannot run it as it is: a program of the
-// operator's machine, a package without an image, a name that is too long.
+// operator's machine, a package without an image.
 func MakeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 	service, err := makeService(p, s)
 	if err != nil {
@@ -61,9 +63,8 @@ func MakeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 }
 
 func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
-	name, err := ServiceName(s.NameKey, p.Key())
-	if err != nil {
-		return nil, err
+	if p.Owner != nil && len(s.NameKey) == 0 {
+		return nil, errors.New("an instance of a user's needs the name key that hides who it is")
 	}
 	pod, err := makePod(p, s)
 	if err != nil {
@@ -72,9 +73,7 @@ func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 	labels := map[string]string{labelManager: manager, labelServer: p.Server}
 	annotations := map[string]string{}
 	if p.Owner != nil {
-		if labels[labelOwner], err = ownerName(s.NameKey, *p.Owner); err != nil {
-			return nil, err
-		}
+		labels[labelOwner] = names.Owner(s.NameKey, *p.Owner)
 		annotations[annotationIssuer], annotations[annotationSubject] = p.Owner.Issuer, p.Owner.Subject
 	}
 	template := map[string]string{labelPlan: p.Hash}
@@ -83,7 +82,7 @@ func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 	}
 	service := &servingv1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: servingv1.SchemeGroupVersion.String(), Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Namespace, Labels: labels, Annotations: annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: names.Service(s.NameKey, p.Key()), Namespace: s.Namespace, Labels: labels, Annotations: annotations},
 	}
 	service.Spec.Template.Labels, service.Spec.Template.Annotations = template, makeAnnotations(p)
 	timeout, unlimited := int64(s.CallTimeout/time.Second), int64(0)

@@ -25,39 +25,6 @@ func golden(t *testing.T, name string) deploy.Plan {
 	return p
 }
 
-func TestServiceName(t *testing.T) {
-	key := settings().NameKey
-	names := map[string]deploy.Key{}
-	for _, k := range []deploy.Key{
-		{Server: "a"}, {Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}},
-		{Server: "a", Owner: &deploy.Owner{Issuer: "https://is", Subject: ""}}, {Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "t"}},
-		{Server: "b", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}},
-	} {
-		name, err := ServiceName(key, k)
-		if err != nil || !strings.HasPrefix(name, "mcp-"+k.Server) || k.Owner != nil && len(name) != len("mcp-a-")+16 {
-			t.Errorf("%+v is named %s, %v", k, name, err)
-		}
-		if other, ok := names[name]; ok {
-			t.Errorf("%+v has the name of %+v", k, other)
-		}
-		names[name] = k
-	}
-	other, err := ServiceName([]byte(strings.Repeat("k", 32)), deploy.Key{Server: "a", Owner: &deploy.Owner{Issuer: "https://i", Subject: "s"}})
-	if _, same := names[other]; err != nil || same {
-		t.Errorf("who knows owners can compute their names: %s, %v", other, err)
-	}
-	for what, k := range map[string]deploy.Key{
-		"too long": {Server: strings.Repeat("a", 60)}, "too long with its owner": {Server: strings.Repeat("a", 43), Owner: &deploy.Owner{Issuer: "i", Subject: "s"}},
-	} {
-		if name, err := ServiceName(key, k); err == nil {
-			t.Errorf("%s: %s", what, name)
-		}
-	}
-	if name, err := ServiceName(nil, deploy.Key{Server: "a", Owner: &deploy.Owner{Issuer: "i", Subject: "s"}}); err == nil {
-		t.Errorf("without a key: %s", name)
-	}
-}
-
 // What changes what runs is another hash; the same plan is the same, whatever order a map has.
 func TestHashOfService(t *testing.T) {
 	p := golden(t, "npx.shared.webhook")
@@ -93,8 +60,7 @@ func TestMakeServiceRefuses(t *testing.T) {
 	}{
 		"no image of the package": {func(_ *deploy.Plan, s *Settings) { s.Packages = nil }, "mcpgateway bake"},
 		"no image of the shim":    {func(_ *deploy.Plan, s *Settings) { s.Images = nil }, "deployer.knative.images has no shim"},
-		"a long name":             {func(p *deploy.Plan, _ *Settings) { p.Server = strings.Repeat("a", 60) }, "63"},
-		"no name key":             {func(p *deploy.Plan, s *Settings) { p.Owner, s.NameKey = &deploy.Owner{Issuer: "i", Subject: "s"}, nil }, "nameKey"},
+		"no name key":             {func(p *deploy.Plan, s *Settings) { p.Owner, s.NameKey = &deploy.Owner{Issuer: "i", Subject: "s"}, nil }, "name key"},
 		"an odd quantity":         {func(p *deploy.Plan, _ *Settings) { p.Units[1].Limits.CPU = "much" }, `cpu "much"`},
 		"an odd mount":            {func(p *deploy.Plan, _ *Settings) { p.Units[0].Mounts[0].Name = "host" }, `mount "host"`},
 		"a stranger's socket": {func(p *deploy.Plan, _ *Settings) {

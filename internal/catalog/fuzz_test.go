@@ -76,7 +76,7 @@ func FuzzCatalog(f *testing.F) {
 func ours(r Runtime) bool { return r.NPX != nil || r.UVX != nil || r.Command != nil || r.Remote != nil }
 
 func FuzzPlatform(f *testing.F) {
-	putAll(f, goodPlatform, goodPlatform+"limits: {burst: 3}\ndeployer: {state: x}\nhosts: [a]\norigins: [\"http://localhost\"]\n")
+	putAll(f, goodPlatform, goodPlatform+"limits: {burst: 3}\ndeployer: {state: x}\nhosts: [a]\norigins: [\"http://localhost\"]\n", goodPlatform+goodKnative)
 	f.Fuzz(func(t *testing.T, data []byte, where byte, value string) {
 		data = put(data, where, value)
 		d := newDocument("/etc/p.yaml", data)
@@ -91,6 +91,9 @@ func FuzzPlatform(f *testing.F) {
 		}
 		if err := policy.CheckSubject("x", p.Issuers); err != nil {
 			t.Errorf("no name can be resolved: %v", err)
+		}
+		if k := p.Deployer.Knative; k != nil && (k.Ingress.CA == "") != k.Ingress.InsecurePlainIngress {
+			t.Errorf("accepted: %+v", k)
 		}
 	})
 }

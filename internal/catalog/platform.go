@@ -41,9 +41,19 @@ type AuditSink struct {
 	SpoolMiB int        `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
 }
 
-// Deployer is the local deployer: it listens on a Unix socket and runs servers as processes.
+// Deployer runs servers: as processes on this machine, or in a cluster.
 type Deployer struct {
-	Socket  string `yaml:"socket"`  // Unix socket path, default <state>/deployer.sock
-	State   string `yaml:"state"`   // folder for sockets, rules and logs, default .run beside the platform file
-	Secrets string `yaml:"secrets"` // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
+	URL     string   `yaml:"url"`     // http://HOST[:PORT] where the gateway asks for what is missing, default the socket
+	Socket  string   `yaml:"socket"`  // Unix socket path, default <state>/deployer.sock
+	State   string   `yaml:"state"`   // folder for sockets, rules and logs, default .run beside the platform file
+	Secrets string   `yaml:"secrets"` // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
+	Knative *Knative `yaml:"knative"` // where servers run in a cluster
+}
+
+// Address is where the deployer is asked: its URL, or else the path of its socket.
+func (d *Deployer) Address() string {
+	if d.URL != "" {
+		return d.URL
+	}
+	return d.Socket
 }

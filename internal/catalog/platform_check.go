@@ -33,6 +33,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	checkTelemetry(d, &p.Telemetry)
 	checkAuditSink(d, p.Audit)
 	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
+	checkDeployer(d, &p.Deployer, dir)
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
 	d.filePath(&p.Deployer.Socket, "deployer.socket", dir, filepath.Join(p.Deployer.State, "deployer.sock"))

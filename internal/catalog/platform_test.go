@@ -31,7 +31,7 @@ limits: {callsPerSecond: 1, burst: 2, streams: 3, inFlight: 4, wakesPerMinute: 5
 catalog: /srv/catalog
 deployer: {state: state, secrets: ../s}
 telemetry: {collector: 'http://collector:4318', percent: 0, scrape: true}
-`})
+`, "knative.yaml": goodPlatform + goodKnative})
 	defaults := Limits{CallsPerSecond: 50, Burst: 100, Streams: 32, InFlight: 64, WakesPerMinute: 30, CallTimeout: Duration(15 * time.Minute)}
 	tests := []struct {
 		file string
@@ -57,6 +57,15 @@ telemetry: {collector: 'http://collector:4318', percent: 0, scrape: true}
 			Deployer: Deployer{Socket: dir + "/state/deployer.sock", State: dir + "/state",
 				Secrets: strings.TrimSuffix(dir, "/001") + "/s"},
 			Telemetry: Telemetry{Collector: "http://collector:4318", Scrape: true},
+		}},
+		{"knative.yaml", &Platform{
+			APIVersion: "v1", PublicURL: "https://mcp.example.com",
+			Issuers: []identity.Issuer{{URL: "https://login.example.com/", Audiences: []string{"{resource}"}, GroupsClaim: "groups", Default: true, TokenType: "at+jwt"}},
+			Limits:  defaults, Catalog: dir + "/catalog.yaml",
+			Deployer: Deployer{URL: "http://deployer.mcp-system", Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets",
+				Knative: &Knative{Namespace: "mcp-servers", Lock: dir + "/catalog.lock", NameKey: dir + "/name.key", Images: KnativeImages{Shim: "registry.test/shim@sha256:0f"},
+					Ingress: KnativeIngress{URL: "https://ingress.internal:443", Domain: "servers.example.com", CA: "/etc/ca.pem"}}},
+			Telemetry: Telemetry{Percent: 10},
 		}},
 	}
 	for _, tt := range tests {

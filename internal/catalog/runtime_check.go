@@ -49,8 +49,8 @@ func checkPackage(d *document, p *Package, name string, form *regexp.Regexp, exa
 }
 
 func checkContainer(d *document, c *Container) {
-	if d.required(&c.Image, c, "runtime.container.image") && !d.matches(&c.Image, imageName) {
-		d.bad(&c.Image, "runtime.container.image is no image reference")
+	if d.required(&c.Image, c, "runtime.container.image") {
+		d.image(&c.Image, "runtime.container.image")
 	}
 	if d.has(&c.Port) {
 		number(d, &c.Port, "runtime.container.port", 1, 0, 65535)

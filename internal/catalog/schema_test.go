@@ -229,6 +229,8 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"timeout":         {"issuers:", "limits: {callTimeout: soon}\nissuers:"},
 		"audit":           {"issuers:", "audit: {}\nissuers:"},
 		"deployer":        {"issuers:", "deployer: {path: x}\nissuers:"},
+		"knative":         {"issuers:", "deployer: {knative: {images: {shim: a}}}\nissuers:"},
+		"no image":        {"issuers:", "deployer: {knative: {images: {}, ingress: {url: 'https://a', domain: b, ca: c}}}\nissuers:"},
 	} {
 		text := []byte(strings.Replace(goodPlatform, edit[0], edit[1], 1))
 		d := newDocument("/p.yaml", text)

@@ -40,6 +40,7 @@ func checkServer(d *document, s *Server, all *names) {
 	checkToken(d, s)
 	checkHeaders(d, s)
 	checkAudit(d, &s.Audit, all.platform)
+	checkService(d, s, all.platform)
 	given := map[string]bool{}
 	for i, name := range s.Filters {
 		if _, ok := all.filters[name]; !ok {

@@ -9,10 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
-// The paths of the deployer's socket.
+// The paths under which the deployer answers.
 const (
 	PathEnsure = "/ensure"
 	PathFind   = "/find"
@@ -35,17 +36,30 @@ type Failure struct {
 // maxAnswer bounds what is read of an answer, in bytes. The deployer is ours, but a bound costs nothing.
 const maxAnswer = 4 << 20
 
-// Client asks the deployer beside it, over HTTP on a Unix socket. It holds no state and may be used concurrently.
-type Client struct{ http *http.Client }
+// Client asks the deployer over HTTP: on a Unix socket beside it, or elsewhere in the network. It holds no state and may be
+// used concurrently.
+type Client struct {
+	base string // URL without a path
+	http *http.Client
+}
 
-// NewClient returns a client for the deployer at socketPath. Nothing is dialled before the first question.
-func NewClient(socketPath string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socketPath)
+// connectTimeout bounds how long the deployer may take to be there: on a dead node nobody refuses.
+const connectTimeout = 5 * time.Second
+
+// NewClient returns a client for the deployer at address: the path of a Unix socket, or http[s]://HOST[:PORT]. Nothing is
+// dialled before the first question.
+func NewClient(address string) *Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
+	c := &Client{base: address, http: &http.Client{Transport: transport}}
+	dialer := net.Dialer{Timeout: connectTimeout}
+	transport.DialContext = dialer.DialContext
+	if !strings.Contains(address, "://") {
+		c.base = "http://deployer"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", address)
+		}
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{
-		DialContext: dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
-	}}}
+	return c
 }
 
 // Ensure returns the instance of key, started if need be. It waits until the instance takes calls, as long as the
@@ -75,7 +89,7 @@ func (c *Client) ask(ctx context.Context, method, path string, question, answer 
 			return unreachable(err)
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://deployer"+path, &body)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, &body)
 	if err != nil {
 		return unreachable(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,20 @@ func TestClientAsks(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("the deployer was asked something else:\n%s", diff)
+	}
+}
+
+// A deployer elsewhere in the network is asked the same, under its own name.
+func TestClientOfAURL(t *testing.T) {
+	var host string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host = r.Host
+		io.WriteString(w, `{"id":"i","url":"https://ingress.test","host":"mcp-a.ns.test"}`)
+	}))
+	defer server.Close()
+	got, err := NewClient(server.URL).Ensure(context.Background(), Key{Server: "a"})
+	if want := (Instance{ID: "i", URL: "https://ingress.test", Host: "mcp-a.ns.test"}); err != nil || got != want || "http://"+host != server.URL {
+		t.Errorf("Ensure of %s = %+v, %v", host, got, err)
 	}
 }
 

@@ -21,9 +21,9 @@ func (k Key) ID() KeyID {
 type Instance struct {
 	// ID changes with every start. It names no server and no user.
 	ID string `json:"id"`
-	// URL is where the shim listens: unix:///path/shim.sock, or http://host:port.
+	// URL is where the shim listens: unix:///path/shim.sock, or http://host:port; or where the ingress before it does.
 	URL string `json:"url"`
-	// Host is the Host header under which an ingress at URL knows the instance; empty where URL is its own.
+	// Host is the Host header under which the ingress at URL knows the instance; empty where URL is the instance's own.
 	Host string `json:"host,omitempty"`
 	// Cold says that the caller waited for a start.
 	Cold bool `json:"cold"`

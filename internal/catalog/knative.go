@@ -1,0 +1,27 @@
+package catalog
+
+// Knative says that servers run as Knative services of a cluster, and not as processes on this machine.
+type Knative struct {
+	Namespace  string         `yaml:"namespace"`  // of the servers and nothing else, default mcp-servers
+	Kubeconfig string         `yaml:"kubeconfig"` // file; default $KUBECONFIG, then what every pod of a cluster has
+	NameKey    string         `yaml:"nameKey"`    // file of 32 bytes or more that names per-user instances, the same for gateway and deployer
+	Images     KnativeImages  `yaml:"images"`
+	Lock       string         `yaml:"lock"` // file of the images of packages, default catalog.lock beside the platform file
+	Ingress    KnativeIngress `yaml:"ingress"`
+}
+
+// KnativeImages are the images that are the gateway's own.
+type KnativeImages struct {
+	Shim   string `yaml:"shim"`
+	Node   string `yaml:"node"`   // what images of npx packages are made from
+	Python string `yaml:"python"` // what images of uvx packages are made from
+}
+
+// KnativeIngress is the way into the cluster: callers' tokens travel on it.
+type KnativeIngress struct {
+	URL    string `yaml:"url"`    // https://HOST[:PORT] where Knative's ingress answers
+	Domain string `yaml:"domain"` // a service's Host is SERVICE.NAMESPACE.DOMAIN
+	CA     string `yaml:"ca"`     // PEM file of the only authority that is trusted for the ingress
+	// http:// in url, to a loopback address only
+	InsecurePlainIngress bool `yaml:"insecurePlainIngress"`
+}

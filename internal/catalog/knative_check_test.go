@@ -1,0 +1,107 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+)
+
+const goodKnative = `deployer:
+  url: http://deployer.mcp-system
+  knative:
+    nameKey: name.key
+    images: {shim: "registry.test/shim@sha256:0f"}
+    ingress: {url: "https://ingress.internal:443", domain: servers.example.com, ca: /etc/ca.pem}
+`
+
+func TestKnativeChecks(t *testing.T) {
+	const secure = `url: "https://ingress.internal:443", domain: servers.example.com, ca: /etc/ca.pem`
+	const address = "https://ingress.internal:443"
+	tests := []struct {
+		name     string
+		old, new string // what is changed in goodKnative, whose first line is 5
+		want     []string
+	}{
+		{"good", "", "", nil},
+		{"plain ingress", secure, "url: 'http://127.0.0.1:18000', domain: a.test, insecurePlainIngress: true", nil},
+		{"all", "nameKey:", "namespace: a\n    kubeconfig: k.yaml\n    lock: l\n    nameKey:", nil},
+		{"deployer's URL", "http://deployer.mcp-system", "https://deployer.mcp-system:8443", nil},
+		{"deployer's URL with a path", "mcp-system", "mcp-system/", []string{"6: deployer.url must be http[s]://HOST[:PORT]"}},
+		{"deployer's URL with a password", "http://", "http://u:hunter2@", []string{"6: deployer.url must be"}},
+		{"deployer's URL of a socket", "http://deployer.mcp-system", "unix:///x", []string{"6: deployer.url must be"}},
+		{"deployer's URL is empty", "http://deployer.mcp-system", "''", []string{"6: deployer.url must be"}},
+		{"secrets of processes", "  knative:", "  secrets: x\n  knative:", []string{"7: deployer.secrets is for processes"}},
+		{"namespace", "nameKey:", "namespace: a.b\n    nameKey:", []string{`8: deployer.knative.namespace "a.b" is no DNS label`}},
+		{"empty paths", "nameKey: name.key", "nameKey: ''\n    kubeconfig: ''\n    lock: ''",
+			[]string{"8: deployer.knative.nameKey is empty", "9: deployer.knative.kubeconfig is empty", "10: deployer.knative.lock is empty"}},
+		{"no images", `images: {shim: "registry.test/shim@sha256:0f"}`, "", []string{"7: deployer.knative.images.shim is missing"}},
+		{"images", `shim: "registry.test/shim@sha256:0f"`, "shim: '', node: '', python: 'a b'", []string{
+			"9: deployer.knative.images.shim is missing", "9: deployer.knative.images.node is no image", "9: deployer.knative.images.python is no image"}},
+		{"image", "registry.test/shim@sha256:0f", "-x", []string{"9: deployer.knative.images.shim is no image"}},
+		{"no ingress", "ingress: {" + secure + "}", "", []string{"7: deployer.knative.ingress.domain is missing", "7: deployer.knative.ingress.url is missing"}},
+		{"no CA", ", ca: /etc/ca.pem", "", []string{"10: deployer.knative.ingress.ca is missing"}},
+		{"empty CA", "/etc/ca.pem", "''", []string{"10: deployer.knative.ingress.ca is empty"}},
+		{"plain text unasked", secure, "url: 'http://127.0.0.1:1', domain: a.test", []string{"10: deployer.knative.ingress.url: callers' tokens would travel in plain text"}},
+		{"plain text to elsewhere", secure, "url: 'http://10.0.0.1', domain: a.test, insecurePlainIngress: true", []string{"10: deployer.knative.ingress.url must begin with https"}},
+		{"CA of plain text", secure, "url: 'http://127.0.0.1:1', domain: a.test, ca: x, insecurePlainIngress: true", []string{"10: deployer.knative.ingress.ca is for https"}},
+		{"plain text over TLS", "ca: ", "insecurePlainIngress: true, ca: ", []string{"10: deployer.knative.ingress.insecurePlainIngress is for http"}},
+		{"ingress with a path", address, address + "/", []string{"10: deployer.knative.ingress.url must be scheme://host"}},
+		{"ingress with a password", "https://", "https://u:hunter2@", []string{"10: deployer.knative.ingress.url must hold no user"}},
+		{"domain with a port", "servers.example.com", "'servers.example.com:443'", []string{"10: deployer.knative.ingress.domain must be a domain"}},
+		{"domain is an address", "servers.example.com", "10.0.0.1", []string{"10: deployer.knative.ingress.domain must be a domain"}},
+		{"domain with an underscore", "servers.example.com", "a_b.test", []string{"10: deployer.knative.ingress.domain must be a domain"}},
+		{"long domain", "servers.example.com", strings.Repeat("a.", 88) + "bb", []string{"10: deployer.knative.ingress.domain is too long"}},
+		{"domain with a dot at its end", "servers.example.com", "a.test.", []string{"10: deployer.knative.ingress.domain must be"}},
+		{"not too long a domain", "servers.example.com", strings.Repeat("a.", 88) + "b", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := []byte(goodPlatform + strings.Replace(goodKnative, tt.old, tt.new, 1))
+			d := newDocument("/etc/p.yaml", text)
+			parsePlatform(d)
+			agree(t, compiledPlatform(), text, len(d.problems) > 0)
+			got := lines(collect(d))
+			checkLines(t, got, tt.want...)
+			if strings.Contains(strings.Join(got, ""), "hunter2") {
+				t.Errorf("%q repeats what may be a secret", got)
+			}
+		})
+	}
+}
+
+// The names of servers' services fit what a service may be called.
+func TestServiceNames(t *testing.T) {
+	const http = ", runtime: {command: {exec: x, http: {}}}"
+	long := func(n int) string { return strings.Repeat("a", n) + http }
+	const own = ", instances: {per: user}"
+	tests := []struct {
+		name    string
+		knative *Knative
+		fields  string
+		want    []string
+	}{
+		{"shared", &Knative{}, long(59), nil},
+		{"shared, too long", &Knative{}, long(60), []string{"2: id is longer than 59 characters"}},
+		{"own", &Knative{NameKey: "/k"}, long(42) + own, nil},
+		{"own, too long", &Knative{NameKey: "/k"}, long(43) + own, []string{"2: id is longer than 42 characters"}},
+		{"own without a key", &Knative{}, long(1) + own, []string{"2: instances per user need deployer.knative.nameKey"}},
+		{"no cluster", nil, long(63) + own, nil},
+		{"no id", &Knative{}, strings.Repeat("a", 64) + http, []string{"2: id"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := *testPlatform
+			p.Deployer.Knative = tt.knative
+			text := "apiVersion: v1\nservers: [{id: " + tt.fields + "}]\n"
+			_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, &p, checkTestCondition, catalogUnbuilt)
+			checkLines(t, lines(problems), tt.want...)
+		})
+	}
+}
+
+func TestDeployerAddress(t *testing.T) {
+	for want, d := range map[string]Deployer{"/d.sock": {Socket: "/d.sock"}, "http://d": {URL: "http://d", Socket: "/d.sock"}} {
+		if got := d.Address(); got != want {
+			t.Errorf("%+v: %q", d, got)
+		}
+	}
+}
