@@ -305,15 +305,18 @@ func (d *Deployer) Rules(server string) ([]byte, error) {
 func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
 	var missing []error
 	for _, n := range needs {
-		if d.settings.Packages[n.Server] == "" {
+		if d.settings.Packages[n.Package] == "" {
 			missing = append(missing, fmt.Errorf("server %s: the lock file has no image for package %s; mcpgateway bake makes it", n.Server, n.Package.Name))
 		}
 	}
 	return errors.Join(missing...)
 }
 
-// Close does nothing: the cluster goes on.
-func (d *Deployer) Close() {}
+// StopAll stops nothing: what is in a cluster needs no deployer to go on.
+func (d *Deployer) StopAll(context.Context) error { return nil }
+
+// Close ends nothing, either.
+func (d *Deployer) Close() error { return nil }
 
 // fail logs why a server does not start, and returns what its callers may know.
 func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {

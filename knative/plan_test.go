@@ -44,7 +44,8 @@ func clusterSettings(t *testing.T) context.Context {
 
 // settings are a cluster's, with the image of the package that the golden plans run.
 func settings() Settings {
-	return Settings{Namespace: "mcp-servers", Images: images, Packages: map[string]string{"github": baked},
+	return Settings{Namespace: "mcp-servers", Images: images, Packages: map[deploy.Package]string{
+		{Registry: "npm", Name: "@modelcontextprotocol/server-github@2025.4.8"}: baked, {Registry: "pypi", Name: "mcp-server-git[all]==2025.1.14"}: baked},
 		NameKey: []byte("a key of thirty-two bytes, or more"), CallTimeout: 10 * time.Minute}
 }
 

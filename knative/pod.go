@@ -122,7 +122,7 @@ func (p *pod) serve(c *corev1.Container, u deploy.Unit, places *deploy.Places) {
 func (p *pod) image(u deploy.Unit) (string, error) {
 	switch {
 	case u.Package != nil:
-		if image := p.settings.Packages[p.server]; image != "" {
+		if image := p.settings.Packages[*u.Package]; image != "" {
 			return image, nil
 		}
 		return "", fmt.Errorf("the lock file has no image for package %s; mcpgateway bake makes it", u.Package.Name)

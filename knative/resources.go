@@ -45,9 +45,9 @@ const minDeadline = 30 * time.Second
 // Settings are what objects need besides the plan.
 type Settings struct {
 	Namespace string
-	Images    map[string]string // what the Image… names of plans are: references
-	Packages  map[string]string // the image of each server's package, by the server's id
-	NameKey   []byte            // hides the owners of instances, 32 bytes or more; only those need it
+	Images    map[string]string         // what the Image… names of plans are: references
+	Packages  map[deploy.Package]string // the images that hold packages
+	NameKey   []byte                    // hides the owners of instances, 32 bytes or more; only those need it
 	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
 	CallTimeout time.Duration
 }

@@ -39,8 +39,8 @@ func TestHashOfService(t *testing.T) {
 	}
 	for name, change := range map[string]func(*deploy.Plan, *Settings){
 		"plan": func(p *deploy.Plan, _ *Settings) { p.Hash = "other" },
-		"image": func(_ *deploy.Plan, s *Settings) {
-			s.Packages = map[string]string{"github": "dev.local/other@sha256:2"}
+		"image": func(p *deploy.Plan, s *Settings) {
+			s.Packages = map[deploy.Package]string{*p.Units[1].Package: "dev.local/other@sha256:2"}
 		},
 		"timeout": func(_ *deploy.Plan, s *Settings) { s.CallTimeout++; s.CallTimeout *= 2 },
 		"scale":   func(p *deploy.Plan, _ *Settings) { p.Scale.Max++ },

@@ -30,11 +30,11 @@ type fakeRunner struct {
 	err   error       // what Ensure, Find and List fail with
 	up    []deploy.Status
 	rules map[string][]byte
-	needs []deploy.Need      // of the last Prepare
+	needs []deploy.Need // of the last Prepare
 	// deployed are the hashes that plans were last put in force with.
 	deployed map[deploy.KeyID]string
-	gone  context.CancelFunc // called during an Ensure, as a caller who leaves would
-	meant func() error       // called during an Ensure; what it returns becomes of the start
+	gone     context.CancelFunc // called during an Ensure, as a caller who leaves would
+	meant    func() error       // called during an Ensure; what it returns becomes of the start
 }
 
 func (f *fakeRunner) note(words ...string) {

@@ -1,10 +1,12 @@
-// Command deployer makes the servers of the catalog run, as processes of this machine, and puts their rules in force.
+// Command deployer makes the servers of the catalog run, as processes of this machine or in a cluster, and puts their
+// rules in force.
 //
-// It faces nobody: the gateway beside it asks over a private socket, by name only, and what a name means stands in the
+// It faces nobody: the gateway asks over a private socket, or over the cluster's network, by name only, and what a name means stands in the
 // catalog that the deployer reads itself. It serves no MCP and sees no token.
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -12,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,19 +23,23 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
+	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
+	"mcpgateway/knative"
+	"mcpgateway/knative/names"
 )
 
 const help = `usage: deployer
 
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
   PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets
-  SHIM       the shim's program (the file "shim" beside this one)
+  SHIM       the shim's program (the file "shim" beside this one), where servers are processes of this machine
+  LISTEN     address to serve on (:8080), where the platform file names deployer.url; else deployer.socket is served
 Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
-the version before stays in force. SIGTERM stops all servers; when the deployer is killed instead, they go on, and the
-next deployer finds them.
+the version before stays in force. SIGTERM stops all servers that are processes; when the deployer is killed instead,
+they go on, and the next deployer finds them. What is in a cluster goes on in any case.
 `
 
 // supervise is the argument with which the deployer starts itself, once for each instance.
@@ -62,6 +69,14 @@ func main() {
 	}
 }
 
+// servers are what a runner keeps, beyond single plans.
+type servers interface {
+	runner
+	// StopAll ends what would be nobody's without a deployer. Who ends ctx does not want to wait for calls under way.
+	StopAll(ctx context.Context) error
+	Close() error
+}
+
 // run wires the deployer and serves until a signal stops it.
 func run(signals <-chan os.Signal, log *slog.Logger) error {
 	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: compile.Check, Logger: log})
@@ -85,15 +100,52 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	d.files.Store(first)
 	d.reconcile(context.Background(), firstPatience)
 	files.Accept = d.accept
-	listener, err := socket.Listen(platform.Deployer.Socket)
+	address := listenAddress(platform.Deployer)
+	listener, err := socket.ListenAt(address)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "socket", platform.Deployer.Socket, "servers", len(first.Catalog.Servers))
+	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers))
 	return serve(d, files, runner, listener, signals)
 }
 
-func newRunner(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
+// listenAddress is where the gateway asks: beside us over a private socket, or over the network of a cluster.
+func listenAddress(d catalog.Deployer) string {
+	if d.URL == "" {
+		return "unix:" + d.Socket
+	}
+	return cmp.Or(os.Getenv("LISTEN"), ":8080")
+}
+
+// newRunner makes what runs plans where the platform says.
+func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
+	if p.Deployer.Knative != nil {
+		return newCluster(p, log)
+	}
+	return newProcesses(p, log)
+}
+
+func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error) {
+	k := p.Deployer.Knative
+	cluster, err := knative.Credentials(k.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	ingress, err := url.Parse(k.Ingress.URL)
+	if err != nil {
+		return nil, fmt.Errorf("deployer.knative.ingress.url: %w", err)
+	}
+	settings := knative.Settings{Namespace: k.Namespace, CallTimeout: time.Duration(p.Limits.CallTimeout),
+		Images: map[string]string{deploy.ImageShim: k.Images.Shim, deploy.ImageNode: k.Images.Node, deploy.ImagePython: k.Images.Python}}
+	if k.NameKey != "" {
+		if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
+			return nil, err
+		}
+	}
+	return knative.New(knative.Config{Settings: settings, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
+}
+
+func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own program: %w", err)
@@ -113,7 +165,7 @@ func newRunner(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error)
 
 // serve answers and reconciles until it is told to stop, and then stops every server. Who tells it twice does not want
 // to wait for calls under way.
-func serve(d *deployer, files *documents.Keeper, runner *process.Deployer, l net.Listener, signals <-chan os.Signal) error {
+func serve(d *deployer, files *documents.Keeper, runner servers, l net.Listener, signals <-chan os.Signal) error {
 	server := &http.Server{Handler: d.handler(), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
 	served := make(chan error, 1)
@@ -141,7 +193,7 @@ func serve(d *deployer, files *documents.Keeper, runner *process.Deployer, l net
 	}
 }
 
-func stopAll(runner *process.Deployer, signals <-chan os.Signal) error {
+func stopAll(runner servers, signals <-chan os.Signal) error {
 	ctx, hurry := context.WithCancel(context.Background())
 	defer hurry()
 	go func() {
