@@ -16,7 +16,7 @@ import (
 
 // Where a container finds what it is given.
 const (
-	shimPath    = "/shim"            // in every image of ours
+	shimPath    = "/bin/shim"        // in every image of ours
 	packagePath = "/package/program" // the program of a package, in the image that was baked for it
 	socketsPath = "/run/sockets/"
 	secretsPath = "/run/secrets/"
