@@ -21,7 +21,9 @@ import (
 type Issuer struct {
 	Name string
 	URL  string
-	key  *ecdsa.PrivateKey
+	// Close has nothing answer at URL any more.
+	Close func()
+	key   *ecdsa.PrivateKey
 }
 
 // New makes an issuer. Nothing listens at its URL: verifiers get its key by the snapshot in Config.
@@ -31,7 +33,7 @@ func New(t testing.TB, name, url string) *Issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Issuer{Name: name, URL: url, key: key}
+	return &Issuer{Name: name, URL: url, Close: func() {}, key: key}
 }
 
 // Listen makes an issuer that serves its discovery document and its keys until the test ends.
@@ -41,6 +43,7 @@ func Listen(t testing.TB, name string) *Issuer {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	i := New(t, name, server.URL)
+	i.Close = server.Close
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/authorize",
 			"token_endpoint": i.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"}})
