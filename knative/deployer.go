@@ -20,6 +20,7 @@ import (
 	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/imagelock"
 	"mcpgateway/knative/names"
 )
 
@@ -31,7 +32,8 @@ const answerTimeout = 10 * time.Second
 
 // Config configures a Deployer.
 type Config struct {
-	Settings Settings
+	Settings Settings // without Packages
+	Lock     string   // the lock file, which says what Packages are; read whenever something is planned
 	Cluster  *rest.Config
 	Ingress  *url.URL // where Knative's ingress answers
 	Domain   string   // services are <name>.<namespace>.<domain>
@@ -42,6 +44,7 @@ type Config struct {
 // concurrently, also beside another one.
 type Deployer struct {
 	settings Settings
+	lock     string
 	ingress  *url.URL
 	domain   string
 	kube     kubernetes.Interface
@@ -64,13 +67,13 @@ func New(c Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
-	return &Deployer{settings: c.Settings, ingress: c.Ingress, domain: c.Domain, kube: kube, serving: serving, log: c.Logger}, nil
+	return &Deployer{settings: c.Settings, lock: c.Lock, ingress: c.Ingress, domain: c.Domain, kube: kube, serving: serving, log: c.Logger}, nil
 }
 
 // Ensure has the service of a plan be there, as planned and with a revision that takes calls, and says where. It wakes
 // nothing. Where its pods cannot run, the error says so: *deploy.StartError, or ctx's.
 func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
-	want, err := MakeService(p, d.settings)
+	want, err := d.plan(p)
 	if err != nil {
 		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", err)
 	}
@@ -94,6 +97,17 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 		}
 		return r.Val.(deploy.Instance), nil
 	}
+}
+
+// plan makes the service of a plan as the lock file is now: a line that is put back is the way back.
+func (d *Deployer) plan(p deploy.Plan) (*servingv1.Service, error) {
+	lines, err := imagelock.Read(d.lock)
+	if err != nil {
+		return nil, err
+	}
+	settings := d.settings
+	settings.Packages = imagelock.Images(lines)
+	return MakeService(p, settings)
 }
 
 // ensure is one flight of Ensure.
@@ -140,7 +154,7 @@ func (d *Deployer) instance(s *servingv1.Service) deploy.Instance {
 // Deploy puts a plan in force and waits for nothing: calls move to the new revision when that can take them, and the old
 // one finishes those it has.
 func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
-	want, err := MakeService(p, d.settings)
+	want, err := d.plan(p)
 	if err != nil {
 		return err
 	}
@@ -303,9 +317,14 @@ func (d *Deployer) Rules(server string) ([]byte, error) {
 
 // Prepare says which packages have no image yet: those servers cannot start.
 func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
+	lines, err := imagelock.Read(d.lock)
+	if err != nil {
+		return err
+	}
+	images := imagelock.Images(lines)
 	var missing []error
 	for _, n := range needs {
-		if d.settings.Packages[n.Package] == "" {
+		if images[n.Package] == "" {
 			missing = append(missing, fmt.Errorf("server %s: the lock file has no image for package %s; mcpgateway bake makes it", n.Server, n.Package.Name))
 		}
 	}

@@ -16,8 +16,8 @@ import (
 
 // Where a container finds what it is given.
 const (
-	shimPath    = "/bin/shim"        // in every image of ours
-	packagePath = "/package/program" // the program of a package, in the image that was baked for it
+	shimPath    = "/mcp/shim"    // in every image of ours (mcpgateway bake)
+	packagePath = "/mcp/program" // the program of a package, in the image that was baked for it
 	socketsPath = "/run/sockets/"
 	secretsPath = "/run/secrets/"
 	mountsPath  = "/etc/mounts/"

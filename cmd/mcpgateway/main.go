@@ -29,6 +29,7 @@ var verbs = []verb{
 	{"run", "run the whole system on this machine", runStack},
 	{"status", "show what the servers of a running system do", status},
 	{"validate", "check the platform file and the catalog", validate},
+	{"bake", "make the images that a cluster runs", bakeImages},
 	{"schema", "print the JSON Schema of one of them", printSchema},
 }
 

@@ -142,7 +142,7 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 			return nil, err
 		}
 	}
-	return knative.New(knative.Config{Settings: settings, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
+	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
 }
 
 func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
