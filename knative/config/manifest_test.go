@@ -19,10 +19,10 @@ import (
 
 // kustomization is what kustomization.yaml says.
 type kustomization struct {
-	APIVersion         string   `json:"apiVersion"`
-	Kind               string   `json:"kind"`
-	Resources          []string `json:"resources"`
-	Images             []image  `json:"images"`
+	APIVersion         string      `json:"apiVersion"`
+	Kind               string      `json:"kind"`
+	Resources          []string    `json:"resources"`
+	Images             []imageName `json:"images"`
 	ConfigMapGenerator []struct {
 		Name      string          `json:"name"`
 		Namespace string          `json:"namespace"`
@@ -31,7 +31,7 @@ type kustomization struct {
 	} `json:"configMapGenerator"`
 }
 
-type image struct {
+type imageName struct {
 	Name    string `json:"name"`
 	NewName string `json:"newName"`
 	NewTag  string `json:"newTag"`
