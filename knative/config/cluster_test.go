@@ -40,6 +40,7 @@ func connect(t *testing.T) cluster {
 		t.Fatal(err)
 	}
 	config.QPS = -1 // the tests ask in turn
+	config.WarningHandler = rest.NoWarnings{}
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -75,18 +76,31 @@ func client(t *testing.T, config *rest.Config) dynamic.Interface {
 	return c
 }
 
-// eventually waits for what the API server puts in force a moment after it was written.
-func eventually(t *testing.T, what string, is func() bool) {
+// eventually waits until nothing is wrong: the API server puts in force what was written a moment later. wrong tells what
+// still is, "" for nothing.
+func eventually(t *testing.T, wrong func() string) {
 	t.Helper()
 	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for !is() {
+	for {
+		still := wrong()
+		if still == "" {
+			return
+		}
 		select {
 		case <-deadline.Done():
-			t.Fatalf("after a minute: %s", what)
+			t.Fatalf("after a minute: %s", still)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// unless is what is wrong where it is not so.
+func unless(so bool, wrong string) string {
+	if so {
+		return ""
+	}
+	return wrong
 }
 
 func toMap(t *testing.T, object runtime.Object) *unstructured.Unstructured {

@@ -261,14 +261,14 @@ func testGrants(t *testing.T, c cluster, account string, own dynamic.Interface, 
 	t.Helper()
 	for i, a := range refused {
 		revoke := grant(t, c, account, fmt.Sprintf("test-%s-%d", account, i), a)
-		eventually(t, fmt.Sprintf("%s: %v is refused with its right too", account, a), func() bool {
-			return !a.refusedByRole(a.send(t.Context(), own))
+		eventually(t, func() string {
+			return unless(!a.refusedByRole(a.send(t.Context(), own)), fmt.Sprintf("%s: %v is refused with its right too", account, a))
 		})
 		revoke()
 	}
 	for _, a := range refused {
-		eventually(t, fmt.Sprintf("%s: %v is allowed without its right", account, a), func() bool {
-			return a.refusedByRole(a.send(t.Context(), own))
+		eventually(t, func() string {
+			return unless(a.refusedByRole(a.send(t.Context(), own)), fmt.Sprintf("%s: %v is allowed without its right", account, a))
 		})
 	}
 }
