@@ -3,22 +3,27 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
 
+	"mcpgateway/internal/bake"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/proxytest"
 	"mcpgateway/knative"
@@ -29,15 +34,14 @@ const (
 	ingress     = "http://127.0.0.1:18000"
 	domain      = "example.test"
 	namespace   = "mcp-servers"
-	shimImage   = "dev.local/mcp-shim:e2e"
 	sampleImage = "dev.local/mcp-sample:e2e"
 )
 
 // window is the shortest idle time that Knative takes. Pods are told to leave that and the grace period after the last call.
 const window = 6 * time.Second
 
-// programs is the folder of the programs under test; TestMain builds them.
-var programs string
+// programs is the folder of the programs under test, and shimImage the shim's; TestMain makes both.
+var programs, shimImage string
 
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_KUBECONFIG") == "" {
@@ -48,23 +52,44 @@ func TestMain(m *testing.M) {
 
 func build(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "e2e")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		programs = dir
-		for _, name := range []string{"gateway", "deployer"} {
-			if err == nil {
-				var out []byte
-				if out, err = exec.Command("go", "build", "-o", filepath.Join(dir, name), "mcpgateway/functions/"+name).CombinedOutput(); err != nil {
-					err = fmt.Errorf("build %s: %w\n%s", name, err, out)
-				}
-			}
-		}
-	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	if err := makePrograms(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// makePrograms builds programs and images, and puts those into the cluster.
+func makePrograms() error {
+	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "mcp-sample": "localstack/sample"} {
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(programs, name), "mcpgateway/"+source)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // an image from scratch has no libraries
+		if err := run(build); err != nil {
+			return err
+		}
+	}
+	made, err := bake.Bake(context.Background(), nil, bake.Config{Shim: filepath.Join(programs, "shim"), Prefix: "dev.local", Archives: programs,
+		Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	shimImage = made.Shim
+	const put = "../testcluster/image.sh"
+	return errors.Join(run(exec.Command(put, filepath.Join(programs, "mcp-shim.tar"))),
+		run(exec.Command(put, sampleImage, filepath.Join(programs, "mcp-sample"))))
+}
+
+func run(command *exec.Cmd) error {
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", command.Args, err, out)
+	}
+	return nil
 }
 
 // system is gateway, deployer and an issuer, in front of the cluster.
