@@ -113,7 +113,7 @@ func toMap(t *testing.T, object runtime.Object) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: m}
 }
 
-// resource names a resource by "group/version/resource", "version/resource" in the core group.
+// resource is a resource by its plural, in the version that is asked for. "services" are Knative's.
 func resource(name string) schema.GroupVersionResource {
 	gvr := resources[name]
 	gvr.Resource = name

@@ -97,14 +97,14 @@ func strictly(document []byte) (runtime.Object, error) {
 func named[T interface {
 	runtime.Object
 	GetName() string
-}](t *testing.T, all []runtime.Object, namespacedName string) T {
+}](t *testing.T, all []runtime.Object, name string) T {
 	t.Helper()
 	for _, o := range all {
-		if found, ok := o.(T); ok && found.GetName() == namespacedName {
+		if found, ok := o.(T); ok && found.GetName() == name {
 			return found
 		}
 	}
-	t.Fatalf("there is no %T %s", *new(T), namespacedName)
+	t.Fatalf("there is no %T %s", *new(T), name)
 	panic("unreachable")
 }
 

@@ -40,7 +40,7 @@ func (a attempt) resourceName() string {
 
 // send sends the request; what it would change stays as it is.
 func (a attempt) send(ctx context.Context, c dynamic.Interface) error {
-	var at dynamic.ResourceInterface = c.Resource(resource(a.resource)).Namespace(a.namespace)
+	at := c.Resource(resource(a.resource)).Namespace(a.namespace)
 	var subs []string
 	if a.sub != "" {
 		subs = []string{a.sub}

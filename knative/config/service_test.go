@@ -1,13 +1,19 @@
 package config
 
 import (
+	"context"
+	"testing"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/apis"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 )
 
-// ownImages are of those that the parameters allow.
-const ownImages = "registry.example.com/mcp/"
+const (
+	ownImages = "registry.example.com/mcp/" // those that the parameters allow
+	digest    = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+)
 
 // goodService is one that the deployer may write: shim, server and filter, each with its secrets.
 func goodService() *servingv1.Service {
@@ -15,12 +21,12 @@ func goodService() *servingv1.Service {
 	pod := corev1.PodSpec{
 		AutomountServiceAccountToken: &no,
 		Containers: []corev1.Container{
-			{Name: "shim", Image: ownImages + "shim@sha256:0a", Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
+			{Name: "shim", Image: ownImages + "shim@" + digest, Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
 				VolumeMounts: []corev1.VolumeMount{{Name: "seal", MountPath: "/run/secrets/seal"}, {Name: "rules", MountPath: "/etc/rules"},
 					{Name: "socket", MountPath: "/run/socket"}}},
-			{Name: "server", Image: ownImages + "node-x@sha256:0b", Env: []corev1.EnvVar{{Name: "LEVEL", Value: "info"}, secretVariable("mcp-x-server")},
+			{Name: "server", Image: ownImages + "node-x@" + digest, Env: []corev1.EnvVar{{Name: "LEVEL", Value: "info"}, secretVariable("mcp-x-server")},
 				VolumeMounts: []corev1.VolumeMount{{Name: "socket", MountPath: "/run/socket"}}},
-			{Name: "filter-pii", Image: ownImages + "shim@sha256:0a", Env: []corev1.EnvVar{secretVariable("mcp-x-shim")}},
+			{Name: "filter-pii", Image: ownImages + "shim@" + digest, Env: []corev1.EnvVar{secretVariable("mcp-x-shim")}},
 		},
 		Volumes: []corev1.Volume{
 			{Name: "seal", VolumeSource: secretVolume("mcp-x-shim")},
@@ -28,6 +34,12 @@ func goodService() *servingv1.Service {
 				LocalObjectReference: corev1.LocalObjectReference{Name: "mcp-x-rules"}}}},
 			{Name: "socket", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		},
+	}
+	for i := range pod.Containers {
+		pod.Containers[i].SecurityContext = &corev1.SecurityContext{
+			RunAsNonRoot: new(true), AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		}
 	}
 	s := &servingv1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "serving.knative.dev/v1", Kind: "Service"},
@@ -145,14 +157,14 @@ var services = []struct {
 	}, badContainers},
 
 	{"a server's image of Docker Hub", image(server, "busybox"), badImage},
-	{"a server's image of another registry", image(server, "evil.test/mcp/node@sha256:0c"), badImage},
+	{"a server's image of another registry", image(server, "evil.test/mcp/node@"+digest), badImage},
 	{"a registry whose name begins as ours", image(server, "registry.example.com.evil.test/mcp/node"), badImage},
 	{"a folder whose name begins as ours", image(server, "registry.example.com/mcp-evil/node"), badImage},
 	{"another folder of our registry", image(server, "registry.example.com/other/node"), badImage},
 	{"no image", image(server, ""), badImage},
 	{"a foreign image for the shim", image(shim, "evil.test/mcp/shim"), badImage},
-	{"an image with a shell for the shim", image(shim, ownImages+"node-x@sha256:0b"), badShimImage},
-	{"an image with a shell for a filter", image(filter, ownImages+"node-x@sha256:0b"), badShimImage},
+	{"an image with a shell for the shim", image(shim, ownImages+"node-x@"+digest), badShimImage},
+	{"an image with a shell for a filter", image(filter, ownImages+"node-x@"+digest), badShimImage},
 	{"an image whose name begins as the shim's", image(shim, ownImages+"shim-evil:v1"), badShimImage},
 	{"an image below the shim's", image(shim, ownImages+"shim/evil"), badShimImage},
 	{"an image of a registry that looks like a tag", image(shim, ownImages+"shim:5000/evil"), badShimImage},
@@ -225,5 +237,21 @@ func image(container int, name string) func(*servingv1.Service, *corev1.PodSpec)
 func variable(container int, secret string) func(*servingv1.Service, *corev1.PodSpec) {
 	return func(_ *servingv1.Service, p *corev1.PodSpec) {
 		p.Containers[container].Env = []corev1.EnvVar{secretVariable(secret)}
+	}
+}
+
+// TestKnativeAdmits sees Knative's own admission accept what ours does: a Service that only one of them accepts never runs.
+func TestKnativeAdmits(t *testing.T) {
+	for _, tt := range services {
+		if tt.refused != "" {
+			continue
+		}
+		s := goodService()
+		tt.change(s, &s.Spec.Template.Spec.PodSpec)
+		ctx := apis.WithinCreate(context.Background())
+		s.SetDefaults(ctx)
+		if err := s.Validate(ctx); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }
