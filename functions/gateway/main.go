@@ -42,7 +42,7 @@ version before stays in force. Logs go to stderr and audit records to stdout, as
 `
 
 func main() {
-	defer runtime.KeepAlive(garbage.Pace())
+	defer runtime.KeepAlive(garbage.Pace(10))
 	if len(os.Args) > 1 {
 		fmt.Fprint(os.Stderr, help)
 		if os.Args[1] != "--help" && os.Args[1] != "-h" {
