@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
@@ -71,6 +73,42 @@ func TestDetachedListenerLeaves(t *testing.T) {
 				t.Errorf("recorded %+v", rec)
 			}
 		})
+	}
+}
+
+// Of what net/http keeps for a connection (two buffers, the request) nothing is left while a listener waits.
+func TestDetachedListenerHoldsNoRequest(t *testing.T) {
+	left := make(chan struct{})
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+		close(left)
+	})
+	r.chain.forward.Silence = time.Hour
+	held := make(chan weak.Pointer[http.Request], 1)
+	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		held <- weak.Make(req) // net/http's response holds it, and with that whoever holds the response
+		r.chain.ServeHTTP(w, req)
+	}))
+	defer inner.Close()
+	req := r.request(t, "GET", r.engineer(t), "")
+	req.URL.Host = strings.TrimPrefix(inner.URL, "http://")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	request := <-held
+	for limit := time.Now().Add(5 * time.Second); request.Value() != nil; runtime.GC() {
+		if time.Now().After(limit) {
+			t.Fatal("the listener holds the request that it came with")
+		}
+	}
+	select {
+	case <-left:
+		t.Error("the listener does not wait any more")
+	default:
 	}
 }
 

@@ -22,6 +22,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("http://a:b@127.0.0.1:99999/", key[1:], "-1s", "iss", "")
 	f.Add("http://[::1]:80?x#y", key, "", "", "")
 	f.Add("http://:80/", key, "", "", "")
+	f.Add("http://127.0.0.1:1/", key, "0s", "", "")
 	f.Add("http://a:0/", key, "", "", "")
 	f.Fuzz(func(t *testing.T, upstream, rulesKey, idle, issuer, subject string) {
 		vars := map[string]string{"SHIM_SERVER": "a", "SHIM_LISTEN": "unix:/x", "SHIM_RULES": "/r", "SHIM_SEAL_KEY_FILE": seal,

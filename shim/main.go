@@ -13,8 +13,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"runtime"
 	"syscall"
+
+	"mcpgateway/internal/garbage"
 )
 
 const usage = `usage: shim proxy
@@ -30,14 +32,13 @@ webhook makes a filter, which is an MCP server, of an HTTP webhook. Configured b
 ` + webhookVariables
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the heap is a few megabytes: collecting it often costs calls more than it saves
-	}
+	ballast := garbage.Pace(100) // it allocates more for a call than the gateway, which may hold listeners of many servers
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	slog.SetDefault(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := run(ctx, os.Args[1:], log)
 	stop()
+	runtime.KeepAlive(ballast)
 	os.Exit(code)
 }
 

@@ -23,10 +23,10 @@ type call struct {
 	*snapshot // that was in force when the request came: it goes by it to its end
 
 	w      http.ResponseWriter
-	head   *patientWriter // w itself
 	r      *http.Request
 	id     string // finds the log lines, here and in the shim
 	server string // that the path names: well-formed, no more is known of it
+	status int    // of the answer; 0 while there is none
 	era    mcp.Era
 	timing timing
 
@@ -44,9 +44,9 @@ type call struct {
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	head := &patientWriter{ResponseWriter: w, ctl: http.NewResponseController(w)}
-	return &call{w: head, head: head, r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header),
-		timing: timing{began: time.Now()}, snapshot: s}
+	c := &call{r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}, snapshot: s}
+	c.w = &patientWriter{ResponseWriter: w, ctl: http.NewResponseController(w), status: &c.status}
+	return c
 }
 
 // baseHeaders go out with every answer. Servers share an origin with each other and with the sign-in pages, so nothing
@@ -85,13 +85,13 @@ const writePatience = 60 * time.Second
 type patientWriter struct {
 	http.ResponseWriter
 	ctl    *http.ResponseController
-	status int // of the answer; 0 while there is none
+	status *int // of the answer, once there is one
 }
 
 func (w *patientWriter) Write(p []byte) (int, error) {
 	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience)) // where the server has deadlines
-	if w.status == 0 {
-		w.status = http.StatusOK
+	if *w.status == 0 {
+		*w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(p)
 }
@@ -99,7 +99,7 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 // WriteHeader sets the deadline too: of an empty answer it is all there is.
 func (w *patientWriter) WriteHeader(status int) {
 	_ = w.ctl.SetWriteDeadline(time.Now().Add(writePatience))
-	w.status = status
+	*w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 

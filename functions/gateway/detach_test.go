@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 )
 
 // endingListener is a server whose listening stream says one word and ends.
@@ -88,6 +90,37 @@ func TestDetachedListenerLeaves(t *testing.T) {
 	defer cancel()
 	if r.gateway.detached.Wait(ctx) != nil {
 		t.Error("goroutines of listeners are left")
+	}
+}
+
+// Of what net/http keeps for a connection (two buffers, the request) nothing is left while a listener waits.
+func TestDetachedListenerHoldsNoRequest(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			answerJSON(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+	})
+	_, _ = r.do(t, r.request(t, "POST", "github", echo))
+	held := make(chan weak.Pointer[http.Request], 1)
+	r.Close()
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		held <- weak.Make(req) // net/http's response holds it, and with that whoever holds the response
+		r.gateway.ServeHTTP(w, req)
+	}))
+	t.Cleanup(r.Close)
+	lines, leave := listen(t, r, r.request(t, "GET", "github", ""))
+	defer leave()
+	expectLine(t, lines, "data: first")
+	request := <-held
+	for limit := time.Now().Add(10 * time.Second); request.Value() != nil; runtime.GC() {
+		if time.Now().After(limit) {
+			t.Fatal("the listener holds the request that it came with")
+		}
 	}
 }
 

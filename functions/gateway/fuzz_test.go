@@ -54,6 +54,7 @@ func FuzzRoute(f *testing.F) {
 	f.Add([]byte("OPTIONS /mcp-connect/x-1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nOrigin: http://LOCALHOST:6274\r\nAccess-Control-Request-Headers: mcp-param-a, x, Mcp-Param-b c\r\n\r\n"))
 	f.Add([]byte("GET /.well-known/oauth-protected-resource/mcp-connect/a HTTP/1.1\r\nHost: gateway.test\r\nOrigin: https://evil.test\r\n\r\n"))
 	f.Add([]byte("GET http://gateway.test/mcp-connect/a%2f..%2fb HTTP/1.1\r\nHost: evil.test\r\nAuthorization: Bearer a.b.c\r\n\r\n"))
+	f.Add([]byte("POST /MCP-Connect/GitHub HTTP/1.1\r\nHost: gateway.test\r\n\r\n"))
 	f.Add([]byte("GET //mcp-connect/../healthz?x HTTP/1.1\r\nHost: gateway.test\r\nOrigin: null\r\nOrigin: https://gateway.test\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(wire)))
@@ -118,6 +119,7 @@ func FuzzAnswer(f *testing.F) {
 	g := lone(f)
 	f.Add(uint16(200), "application/json", []byte("{}"), "Set-Cookie", "a=b")
 	f.Add(uint16(200), "text/html; charset=utf-8", []byte("<script>"), "Content-Length", "3")
+	f.Add(uint16(200), "application/json-seq", []byte("\x1e{}\n"), "X", "x") // RFC 7464: not JSON, and begins like it
 	f.Add(uint16(404), "text/plain", []byte("no \xff\"such"), "Location", "x")
 	f.Add(uint16(202), "image/svg+xml", []byte{}, "Content-Length", "0")
 	f.Add(uint16(200), "TEXT/event-stream; a", []byte("data: x\n\n"), "Mcp-Session-Id", "s")

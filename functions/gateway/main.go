@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/garbage"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 )
@@ -42,7 +42,7 @@ version before stays in force. Logs go to stderr and audit records to stdout, as
 `
 
 func main() {
-	defer runtime.KeepAlive(paceGC())
+	defer runtime.KeepAlive(garbage.Pace(10))
 	if len(os.Args) > 1 {
 		fmt.Fprint(os.Stderr, help)
 		if os.Args[1] != "--help" && os.Args[1] != "-h" {
@@ -56,18 +56,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-// paceGC has the garbage collected after every 16 MB and a tenth of what is in use, unless GOGC says otherwise. The heap
-// is a few megabytes: to collect it whenever it doubles costs calls more than it saves. To let it grow fivefold instead
-// would have each listener cost five times what it holds. The pace comes from a ballast that is never touched, and so
-// takes no memory; it must be kept.
-func paceGC() (ballast []byte) {
-	if os.Getenv("GOGC") != "" {
-		return nil
-	}
-	debug.SetGCPercent(10)
-	return make([]byte, 160<<20)
 }
 
 func run(log *slog.Logger) error {

@@ -52,7 +52,7 @@ func (m *measures) call(c *call) (end func()) {
 func (m *measures) end(c *call, span trace.Span) {
 	defer span.End()
 	attributes := []attribute.KeyValue{attribute.String("http.request.method", known(c.r.Method)),
-		attribute.Int("http.response.status_code", c.head.status)}
+		attribute.Int("http.response.status_code", c.status)}
 	if c.entry != nil { // admitted: no stranger makes names of series
 		attributes = append(attributes, attribute.String("http.route", "/mcp-connect/{id}"), attribute.String("mcpgateway.server", c.server))
 	}
@@ -73,8 +73,8 @@ func (m *measures) end(c *call, span trace.Span) {
 		span.SetName(c.r.Method + " /mcp-connect/{id}")
 	}
 	span.SetAttributes(append(attributes, attribute.String("mcpgateway.request.id", c.id), attribute.String("mcpgateway.era", c.era.String()))...)
-	if c.head.status >= 500 {
-		span.SetStatus(codes.Error, http.StatusText(c.head.status))
+	if c.status >= 500 {
+		span.SetStatus(codes.Error, http.StatusText(c.status))
 	}
 }
 

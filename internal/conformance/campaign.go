@@ -56,7 +56,7 @@ func (c *campaign) servers(ctx context.Context, p profile) (problems []string, e
 	problems = p.compare(direct)
 	t := table{profile: p, direct: direct}
 	if !c.directOnly {
-		for _, w := range ways {
+		for _, w := range p.ways {
 			through, err := c.through(ctx, p, w)
 			if err != nil {
 				return problems, fmt.Errorf("through gateway and shim, %s: %w", w.name, err)
@@ -67,13 +67,13 @@ func (c *campaign) servers(ctx context.Context, p profile) (problems []string, e
 	return append(problems, t.report(os.Stdout)...), nil
 }
 
-// compare says whether the fixture alone is what it is known for.
+// compare says whether the server or client alone is what it is known for.
 func (p profile) compare(direct results) (problems []string) {
 	got := direct.total()
 	if got == (score{p.passed, p.failed}) {
 		return nil
 	}
-	problems = append(problems, fmt.Sprintf("%s, %s: the fixture alone has %s and is known for %d/%d: something changed that is not ours",
+	problems = append(problems, fmt.Sprintf("%s, %s: it alone has %s and is known for %d/%d: something changed that is not ours",
 		p.revision, p.server, got, p.passed, p.failed))
 	for _, scenario := range slices.Sorted(maps.Keys(direct)) {
 		for _, check := range direct[scenario] {
@@ -85,9 +85,9 @@ func (p profile) compare(direct results) (problems []string) {
 	return problems
 }
 
-// direct runs the suite straight at the fixture.
+// direct runs the suite straight at the server.
 func (c *campaign) direct(ctx context.Context, p profile) (_ results, err error) {
-	out := filepath.Join(c.out, p.revision+"-direct")
+	out := filepath.Join(c.out, p.revision+"-"+p.server+"-direct")
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return nil, err
 	}
@@ -95,21 +95,22 @@ func (c *campaign) direct(ctx context.Context, p profile) (_ results, err error)
 	if err != nil {
 		return nil, err
 	}
-	fixture, err := proxytest.StartProcess(proxytest.Command{Path: c.tools.fixture,
-		Args: append([]string{"-http=" + address}, p.fixtureArgs...), Log: filepath.Join(out, "fixture.log")})
+	command, path := p.direct(c.tools, address)
+	command.Log = filepath.Join(out, "server.log")
+	server, err := proxytest.StartProcess(command)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, fixture.Stop()) }()
-	if err := fixture.Await(ctx, "tcp", address); err != nil {
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	if err := server.Await(ctx, "tcp", address); err != nil {
 		return nil, err
 	}
-	return c.suite(ctx, p, "http://"+address+"/", out)
+	return c.suite(ctx, p, "http://"+address+path, out)
 }
 
-// through runs the suite at the fixture behind everything of ours.
+// through runs the suite at the server behind everything of ours.
 func (c *campaign) through(ctx context.Context, p profile, w way) (results, error) {
-	out := filepath.Join(c.out, p.revision+"-"+w.name)
+	out := filepath.Join(c.out, p.revision+"-"+p.server+"-"+w.name)
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return nil, err
 	}
@@ -121,9 +122,9 @@ func (c *campaign) through(ctx context.Context, p profile, w way) (results, erro
 	return got, err
 }
 
-// catalog offers the fixture.
+// catalog offers the server.
 func (c *campaign) catalog(p profile, w way) string {
-	return catalogOf(p.server, "runtime: "+w.runtime(c.tools.fixture, p))
+	return catalogOf(p.server, w.entry(c.tools))
 }
 
 func yamlList(items []string) string {

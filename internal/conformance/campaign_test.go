@@ -7,18 +7,29 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/peers"
 )
 
-// The catalog must be one that the gateway takes, and keep the fixture's arguments as they are.
+// The catalog must be one that the gateway takes, and keep programs and arguments as they are.
 func TestCatalogIsValid(t *testing.T) {
 	platform := &catalog.Platform{PublicURL: "http://127.0.0.1:1",
 		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
 	c := campaign{tools: tools{fixture: "/opt/a \"b\"/everything-server"}}
+	fixture, root := c.tools.fixture, &catalog.HTTP{Path: "/"}
+	want := map[string]catalog.Runtime{
+		"stateful-fixture http":   {Command: &catalog.Command{Exec: fixture, Args: []string{"-http=127.0.0.1:{port}", "-stateless=false"}, HTTP: root}},
+		"stateful-fixture stdio":  {Command: &catalog.Command{Exec: fixture}},
+		"stateless-fixture http":  {Command: &catalog.Command{Exec: fixture, Args: []string{"-http=127.0.0.1:{port}"}, HTTP: root}},
+		"stateless-fixture stdio": {Command: &catalog.Command{Exec: fixture}},
+		"server-everything npx":   {NPX: &catalog.Package{Package: peers.EverythingServer, Args: []string{"stdio"}}},
+	}
 	for _, p := range profiles {
-		for _, w := range ways {
+		for _, w := range p.ways {
 			path := filepath.Join(t.TempDir(), "catalog.yaml")
 			if err := os.WriteFile(path, []byte(withHook(c.catalog(p, w), "http://127.0.0.1:1")), 0o600); err != nil {
 				t.Fatal(err)
@@ -28,12 +39,11 @@ func TestCatalogIsValid(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, ok := got.Server(p.server)
-			want := 0
-			if w.name == "http" {
-				want = 1 + len(p.fixtureArgs)
+			if !ok {
+				t.Fatalf("no server %s", p.server)
 			}
-			if !ok || s.Runtime.Command.Exec != c.tools.fixture || len(s.Runtime.Command.Args) != want {
-				t.Errorf("%s: catalog holds %+v", w.name, s)
+			if diff := cmp.Diff(want[p.server+" "+w.name], s.Runtime); diff != "" {
+				t.Errorf("%s %s: catalog differs (-want +got):\n%s", p.server, w.name, diff)
 			}
 		}
 	}

@@ -20,8 +20,8 @@ import (
 
 // clientProfiles are the client scenarios of both revisions, with what is known of the fixture's client alone.
 var clientProfiles = []profile{
-	{revision: "2025-11-25", server: "client", passed: 20},
-	{revision: "2026-07-28", server: "client", passed: 62},
+	{revision: "2025-11-25", server: "fixture-client", passed: 20},
+	{revision: "2026-07-28", server: "fixture-client", passed: 62},
 }
 
 // clientFolder is how the suite names the folder of a client scenario.

@@ -21,11 +21,10 @@ type column struct {
 	through results
 }
 
-// report prints the scenarios and returns the problems: checks that pass direct and not through us, and
-// excuses that nothing needs.
+// report prints the scenarios and returns the problems: checks that pass direct and not through us.
 func (t table) report(w io.Writer) (problems []string) {
 	out := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(out, "%s, %s fixture\tdirect", t.profile.revision, t.profile.server)
+	fmt.Fprintf(out, "%s, %s\tdirect", t.profile.revision, t.profile.server)
 	var lost []loss
 	for _, c := range t.columns {
 		fmt.Fprintf(out, "\t%s", c.way.name)

@@ -13,6 +13,8 @@ type tools struct {
 	suite   string // JavaScript file
 	fixture string
 	client  string // the fixture's
+	// everything is the program of peers.EverythingServer. It runs on the Node.js in the PATH, as it does behind us.
+	everything string
 }
 
 // installTools installs below cache what is not there yet.
@@ -30,6 +32,10 @@ func installTools(ctx context.Context, cache string) (tools, error) {
 	if t.client, err = i.Go(ctx, peers.FixtureClient); err != nil {
 		return t, err
 	}
+	if dir, err = i.NPM(ctx, peers.EverythingServer); err != nil {
+		return t, err
+	}
+	t.everything = filepath.Join(dir, "node_modules", ".bin", "mcp-server-everything")
 	t.node, err = i.Node(ctx)
 	return t, err
 }

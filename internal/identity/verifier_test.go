@@ -174,6 +174,9 @@ func FuzzVerify(f *testing.F) {
 	net.publish(home, key)
 	v := newTestVerifier(f, net, bound(home))
 	f.Add(string(encode(f, key.header())), string(encode(f, body(time.Now()))), "sig")
+	neighbour := body(time.Now())
+	neighbour["aud"] = []string{resource + "-2"}
+	f.Add(string(encode(f, key.header())), string(encode(f, neighbour)), "sig")
 	f.Add(`{"alg":"none","typ":"at+jwt"}`, `{"iss":"https://issuer.example"}`, "")
 	f.Add(`{"alg":"ES256","jwk":{"kty":"RSA"}}`, `{"exp":1e999}`, "\xff")
 	f.Fuzz(func(t *testing.T, header, claims, sig string) {

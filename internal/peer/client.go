@@ -3,7 +3,7 @@
 // It does the work of a call in the caller's goroutine. http.Transport hands each request to a goroutine that writes
 // and each answer from one that reads; on a machine with few cores these hand-overs cost more than the rest of a proxy.
 // What is needed of HTTP is left to net/http (Request.Write, ReadResponse). It follows no redirect, keeps no cookie, and
-// never sends a request twice. Whether a connection is encrypted is the dialler's business.
+// never sends a request twice. Trailers are lost. Whether a connection is encrypted is the dialler's business.
 package peer
 
 import (
@@ -91,9 +91,13 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &body{ReadCloser: resp.Body, conn: k, ctx: ctx, stop: stop, reuse: !resp.Close && !r.Close,
-		stream: strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")}
-	return resp, nil
+	// net/http's body holds resp for its trailers, of which nobody asks here. Emptied, it does not hold request and headers
+	// as long as a listener waits.
+	answer := *resp
+	*resp = http.Response{}
+	answer.Body = &body{ReadCloser: answer.Body, conn: k, ctx: ctx, stop: stop, reuse: !answer.Close && !r.Close,
+		stream: strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream")}
+	return &answer, nil
 }
 
 // connect takes an idle connection that still stands, or makes one.

@@ -106,9 +106,12 @@ func FuzzStderr(f *testing.F) {
 // written, and an answer to the client's initialize is JSON whatever the child's was.
 func FuzzHandshake(f *testing.F) {
 	for _, text := range []string{`"result":{"supportedVersions":["2026-07-28"]}`, `"result":{"supportedVersions":["2025-11-25"]}`, `"result":{}`,
-		`"error":{"code":-32601,"message":""}`, fmt.Sprintf(`"error":{"code":%d}`, mcp.CodeHeaderMismatch), `"result":{"protocolVersion":"2025-11-25","capabilities":{}}`,
+		`"error":{"code":-32601,"message":""}`, `"result":{"protocolVersion":"2025-11-25","capabilities":{}}`,
 		`"result":{"supportedVersions":[1]}`, `"result":null`, `"result":{},"Result":1`, `"result":{"SupportedVersions":["2026-07-28"]}`} {
 		f.Add([]byte(`{"jsonrpc":"2.0","id":1,`+text+`}`), byte(0), byte(0))
+	}
+	for _, code := range []int{mcp.CodeHeaderMismatch, mcp.CodeCapability, mcp.CodeVersion} {
+		f.Add(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"error":{"code":%d}}`, code), byte(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, line []byte, where, digit byte) {
 		line = renumber(line, where, digit)

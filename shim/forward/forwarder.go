@@ -115,6 +115,7 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 			}
 			stop := f.silence(ctx, a, cancel)
 			defer stop()
+			a.response = &http.Response{StatusCode: resp.StatusCode, Body: resp.Body} // without headers, which wait as long
 			x.Detach(resp.StatusCode, func() { cancel(nil) }, func() { unfollow() })
 		}
 		return a.events(ctx)

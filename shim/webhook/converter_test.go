@@ -250,7 +250,7 @@ func TestSign(t *testing.T) {
 
 // Whatever a 2xx holds: only what no reader takes for a refusal accepts.
 func FuzzJudge(f *testing.F) {
-	for _, in := range []string{`{"accept":false}`, `{"accept":true,"mutated":true,"message":{}}`, "ok", "", ` {"Accept":false}`, "\xef\xbb\xbf{\"accept\":false}", `[{"accept":false}]`, "\u00a0{\"accept\":false}"} {
+	for _, in := range []string{`{"accept":false}`, "{\"accept\":false}\n", `{"accept":true,"mutated":true,"message":{}}`, "ok", "", ` {"Accept":false}`, "\xef\xbb\xbf{\"accept\":false}", `[{"accept":false}]`, "\u00a0{\"accept\":false}"} {
 		f.Add([]byte(in))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -124,6 +124,7 @@ func FuzzOutput(f *testing.F) {
 	f.Add([]byte("npm error code E404\nnpm error 404 Not Found - GET https://u:p@x/a\nnpm error 404  The requested resource\n"), 7)
 	f.Add([]byte("  × No solution found:\n  ╰─▶ Because a\x1b[31m was\r\n      not found.\n\n      hint: x"), 3)
 	f.Add([]byte("error: \xff\xfe /etc/passwd\x00\u2028\n"), 1)
+	f.Add([]byte("npm error code EBADENGINE\nnpm error notsup Not compatible, see cache=~/x\n"), 9)
 	f.Fuzz(func(t *testing.T, text []byte, step int) {
 		var lines []string
 		o := &output{print: func(line string) { lines = append(lines, line) }}

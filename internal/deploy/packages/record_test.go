@@ -13,8 +13,12 @@ import (
 // folder of that very package, and is what would be written.
 func FuzzRecord(f *testing.F) {
 	for _, p := range []deploy.Package{{Registry: "npm", Name: "@a/b@1.2.3"}, {Registry: "pypi", Name: "a==1"}} {
-		for _, program := range []string{"node_modules/.bin/b", "../x", "/bin/sh", ""} {
-			text, err := json.Marshal(record{Package: p, Folder: hiddenName(p) + "1", Program: program})
+		for _, r := range []record{
+			{Folder: "1", Program: "node_modules/.bin/b"}, {Folder: "1", Program: "../x"}, {Folder: "1", Program: "/bin/sh"}, {Folder: "1"},
+			{Folder: "1/../../x", Program: "b"}, {Folder: "/1", Program: "b"},
+		} {
+			r.Package, r.Folder = p, hiddenName(p)+r.Folder
+			text, err := json.Marshal(r)
 			if err != nil {
 				f.Fatal(err)
 			}
