@@ -25,13 +25,14 @@ func TestHandedSocketIsServed(t *testing.T) {
 	if _, err := f.Stat(); err == nil {
 		t.Error("the descriptor is still open, and whatever this process starts inherits it")
 	}
-	go func() {
-		conn, err := net.Dial("unix", path)
-		if err == nil {
-			_, _ = conn.Write([]byte("x"))
-			conn.Close()
-		}
-	}()
+	caller, err := net.Dial("unix", path) // it is accepted later
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
+	if _, err := caller.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
