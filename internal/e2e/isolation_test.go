@@ -254,11 +254,12 @@ func TestServersMoveToUsersOfTheirOwn(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("servers get users of their own from a deployer that runs as root, which these tests do not")
 	}
-	s := start(t)
-	alice := s.token("alice", "mine", engineering)
+	s := startWith(t, `  - {id: moved, scale: {idle: 60s}, runtime: {command: {exec: `+filepath.Join(programs, "sample-server")+`, args: [-addr, "127.0.0.1:{port}"], http: {}}}}
+`, "  - {name: movers, allow: {groups: [engineering]}, servers: [moved]}\n")
+	alice := s.token("alice", "moved", engineering)
 	status := func() string {
 		t.Helper()
-		if resp, body := s.call("mine", alice, "echo", `{"message":"hello"}`); resp.StatusCode != 200 {
+		if resp, body := s.call("moved", alice, "echo", `{"message":"hello"}`); resp.StatusCode != 200 {
 			t.Fatalf("%d %s", resp.StatusCode, body)
 		}
 		pids := s.processes("sample-server")
