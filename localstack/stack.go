@@ -42,6 +42,8 @@ type Config struct {
 	Out io.Writer
 	// Log gets the lines of all programs, each with its name; os.Stderr where nil.
 	Log io.Writer
+	// ServerUsers are the users of servers, FIRST-LAST, for which it must run as root: see functions/deployer.
+	ServerUsers string
 	// Plain keeps the table away: nothing but lines, one after the other.
 	Plain bool
 

@@ -155,5 +155,8 @@ func (s *stack) environment(more ...string) []string {
 		"PATH="+s.Programs+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"PLATFORM="+s.Platform,
 		"SHIM="+s.program("shim"))
+	if s.ServerUsers != "" {
+		env = append(env, "SERVER_USERS="+s.ServerUsers)
+	}
 	return append(env, more...)
 }

@@ -32,7 +32,7 @@ func (r *rig) give(t *testing.T, c rules.Credentials, s exchange.Secrets) {
 	r.writeRules(t)
 	var err error
 	if r.chain.rules, err = ruleset.NewHolder(ruleset.Config{Server: "github", Path: r.rulesFile, Key: r.key.Public().(ed25519.PublicKey),
-		Logger: slog.New(slog.DiscardHandler), Secrets: s}); err != nil {
+		Logger: slog.New(slog.DiscardHandler), Secrets: s, Exchanging: r.chain.observe.TokenExchange}); err != nil {
 		t.Fatal(err)
 	}
 }

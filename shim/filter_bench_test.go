@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpgateway/internal/audit"
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/socket"
@@ -28,7 +30,10 @@ import (
 func BenchmarkFilters(b *testing.B) {
 	r := newRig(b, answerJSON(`{"jsonrpc":"2.0","id":1,"result":{}}`))
 	path := converter(b)
-	stage, err := filter.New(filter.Config{Sockets: map[string]string{"f": path}, Remote: remote.Remote{ConnectTimeout: time.Second}, Logger: slog.New(slog.DiscardHandler)})
+	stage, err := filter.New(filter.Config{Sockets: map[string]string{"f": path}, Remote: remote.Remote{ConnectTimeout: time.Second}, Logger: slog.New(slog.DiscardHandler),
+		Outgoing: func(ctx context.Context, _ audit.Verdict) (context.Context, func(audit.Verdict)) {
+			return ctx, func(audit.Verdict) {}
+		}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,12 +5,20 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"mcpgateway/internal/rules"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/internal/telemetry/telemetrytest"
+	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/observe"
 )
 
@@ -133,5 +141,87 @@ func TestNoSecretsInTelemetry(t *testing.T) {
 		if bytes.Contains(sent, []byte(secret)) {
 			t.Errorf("%q went out", secret)
 		}
+	}
+}
+
+// Whom else the shim asks is in the trace, and is told of it: filters, of requests and of answers, and the token endpoint.
+func TestWhoIsAskedIsInTheTrace(t *testing.T) {
+	var told sync.Map // traceparent by who was told
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		told.Store("server", req.Header.Get("Traceparent"))
+		answerJSON(`{"jsonrpc":"2.0","id":1,"result":{"content":"no way"}}`)(w, req)
+	})
+	collector, stop := observed(t, r)
+	f := newFilterServer(t, func(w http.ResponseWriter, req *http.Request, id, message string) {
+		about, verdict := "tools/call check pii request ok", accepts
+		if strings.Contains(message, "no way") {
+			about, verdict = "tools/call check pii response rejected", `{"accept":false,"mutated":false,"reason":"because"}`
+		}
+		told.Store(about, req.Header.Get("Traceparent"))
+		result(w, id, `"content":[],"structuredContent":`+verdict)
+	})
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		told.Store("token exchange 127.0.0.1", req.Header.Get("Traceparent"))
+		_, _ = io.WriteString(w, `{"access_token":"issued","token_type":"Bearer","expires_in":3600}`)
+	}))
+	t.Cleanup(issuer.Close)
+	credentials, _ := tokenEndpoint(t)
+	_, port, _ := net.SplitHostPort(issuer.Listener.Addr().String())
+	credentials.Exchange.URL, credentials.Exchange.Egress = issuer.URL+"/tenant", "127.0.0.1/32 "+port
+	r.rules.Filters = []rules.Filter{f.rule(t, "pii", "tools/call")}
+	r.give(t, credentials, exchange.Secrets{})
+	r.post(t, r.engineer(t), callTool("get_x"), "Traceparent", traceparent)
+	r.post(t, r.engineer(t), callTool("get_x"), "Traceparent", traceparent) // by the token that is kept
+	stop()
+	var seen []string
+	ids := map[string]string{} // of spans, by what they are about
+	for _, s := range collector.Spans() {
+		if hex.EncodeToString(s.TraceId) != traceID {
+			t.Errorf("%s is in another trace", s.Name)
+		}
+		about := strings.Join(strings.Fields(s.Name+" "+s.Attribute("mcpgateway.filter.name")+" "+s.Attribute("mcpgateway.filter.direction")+" "+
+			s.Attribute("mcpgateway.filter.status")+s.Attribute("server.address")), " ")
+		seen, ids[about] = append(seen, about), hex.EncodeToString(s.SpanId)
+	}
+	slices.Sort(seen)
+	want := []string{"server", "server", "token exchange 127.0.0.1", "tools/call check pii request ok", "tools/call check pii request ok",
+		"tools/call check pii response rejected", "tools/call check pii response rejected", "tools/call get_x", "tools/call get_x"}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Errorf("other spans:\n%s", diff)
+	}
+	for _, who := range []string{"server", "token exchange 127.0.0.1", "tools/call check pii request ok", "tools/call check pii response rejected"} {
+		if got, _ := told.Load(who); got != "00-"+traceID+"-"+ids[who]+"-01" {
+			t.Errorf("%s was told %q, want the span %q", who, got, ids[who])
+		}
+	}
+	for _, secret := range []string{"issued", "because", "no way", "/tenant"} {
+		if bytes.Contains(collector.Bytes(), []byte(secret)) {
+			t.Errorf("%q went out", secret)
+		}
+	}
+}
+
+// A listener outlives its request, and is in its trace all the same.
+func TestListenerIsInItsTrace(t *testing.T) {
+	told := make(chan string, 1)
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		told <- req.Header.Get("Traceparent")
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, ": nothing\n\n")
+	})
+	collector, stop := observed(t, r)
+	r.do(t, r.request(t, "GET", r.engineer(t), "", "Traceparent", traceparent))
+	stop()
+	if got := <-told; !strings.HasPrefix(got, "00-"+traceID+"-") {
+		t.Errorf("the server was told %q", got)
+	}
+	spans := collector.Spans()
+	for _, s := range spans {
+		if hex.EncodeToString(s.TraceId) != traceID {
+			t.Errorf("%s is in another trace", s.Name)
+		}
+	}
+	if len(spans) != 2 {
+		t.Errorf("%d spans", len(spans))
 	}
 }

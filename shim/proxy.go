@@ -76,7 +76,7 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 // newChain makes the stages; its trail is for the caller to begin, once nobody else can serve in its place.
 func newChain(config config, calls *wake.Counter, draining context.Context, observer *observe.Observer, log *slog.Logger) (*chain, error) {
 	holder, err := ruleset.NewHolder(ruleset.Config{Server: config.Server, Path: config.Rules, Key: config.RulesKey, Logger: log,
-		Secrets: config.Secrets})
+		Secrets: config.Secrets, Exchanging: observer.TokenExchange})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,8 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 		return nil, err
 	}
 	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
-	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log})
+	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log,
+		Outgoing: observer.Filter})
 	if err != nil {
 		return nil, err
 	}

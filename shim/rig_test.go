@@ -134,7 +134,10 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 	r.log = &syncBuffer{}
 	to.Authorize = authorize.Checker{Tasks: tasks, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
-	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler)})
+	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler),
+		Outgoing: func(ctx context.Context, v audit.Verdict) (context.Context, func(audit.Verdict)) { // a test may set another observer
+			return r.chain.observe.Filter(ctx, v)
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

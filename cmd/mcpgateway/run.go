@@ -29,6 +29,7 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	flags.StringVar(&c.Catalog, "catalog", "", "catalog, a `FILE` or folder; without it and --platform, a sample")
 	flags.IntVar(&c.Port, "port", 0, "`PORT` of the gateway (that of the platform's publicURL, or 8080)")
 	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the development issuer (the one after the gateway's)")
+	flags.StringVar(&c.ServerUsers, "server-users", "", "`FIRST-LAST`, free numbers of users: each server gets its own. Needs Linux and root")
 	flags.BoolVar(&c.Plain, "plain", false, "no table: nothing on the terminal is rewritten")
 	if code, goOn := parseOnly(flags, args); !goOn {
 		return code

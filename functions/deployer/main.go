@@ -36,7 +36,10 @@ const help = `usage: deployer
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
   PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets
   SHIM       the shim's program (the file "shim" beside this one), where servers are processes of this machine
-  LISTEN     address to serve on (:8080), where the platform file names deployer.url; else deployer.socket is served
+  SERVER_USERS
+             FIRST-LAST, numbers of users that nothing else on this machine uses: every server gets one of its own, and can
+             read neither the files and memory of shims nor those of other servers. Needs Linux and root; not set: servers
+             run as the deployer does
 Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
 the version before stays in force. SIGTERM stops all servers that are processes; when the deployer is killed instead,
 they go on, and the next deployer finds them. What is in a cluster goes on in any case.
@@ -157,9 +160,16 @@ func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, err
 	if _, err := os.Stat(shim); err != nil {
 		return nil, fmt.Errorf("find the shim: %w; SHIM names another file", err)
 	}
+	users, err := process.ParseUsers(os.Getenv("SERVER_USERS"))
+	if err != nil {
+		return nil, fmt.Errorf("SERVER_USERS: %w", err)
+	}
+	if users == (process.Users{}) && os.Geteuid() == 0 {
+		log.Warn("servers run as root, as this deployer does: SERVER_USERS gives each of them a user of its own")
+	}
 	return process.New(process.Config{
 		State: p.Deployer.State, Secrets: p.Deployer.Secrets, Shim: shim, Supervisor: []string{self, supervise},
-		Drain: time.Duration(p.Limits.CallTimeout), Logger: log,
+		Drain: time.Duration(p.Limits.CallTimeout), Users: users, Logger: log,
 	})
 }
 

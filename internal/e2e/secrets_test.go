@@ -66,9 +66,12 @@ filters:
 		t.Fatal(err)
 	}
 	seen["traces"], seen["records"] = string(collector.Bytes()), string(records)
-	for where, want := range map[string]string{"metrics": "mcp_server_operation_duration_seconds", "traces": "tools/call echo", "records": `"callIdentifier":"notify"`} {
-		if !strings.Contains(seen[where], want) {
-			t.Errorf("%s lack %q: they were not looked at", where, want)
+	for where, wanted := range map[string][]string{"metrics": {"mcp_server_operation_duration_seconds"}, "records": {`"callIdentifier":"notify"`},
+		"traces": {"tools/call echo", "tools/call filter", "token exchange"}} {
+		for _, want := range wanted {
+			if !strings.Contains(seen[where], want) {
+				t.Errorf("%s lack %q: they were not looked at", where, want)
+			}
 		}
 	}
 	secrets := []string{sink.Credential, exchange, hookSecret, "hunter2", strings.TrimPrefix(hookSecret, "whsec_")}

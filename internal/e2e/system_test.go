@@ -28,6 +28,12 @@ func TestMain(m *testing.M) {
 		serveHostile(os.Args[2])
 		return
 	}
+	if len(os.Args) == 5 && os.Args[1] == spyServer {
+		runSpy(os.Args[2:])
+	}
+	if strings.HasPrefix(filepath.Base(os.Args[0]), taken) {
+		runTaken()
+	}
 	os.Exit(build(m))
 }
 
@@ -55,6 +61,7 @@ func build(m *testing.M) int {
 // system is gateway, deployer and two issuers, as processes of their own but for the issuers.
 type system struct {
 	t        *testing.T
+	deploys  []string // more variables
 	dir, url string
 	address  string
 	main     *identitytest.Issuer
@@ -79,7 +86,9 @@ func startWith(t *testing.T, servers, policies string) *system {
 
 // layout is what a test has besides what all have, as lines of YAML.
 type layout struct {
-	platform, servers, policies, issuers string
+	platform, servers, policies, issuers string            // in servers, {dir} is the system's folder and {gateway} the gateway's port
+	users                                string            // of servers: the deployer's SERVER_USERS
+	shim                                 string            // another program than the shim
 	secrets                              map[string]string // by path below the folder of secrets
 }
 
@@ -94,6 +103,20 @@ func startAs(t *testing.T, l layout) *system {
 		t.Fatal(err)
 	}
 	s := &system{t: t, dir: dir, address: address, url: "http://" + address, main: identitytest.Listen(t, "main"), partner: identitytest.Listen(t, "partner")}
+	if l.users != "" { // who must come to their homes, and to what they run
+		s.deploys = append(s.deploys, "SERVER_USERS="+l.users)
+		for folder, mode := range map[string]os.FileMode{programs: 0o711, dir: 0o711, filepath.Join(dir, "loot"): 0o777} {
+			_ = os.Mkdir(folder, mode) // it is there, but for the loot
+			if err := os.Chmod(folder, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if l.shim != "" {
+		s.deploys = append(s.deploys, "SHIM="+l.shim)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	l.servers = strings.NewReplacer("{dir}", dir, "{gateway}", port).Replace(l.servers)
 	s.write("platform.yaml", fmt.Sprintf(`apiVersion: v1
 publicURL: %s
 issuers:
@@ -144,7 +167,7 @@ func (s *system) start(name, network, address string) *proxytest.Process {
 		_ = os.Remove(address) // of a run that was killed: its presence must not pass for readiness
 	}
 	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Log: filepath.Join(s.dir, name+".log"),
-		Env: []string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address}})
+		Env: append([]string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address}, s.deploys...)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -31,6 +31,13 @@ func Start(cmd *exec.Cmd) (*Group, error) {
 	return g, nil
 }
 
+// Owned are Attributes of a program that runs as another user, in the group of that number and no other.
+func Owned(user uint32) *syscall.SysProcAttr {
+	a := Attributes()
+	a.Credential = &syscall.Credential{Uid: user, Gid: user}
+	return a
+}
+
 // PID is the program's number, and the group's.
 func (g *Group) PID() int { return g.cmd.Process.Pid }
 

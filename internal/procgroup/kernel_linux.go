@@ -19,6 +19,15 @@ func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
+// RenouncePrivileges has no program that this thread starts gain rights by being started, whatever a file's set-user-ID bit
+// or capabilities say (prctl(2), PR_SET_NO_NEW_PRIVS). The caller must have locked the thread.
+func RenouncePrivileges() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("renounce new privileges: %w", err)
+	}
+	return nil
+}
+
 // AdoptOrphans makes us the parent of descendants whose own parent ended, so that none gets lost. They must be waited for.
 func AdoptOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

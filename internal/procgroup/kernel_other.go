@@ -14,6 +14,9 @@ func Attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: tr
 // AdoptOrphans does nothing: only Linux has subreapers. Who leaves the group and loses its parent escapes.
 func AdoptOrphans() error { return nil }
 
+// RenouncePrivileges is for Linux.
+func RenouncePrivileges() error { return errors.ErrUnsupported }
+
 // Wait waits for the program's end and kills what is left of its group. Its number may be another's by then, which only
 // Linux can rule out. The error is that of exec.Cmd.Wait.
 func (g *Group) Wait() error {

@@ -22,14 +22,17 @@ const MaxPath = 103
 // Listener serves on a socket.
 type Listener struct {
 	net.Listener
-	path     string
+	path     string // empty where it is another's to take back
 	withdraw sync.Once
 }
 
 // Listen serves on a Unix socket that only its owner can reach, from its first moment on. A socket that nobody serves any
 // more, as a killed program leaves it, is replaced; one that is served is an error. Of several programs that want the
-// same path at once one gets it.
+// same path at once one gets it. A path /dev/fd/NUMBER is a socket that this process inherited, see Hand.
 func Listen(path string) (*Listener, error) {
+	if strings.HasPrefix(path, descriptors) {
+		return inherited(path)
+	}
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make the socket's folder: %w", err)

@@ -18,6 +18,7 @@ import (
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/telemetry"
 )
 
 // The names of RFC 8693 and RFC 7523.
@@ -44,6 +45,9 @@ type endpoint struct {
 	actor  secret.Text
 	known  []string // secrets that must not come back in an error
 	http   http.RoundTripper
+	url    *url.URL
+
+	outgoing func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string))
 }
 
 // newEndpoint makes an endpoint. Nothing is asked yet.
@@ -52,7 +56,7 @@ func newEndpoint(c Config) (*endpoint, error) {
 	if x.Grant != rules.GrantTokenExchange && x.Grant != rules.GrantJWTBearer {
 		return nil, fmt.Errorf("the grant %q is not known", x.Grant)
 	}
-	p := &endpoint{rules: x}
+	p := &endpoint{rules: x, outgoing: c.Outgoing}
 	if x.ActorTokenType != "" {
 		if p.actor = c.Secrets.Actor; p.actor.Empty() {
 			return nil, errors.New("the actor's token is missing")
@@ -66,11 +70,10 @@ func newEndpoint(c Config) (*endpoint, error) {
 	if v := c.Secrets.Client.Reveal(); v != "" {
 		p.known = append(p.known, v)
 	}
-	u, err := url.Parse(x.URL)
-	if err != nil {
+	if p.url, err = url.Parse(x.URL); err != nil {
 		return nil, errors.New("the token endpoint is no URL")
 	}
-	p.http, err = transport(u, c)
+	p.http, err = transport(p.url, c)
 	return p, err
 }
 
@@ -100,7 +103,10 @@ func transport(u *url.URL, c Config) (*http.Transport, error) {
 func (p *endpoint) key(who identity.Identity) key { return keyOf(who, p.rules, p.actor.Reveal()) }
 
 // ask has a token exchanged.
-func (p *endpoint) ask(ctx context.Context, subject secret.Text) (*issued, *failure) {
+func (p *endpoint) ask(ctx context.Context, subject secret.Text) (_ *issued, f *failure) {
+	ctx, end := p.outgoing(ctx, p.url)
+	status := 0
+	defer func() { end(status, f.word()) }()
 	form := p.form(subject)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.rules.URL, nil)
 	if err == nil {
@@ -115,11 +121,13 @@ func (p *endpoint) ask(ctx context.Context, subject secret.Text) (*issued, *fail
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	r.Header["User-Agent"] = nil
+	telemetry.Leave(ctx, r.Header)
 	resp, err := p.http.RoundTrip(r)
 	if err != nil {
 		return nil, &failure{kind: unavailable, cause: fmt.Errorf("reach the token endpoint: %w", err)}
 	}
 	defer resp.Body.Close()
+	status = resp.StatusCode
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
 		return nil, &failure{kind: unavailable, cause: fmt.Errorf("read the token endpoint's answer: %w", err)}

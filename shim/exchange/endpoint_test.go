@@ -3,10 +3,12 @@ package exchange
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/telemetry"
 )
 
 func TestRequests(t *testing.T) {
@@ -263,5 +266,40 @@ func TestChallenges(t *testing.T) {
 				t.Errorf("claims %s, %v", decoded, err)
 			}
 		}
+	}
+}
+
+// Operators are told of each request to the issuer, and of no token that is kept; the issuer is told their trace.
+func TestOutgoing(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(int) (int, string)
+		want   string
+	}{
+		"a token":     {gives(3600), "200 "},
+		"signed out":  {says(400, `{"error":"invalid_grant"}`), "400 sign_in"},
+		"more to do":  {says(400, `{"error":"interaction_required"}`), "400 interaction_required"},
+		"denied":      {says(403, `{"error":"access_denied"}`), "403 denied"},
+		"no token":    {says(200, `<html>`), "200 broken"},
+		"unavailable": {says(503, `{"error":"temporarily_unavailable"}`), "503 unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i, told := &issuer{answer: c.answer}, []string{}
+			e := newExchanger(t, testRules(), Secrets{}, i)
+			e.endpoint.outgoing = func(ctx context.Context, endpoint *url.URL) (context.Context, func(int, string)) {
+				h := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+				return telemetry.Arrived(ctx, h), func(status int, failure string) {
+					told = append(told, fmt.Sprintf("%s %d %s", endpoint.Host, status, failure))
+				}
+			}
+			for range 2 {
+				_, _ = tokenOf(t, e, subject, caller())
+			}
+			if want := []string{"login.test " + c.want}; !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+			if got := i.headers[0].Get("Traceparent"); got != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
+				t.Errorf("the issuer was told %q", got)
+			}
+		})
 	}
 }

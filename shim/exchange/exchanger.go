@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -29,6 +30,8 @@ type Secrets struct {
 }
 
 // Config is what an Exchanger needs. Roots and Resolver are this machine's where nil; Logger is slog.Default where nil.
+// Outgoing is told of each request to the token endpoint, and then of the answer's status and the kind of a failure; nobody
+// is where it is nil.
 type Config struct {
 	Resource string // URL of the server, for callers that must sign in again
 	Rules    rules.Credentials
@@ -36,6 +39,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Roots    *x509.CertPool
 	Resolver *net.Resolver
+	Outgoing func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string))
 }
 
 const (
@@ -70,6 +74,11 @@ func New(c Config) (*Exchanger, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Outgoing == nil {
+		c.Outgoing = func(ctx context.Context, _ *url.URL) (context.Context, func(int, string)) {
+			return ctx, func(int, string) {}
+		}
 	}
 	e := &Exchanger{resource: c.Resource, rules: c.Rules, log: c.Logger, now: newClock()}
 	var err error

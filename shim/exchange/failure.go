@@ -36,6 +36,17 @@ type failure struct {
 
 func (f *failure) Error() string { return f.cause.Error() }
 
+// words are the kinds, for operators.
+var words = map[kind]string{broken: "broken", unavailable: "unavailable", signIn: "sign_in", interact: "interaction_required", denied: "denied"}
+
+// word is the kind of a failure, empty where it is none.
+func (f *failure) word() string {
+	if f == nil {
+		return ""
+	}
+	return words[f.kind]
+}
+
 // remembered is how long the same token is not tried again.
 func (f *failure) remembered() time.Duration {
 	switch f.kind {

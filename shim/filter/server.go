@@ -17,6 +17,7 @@ import (
 
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/verdict"
 )
@@ -153,7 +154,8 @@ func (s *server) run(st *start) {
 
 func (s *server) initialize(ctx context.Context) (*session, error) {
 	// Its log repeats what servers say; what matters is in the errors.
-	t, err := transport.NewStreamableHTTP(s.url, transport.WithHTTPBasicClient(s.http), transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
+	t, err := transport.NewStreamableHTTP(s.url, transport.WithHTTPBasicClient(s.http), transport.WithHTTPLogger(slog.New(slog.DiscardHandler)),
+		transport.WithHTTPHeaderFunc(traceHeaders))
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +176,17 @@ func (s *server) initialize(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	return &session{Client: c, began: time.Now()}, nil
+}
+
+// traceHeaders name the trace in ctx to the server, in the header's names of the library.
+func traceHeaders(ctx context.Context) map[string]string {
+	h := http.Header{}
+	telemetry.Leave(ctx, h)
+	named := map[string]string{}
+	for name := range h {
+		named[name] = h.Get(name)
+	}
+	return named
 }
 
 // knock looks whether a server beside the shim is there: to the library, one that is not speaks another protocol.

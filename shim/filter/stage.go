@@ -29,6 +29,8 @@ type Config struct {
 	Sockets map[string]string // of the converters beside the shim, by the filter's name
 	Remote  remote.Remote     // how filters that run elsewhere are reached; where they may be stands in the rules
 	Logger  *slog.Logger
+	// Outgoing is told of each question to a filter, of which no status is known yet, and then of what came of it.
+	Outgoing func(ctx context.Context, asked audit.Verdict) (_ context.Context, end func(audit.Verdict))
 }
 
 // Stage asks filters. It keeps a session with each server, over versions of the rules.
@@ -43,8 +45,8 @@ type Stage struct {
 
 // New makes a Stage.
 func New(c Config) (*Stage, error) {
-	if c.Logger == nil || c.Remote.ConnectTimeout <= 0 {
-		return nil, errors.New("filter: Logger and Remote.ConnectTimeout are required")
+	if c.Logger == nil || c.Outgoing == nil || c.Remote.ConnectTimeout <= 0 {
+		return nil, errors.New("filter: Logger, Outgoing and Remote.ConnectTimeout are required")
 	}
 	return &Stage{config: c, servers: map[string]*server{}}, nil
 }
@@ -145,8 +147,11 @@ func (s *Stage) check(ctx context.Context, x *call.Exchange, f *ruleset.Filter, 
 	if f.Server != nil {
 		review.Tool = f.Server.Tool
 	}
-	v, err := s.ask(ctx, f, m.raw)
+	asked, end := s.config.Outgoing(ctx, review)
+	defer func() { end(review) }()
+	v, err := s.ask(asked, f, m.raw)
 	if ctx.Err() != nil {
+		review.Status = audit.VerdictError
 		return nil, ctx.Err()
 	}
 	if err == nil && v.Accept && v.Message != nil {

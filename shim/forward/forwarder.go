@@ -142,7 +142,7 @@ func (f *Forwarder) lifetime(x *call.Exchange) (ctx context.Context, cancel cont
 		ctx, end := context.WithCancelCause(timed)
 		return ctx, func(cause error) { end(cause); stop() }, nil
 	}
-	timed, stop := context.WithTimeout(context.Background(), f.CallTimeout)
+	timed, stop := context.WithTimeout(context.WithoutCancel(inbound), f.CallTimeout) // in its trace
 	ctx, end := context.WithCancelCause(timed)
 	unfollow = context.AfterFunc(inbound, func() { end(context.Cause(inbound)) })
 	unhook := context.AfterFunc(f.Draining, func() { end(errDraining) })

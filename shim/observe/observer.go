@@ -1,5 +1,5 @@
-// Package observe tells whoever operates the shim how exchanges go: a span for each, in the trace that the gateway began,
-// and how long its operations take. Names are those of the OpenTelemetry semantic conventions for MCP.
+// Package observe tells whoever operates the shim how exchanges go: a span for each and for what it asks of others, in the
+// trace that the gateway began, and how long its operations take. Names are those of the OpenTelemetry semantic conventions for MCP.
 //
 // It sees what the audit sees and keeps less: no bodies, no arguments, no resource URIs (which may hold passwords), no
 // session ids, and nobody's name.
@@ -8,6 +8,7 @@ package observe
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -123,6 +124,47 @@ func tool(m *mcp.Message) string {
 	}
 	name, _ := m.Target().Name.Text()
 	return call.Clip(name)
+}
+
+// Filter observes how a filter is asked, until end is called with what came of it. To the filter's server the shim is an MCP
+// client, so the span is named as the conventions for MCP name a client's.
+func (o *Observer) Filter(ctx context.Context, asked audit.Verdict) (_ context.Context, end func(audit.Verdict)) {
+	ctx, span := o.tracer.Start(ctx, "tools/call "+asked.Tool, trace.WithSpanKind(trace.SpanKindClient))
+	return ctx, func(v audit.Verdict) {
+		defer span.End()
+		if !span.IsRecording() {
+			return
+		}
+		// What the filter said may repeat the message, and is not told.
+		span.SetAttributes(attribute.String("mcp.method.name", "tools/call"), attribute.String("gen_ai.tool.name", v.Tool),
+			attribute.String("gen_ai.operation.name", "execute_tool"), attribute.String("mcpgateway.filter.name", v.Name),
+			attribute.String("mcpgateway.filter.direction", v.Type), attribute.String("mcpgateway.filter.status", v.Status))
+		if v.Status == audit.VerdictError {
+			span.SetAttributes(attribute.String("error.type", "_OTHER"))
+			span.SetStatus(codes.Error, "")
+		}
+	}
+}
+
+// TokenExchange observes a request to a token endpoint, until end is called with the answer's status, 0 where there was none,
+// and what kind of failure it is, if it is one. Attributes are those of the conventions for HTTP clients, without the URL, whose
+// path may hold what is nobody's business.
+func (o *Observer) TokenExchange(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string)) {
+	ctx, span := o.tracer.Start(ctx, "token exchange", trace.WithSpanKind(trace.SpanKindClient))
+	return ctx, func(status int, failure string) {
+		defer span.End()
+		if !span.IsRecording() {
+			return
+		}
+		span.SetAttributes(attribute.String("http.request.method", http.MethodPost), attribute.String("server.address", endpoint.Hostname()))
+		if status != 0 {
+			span.SetAttributes(attribute.Int("http.response.status_code", status))
+		}
+		if failure != "" {
+			span.SetAttributes(attribute.String("error.type", failure))
+			span.SetStatus(codes.Error, "")
+		}
+	}
 }
 
 // Outgoing observes what an exchange asks of others, until end is called.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,7 @@ import (
 // reload is how often the file is looked at. Looking is one stat: a mounted file tells nobody that it changed.
 const reload = time.Second
 
-// Config is what a Holder needs; all fields but Secrets are required.
+// Config is what a Holder needs; all fields but Secrets and Exchanging are required.
 type Config struct {
 	Server string            // the id that the rules must be for
 	Path   string            // the signed file
@@ -34,6 +35,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Secrets are what credentials are made of.
 	Secrets exchange.Secrets
+	// Exchanging is told of requests to token endpoints: Outgoing of package exchange.
+	Exchanging func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string))
 }
 
 // Set is one version of the rules, ready to decide.
@@ -160,7 +163,8 @@ func (h *Holder) compileCredentials(s, old *Set) (err error) {
 	if s.Rules.Credentials == nil {
 		return nil
 	}
-	c := exchange.Config{Resource: s.Rules.Resources[0], Rules: *s.Rules.Credentials, Secrets: h.config.Secrets, Logger: h.config.Logger}
+	c := exchange.Config{Resource: s.Rules.Resources[0], Rules: *s.Rules.Credentials, Secrets: h.config.Secrets, Logger: h.config.Logger,
+		Outgoing: h.config.Exchanging}
 	if s.credentials, err = json.Marshal([]any{c.Resource, c.Rules}); err != nil {
 		return fmt.Errorf("compile credentials: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/verdict"
 )
 
@@ -60,6 +61,7 @@ func (c *converter) attempt(ctx context.Context, id string, message []byte) (ver
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "mcpgateway-webhook")
+	telemetry.Leave(ctx, r.Header) // it names the shim's span: the converter has none
 	c.signer.sign(r.Header, id, time.Now(), message)
 	resp, err := c.client.Do(r)
 	if err != nil {

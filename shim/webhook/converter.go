@@ -19,6 +19,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/verdict"
 )
@@ -84,7 +85,7 @@ func (c *converter) call(ctx context.Context, r sdk.CallToolRequest) (*sdk.CallT
 		return sdk.NewToolResultError("the arguments hold no message"), nil
 	}
 	message := values[0]
-	v, err := c.ask(ctx, message)
+	v, err := c.ask(telemetry.Arrived(ctx, r.Header), message)
 	if err != nil {
 		c.Logger.Warn("webhook could not be asked", "error", err)
 		return sdk.NewToolResultError(verdict.Shown(err.Error())), nil

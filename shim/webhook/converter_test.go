@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdk "github.com/mark3labs/mcp-go/mcp"
 
 	"mcpgateway/internal/egress"
 	"mcpgateway/shim/remote"
@@ -265,4 +266,26 @@ func FuzzJudge(f *testing.F) {
 func refuses(body []byte) bool {
 	var v struct{ Accept *bool }
 	return json.NewDecoder(bytes.NewReader(body)).Decode(&v) == nil && v.Accept != nil && !*v.Accept
+}
+
+// A webhook is told the trace that the shim named, and no other.
+func TestTraceGoesOn(t *testing.T) {
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	told := make(chan http.Header, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told <- r.Header
+		w.WriteHeader(204)
+	}))
+	defer s.Close()
+	c := converterTo(t, s.URL, 10*time.Second)
+	for sent, want := range map[string]string{traceparent: traceparent, "00-not-a-trace": "", "": ""} {
+		request := sdk.CallToolRequest{Header: http.Header{"Traceparent": {sent}, "Baggage": {"user=alice"}},
+			Params: sdk.CallToolParams{RawArguments: verdict.Question([]byte(message))}}
+		if _, err := c.call(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-told; got.Get("Traceparent") != want || got.Get("Baggage") != "" {
+			t.Errorf("of %q the webhook was told %v", sent, got)
+		}
+	}
 }

@@ -51,6 +51,9 @@ func (s *Store) install(ctx context.Context, p deploy.Package, log *slog.Logger)
 	}
 	program, err := m.install(ctx, folder, p, log)
 	if err == nil {
+		err = os.Chmod(folder, 0o755) // servers may run as other users; where they must not come, a folder above keeps them
+	}
+	if err == nil {
 		err = s.publish(record{Package: p, Folder: filepath.Base(folder), Program: program})
 	}
 	if err != nil {

@@ -68,7 +68,10 @@ func (b blueprint) spec() (spec, error) {
 
 func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
 	s := unitSpec{Name: u.Name, Shim: u.Role == deploy.RoleShim, Restart: u.Role == deploy.RoleFilter}
-	for _, v := range baseEnvironment() {
+	if u.Role == deploy.RoleServer {
+		s.User = b.group.User
+	}
+	for _, v := range b.baseEnvironment(s.User) {
 		s.addEnv(v)
 	}
 	switch u.Image {
@@ -117,7 +120,32 @@ func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
 	if s.Path, err = exec.LookPath(s.Args[0]); err != nil {
 		return s, err
 	}
+	if err := b.hand(&s, u, places); err != nil {
+		return s, err
+	}
 	return s, b.addSecrets(&s, u.Secrets)
+}
+
+// socketDescriptor is where a unit with a user of its own finds the socket that it serves on.
+const socketDescriptor = "/dev/fd/3"
+
+// hand gives a unit that its user closes out of our folders what it needs of them.
+func (b blueprint) hand(s *unitSpec, u deploy.Unit, places deploy.Places) error {
+	if s.User == 0 {
+		return nil
+	}
+	if len(u.Sockets) > 0 {
+		s.Socket = b.sockets[u.Sockets[0]]
+	}
+	for _, program := range []string{s.Path, places.Package} {
+		if program == "" {
+			continue
+		}
+		if err := openToOthers(program, 0o005); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b blueprint) places(u deploy.Unit) deploy.Places {
@@ -133,6 +161,9 @@ func (b blueprint) places(u deploy.Unit) deploy.Places {
 	}
 	for _, volume := range u.Sockets {
 		p.Sockets[volume] = b.sockets[volume]
+		if u.Role == deploy.RoleServer && b.group.User != 0 {
+			p.Sockets[volume] = socketDescriptor
+		}
 	}
 	for _, m := range u.Mounts {
 		p.Mounts[m.Name] = b.config.mount(m.Name, b.plan.Server)
@@ -154,6 +185,15 @@ func (b blueprint) addSecrets(s *unitSpec, refs []deploy.Secret) error {
 		}
 	}
 	return nil
+}
+
+// baseEnvironment is that of a user's unit, which must not count on our folders: 0 is ours.
+func (b blueprint) baseEnvironment(user uint32) []string {
+	if user == 0 {
+		return baseEnvironment()
+	}
+	home := b.config.home(user)
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}
 }
 
 // baseEnvironment is all that a unit gets of ours: what programs cannot do without.

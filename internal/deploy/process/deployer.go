@@ -3,8 +3,9 @@
 //
 // Every instance has a supervisor process of its own, which outlives the deployer, and a folder in the state folder; what
 // runs is read from there, so that a deployer that is started anew finds everything. Processes of one user are no
-// isolation boundary: they can read each other's memory and files, and the limits of plans are not enforced. The
-// package runs no images.
+// isolation boundary: they can read each other's memory and files. With Config.Users every server has a user of its own,
+// which shims, filters, other servers and all their files, sockets and memory are closed to; TCP ports of this machine are
+// open to everybody on it. The limits of plans are not enforced. The package runs no images.
 package process
 
 import (
@@ -26,7 +27,7 @@ import (
 	"mcpgateway/internal/socket"
 )
 
-// Config is what a Deployer needs. All fields but Backoff are required.
+// Config is what a Deployer needs. All fields but Users and Backoff are required.
 type Config struct {
 	// State is the folder for all that the deployer keeps, made if need be, private, and used by one deployer at a time.
 	// Its absolute path must be short: sockets are in it.
@@ -39,6 +40,9 @@ type Config struct {
 	Supervisor []string
 	// Drain is how long the shim of an instance that is replaced may finish the calls under way.
 	Drain time.Duration
+	// Users are for servers, each of which gets one of its own, so that they can read neither what is ours nor each other's.
+	// The zero Users has them run as we do. Others need root, on Linux; shims and filters stay the deployer's.
+	Users Users
 	// Backoff is the pause after the second failure in a row, one second where 0; it doubles up to a minute.
 	Backoff time.Duration
 	Logger  *slog.Logger
@@ -49,6 +53,7 @@ type Deployer struct {
 	config   Config
 	lock     *os.File
 	ports    *ports
+	users    *users
 	packages *packages.Store
 	backoff  *backoff
 	done     context.Context // ends with Close: nothing is started any more
@@ -82,7 +87,9 @@ func New(c Config) (*Deployer, error) {
 	}
 	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: newBackoff(c.Backoff), flights: map[deploy.KeyID]*flight{}}
 	d.done, d.close = context.WithCancel(context.Background())
-	d.packages, err = packages.Open(packages.Config{Folder: c.packages(), Logger: c.Logger})
+	if d.users, err = openUsers(c); err == nil {
+		d.packages, err = packages.Open(packages.Config{Folder: c.packages(), Logger: c.Logger})
+	}
 	if err == nil {
 		err = d.takeOver()
 	}
@@ -98,7 +105,14 @@ func lockState(c Config) (*os.File, error) {
 	if err := os.MkdirAll(c.instances(), 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(c.State, 0o700); err != nil {
+	mode := os.FileMode(0o700)
+	if c.Users != (Users{}) {
+		mode = 0o711 // to their homes and to packages; all else in it is closed by itself
+	}
+	if err := os.Chmod(c.State, mode); err != nil {
+		return nil, err
+	}
+	if err := c.checkUsers(); err != nil {
 		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(c.State, fileLock), os.O_CREATE|os.O_RDWR, 0o600)
@@ -124,6 +138,9 @@ func (d *Deployer) takeOver() error {
 	list, err := d.living(nil)
 	for _, g := range list {
 		d.ports.keep(g.Ports, g.id())
+		if !d.users.fits(g) {
+			d.retire(g) // servers were to be apart, or were not, when it was started
+		}
 	}
 	return err
 }

@@ -34,6 +34,7 @@ type record struct {
 	Key      deploy.Key       `json:"key"`
 	Hash     string           `json:"hash"`
 	Ports    []int            `json:"ports,omitempty"`
+	User     uint32           `json:"user,omitempty"`     // of its server, where that has one of its own
 	Packages []deploy.Package `json:"packages,omitempty"` // what its units run, which must stay
 	Started  time.Time        `json:"started"`
 }

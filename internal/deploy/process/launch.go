@@ -73,13 +73,18 @@ func (d *Deployer) claim(p deploy.Plan) (group, *os.File, error) {
 				message: "As many people use this server as it has room for.", cause: fmt.Errorf("%d instances are up", up)})
 		}
 	}
+	owner, err := d.users.assign(p.Key())
+	if err != nil {
+		general.cause = err
+		return group{}, nil, d.refuse(p.Key(), general)
+	}
 	chosen, err := d.ports.choose(portsNeeded(p))
 	if err != nil {
 		general.cause = err
 		return group{}, nil, d.refuse(p.Key(), general)
 	}
 	g, lock, err := createGroup(d.config.instances(), record{
-		Key: p.Key(), Hash: p.Hash, Ports: chosen, Packages: packagesOf(p), Started: time.Now()})
+		Key: p.Key(), Hash: p.Hash, Ports: chosen, User: owner, Packages: packagesOf(p), Started: time.Now()})
 	if err != nil {
 		d.ports.release(chosen)
 		general.cause = err

@@ -26,6 +26,10 @@ type unitSpec struct {
 	Args  []string   `json:"args"` // with the program's name first
 	Env   [][]byte   `json:"env"`  // as bytes, since JSON would change a secret that is not UTF-8
 	Files []fileSpec `json:"files,omitempty"`
+	// User is who it runs as, with the group of that number and nothing else; 0: as the supervisor does.
+	User uint32 `json:"user,omitempty"`
+	// Socket is the path of a Unix socket that it inherits as socketDescriptor, since it may not enter the folder.
+	Socket string `json:"socket,omitempty"`
 	// Restart has the unit started again when it ends. The group ends when any other does.
 	Restart bool `json:"restart,omitempty"`
 }

@@ -107,6 +107,11 @@ func (s *supervisor) start() *ending {
 	if err := os.MkdirAll(s.spec.Logs, 0o700); err != nil {
 		return &ending{Reason: reasonCrashed, Status: err.Error()}
 	}
+	if slices.ContainsFunc(s.spec.Units, func(u unitSpec) bool { return u.User != 0 }) {
+		if err := procgroup.RenouncePrivileges(); err != nil {
+			return &ending{Reason: reasonCrashed, Status: err.Error()}
+		}
+	}
 	for _, spec := range s.spec.Units {
 		u, err := startUnit(spec, s.spec.ID, s.spec.Logs, &s.last)
 		if err != nil {

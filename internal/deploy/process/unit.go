@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"mcpgateway/internal/procgroup"
+	"mcpgateway/internal/socket"
 )
 
 // unit is a process that a supervisor started, with its own process group.
@@ -42,6 +44,14 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 		}
 		ours, theirs = append(ours, r), append(theirs, w)
 	}
+	if s.Socket != "" {
+		handed, err := socket.Hand(s.Socket)
+		if err != nil {
+			closeAll(ours)
+			return nil, fmt.Errorf("start %s: %w", s.Name, err)
+		}
+		theirs = append(theirs, handed) // the first after the standard ones: socketDescriptor
+	}
 	env := []string{markerVariable + "=" + id}
 	for _, v := range s.Env {
 		env = append(env, string(v))
@@ -55,7 +65,7 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 		env = append(env, f.Variable+"=/dev/fd/"+strconv.Itoa(len(theirs)))
 		theirs = append(theirs, r)
 	}
-	p, err := os.StartProcess(s.Path, s.Args, &os.ProcAttr{Env: env, Files: theirs, Sys: procgroup.Attributes()})
+	p, err := os.StartProcess(s.Path, s.Args, &os.ProcAttr{Env: env, Files: theirs, Sys: s.attributes()})
 	if err != nil {
 		closeAll(ours)
 		return nil, fmt.Errorf("start %s: %w", s.Name, err)
@@ -71,6 +81,13 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 	}
 	u.copy(ours[1], &lineLog{file: errLog, prefix: prefix, unit: s.Name, last: last})
 	return u, nil
+}
+
+func (s unitSpec) attributes() *syscall.SysProcAttr {
+	if s.User != 0 {
+		return procgroup.Owned(s.User)
+	}
+	return procgroup.Attributes()
 }
 
 // secretPipe returns a pipe that holds value and ends after it.
