@@ -22,6 +22,7 @@ import (
 func TestClusterCallWakes(t *testing.T) {
 	r, f := newClusterRig(t, answerJSON)
 	for range 2 {
+		r.gateway.servers.cluster = f.newCluster() // in which nobody has heard of the server for a while
 		resp, body := r.do(t, r.request(t, "POST", "github", echo))
 		if resp.StatusCode != 200 || body != "{}" {
 			t.Errorf("got %d %s", resp.StatusCode, body)

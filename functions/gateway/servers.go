@@ -352,9 +352,6 @@ func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.host != "" {
-		r.Host = i.host
-	}
 	mcp.ForwardRequestHeaders(r.Header, c.r.Header)
 	r.Header["Authorization"] = c.r.Header["Authorization"]
 	r.Header["X-Request-Id"] = []string{c.id}
