@@ -64,6 +64,9 @@ func TestRefusals(t *testing.T) {
 			if resp.StatusCode != c.status || !strings.Contains(body, c.says) {
 				t.Errorf("got %d %s, want %d saying %q", resp.StatusCode, body, c.status, c.says)
 			}
+			if mark := resp.Header.Get(mcp.HeaderShim); mark != "github" {
+				t.Errorf("the answer is marked %q", mark)
+			}
 			if kind := resp.Header.Get("Content-Type"); kind != "application/json" {
 				t.Errorf("the error is %s", kind)
 			}

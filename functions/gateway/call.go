@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"mcpgateway/internal/catalog"
@@ -37,6 +38,8 @@ type call struct {
 	entry *catalog.Server   // from admit on
 	body  []byte            // from read on; empty for GET and DELETE
 	begun bool              // a part of the answer was sent
+
+	messages *mcp.Body // of the body, once they were asked for
 
 	handoff *detach.Handoff // of a listener
 }
@@ -134,21 +137,33 @@ func (c *call) lifetime(most catalog.Duration) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, time.Duration(most))
 }
 
-// answerAsleep answers what a sleeping server need not be woken for. It is reached only when the server sleeps, so the
-// body is read here only then.
+// parse reads the body, once. Where that is not needed it is not done: bodies may be large.
+func (c *call) parse() (*mcp.Body, error) {
+	if c.messages == nil {
+		body, err := mcp.Parse(c.body)
+		if err != nil {
+			return nil, err
+		}
+		c.messages = &body
+	}
+	return c.messages, nil
+}
+
+// asksWork tells whether a server is to be woken for a body: for every request but a ping.
+func asksWork(b *mcp.Body) bool {
+	return slices.ContainsFunc(b.Messages, func(m mcp.Message) bool { return m.Kind == mcp.Request && m.Method != "ping" })
+}
+
+// answerAsleep answers what a sleeping server need not be woken for. Of a server that is known to run it is not reached, so
+// that the body is not read here.
 func (c *call) answerAsleep() (answered bool, err error) {
 	if c.r.Method == http.MethodDelete {
 		return false, &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
 			Message: "Session not found: it ended when the server went to sleep"}
 	}
-	body, err := mcp.Parse(c.body)
-	if err != nil {
+	body, err := c.parse()
+	if err != nil || asksWork(body) {
 		return false, err
-	}
-	for _, m := range body.Messages {
-		if m.Kind == mcp.Request && m.Method != "ping" {
-			return false, nil
-		}
 	}
 	c.begun = true
 	c.setTiming()

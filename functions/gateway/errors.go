@@ -26,8 +26,11 @@ func notFound() error {
 		Message: "Nothing is here; servers are at /mcp-connect/{id}, and listed at /v0.1/servers"}
 }
 
+// retryLater is when asking again makes sense where nobody knows better.
+const retryLater = 5 * time.Second
+
 func unavailable(message string, cause error) error {
-	return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: 5 * time.Second,
+	return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, RetryAfter: retryLater,
 		Message: message, Cause: cause}
 }
 
@@ -39,9 +42,16 @@ func tooMany(message string, retry time.Duration) error {
 func (c *call) brokeOff(err error) error {
 	e := &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
 		Message: "The MCP server ended the connection without an answer; the call may have run"}
+	var stranger *strangerError
 	switch {
 	case c.r.Context().Err() != nil:
 		e.Status, e.Message = mcp.StatusClientLeft, "The client left"
+	case errors.As(err, &stranger):
+		return stranger.public()
+	case errors.Is(err, errNotStarted):
+		e := tooLate(err)
+		e.Message, e.RetryAfter = "The MCP server did not start in time; try again", retryLater
+		return e
 	case errors.Is(err, context.DeadlineExceeded):
 		return tooLate(err)
 	case nothingSent(err):
@@ -71,7 +81,7 @@ func startError(err error) error {
 		e.Status = http.StatusTooManyRequests
 	}
 	if e.RetryAfter == 0 {
-		e.RetryAfter = 5 * time.Second
+		e.RetryAfter = retryLater
 	}
 	return e
 }

@@ -23,6 +23,7 @@ type listening struct {
 	out    *eventWriter
 	legs   int
 	lastID []byte // of the last event with an id: where the next leg goes on
+	silent bool   // the last leg ended because nothing was to be said
 }
 
 // listen serves a listening stream until the client leaves, its token expires, the documents say that the client may
@@ -82,13 +83,13 @@ func (l *listening) relay(resp *http.Response) (ended bool) {
 	l.legs++
 	events := mcp.NewEventReader(resp.Body, maxEvent)
 	acknowledged := l.legs == 1 || l.c.r.Method == http.MethodGet
-	silent := false
+	l.silent = false
 	for {
 		e, err := events.Next()
 		if err != nil {
-			return !silent && errors.Is(err, io.EOF) && l.out.write(e.Raw) == nil
+			return !l.silent && errors.Is(err, io.EOF) && l.out.write(e.Raw) == nil
 		}
-		if silent = string(e.Raw) == mcp.SilenceComment; silent {
+		if l.silent = string(e.Raw) == mcp.SilenceComment; l.silent {
 			continue
 		}
 		if !acknowledged && len(e.Data) > 0 {
@@ -111,6 +112,11 @@ var errEnded = errors.New("the server ended the stream")
 func (l *listening) next(ctx context.Context) (*http.Response, error) {
 	if len(l.lastID) > 0 && l.c.r.Method == http.MethodGet {
 		l.c.r.Header["Last-Event-Id"] = []string{string(l.lastID)}
+	}
+	if l.silent {
+		if err := l.g.servers.rest(ctx, l.c); err != nil {
+			return nil, err
+		}
 	}
 	for {
 		wait := l.g.poll

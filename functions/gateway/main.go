@@ -27,6 +27,7 @@ import (
 	"mcpgateway/internal/garbage"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
+	"mcpgateway/knative/ingress"
 )
 
 const help = `usage: gateway
@@ -71,7 +72,11 @@ func run(log *slog.Logger) error {
 		return err
 	}
 	defer measured.Stop(log)
-	g, err := newGateway(first, deploy.NewClient(first.Platform.Deployer.Socket), measured, log)
+	d, err := newDeployer(&first.Platform.Deployer, log)
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(first, d, measured, log)
 	if err != nil {
 		return err
 	}
@@ -112,6 +117,15 @@ func measure(ctx context.Context, c catalog.Telemetry, address string, log *slog
 	}
 	go t.Serve(ctx, listener, log)
 	return t, nil
+}
+
+// newDeployer finds out where servers run: beside a deployer, or in a cluster.
+func newDeployer(c *catalog.Deployer, log *slog.Logger) (deployer, error) {
+	client := deploy.NewClient(c.Address())
+	if c.Knative == nil {
+		return client, nil
+	}
+	return ingress.New(ingress.Config{Knative: c.Knative, Deployer: client, Logger: log})
 }
 
 // newGateway wires the handler.

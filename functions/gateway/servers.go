@@ -21,6 +21,7 @@ import (
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peer"
 	"mcpgateway/internal/telemetry"
+	"mcpgateway/knative/ingress"
 )
 
 // deployer makes servers run. The gateway itself may start nothing.
@@ -37,6 +38,10 @@ const maxWaiting = 512
 // servers knows where instances are. Warm calls ask nobody: an instance is believed to run until dialling it fails.
 type servers struct {
 	deployer deployer
+	cluster  cluster      // nil: instances are processes, which only the deployer wakes
+	pool     *peer.Client // of all instances of the cluster
+	uses     uses         // of the cluster's instances
+	lag      time.Duration
 	log      *slog.Logger
 
 	mu      sync.Mutex
@@ -51,8 +56,12 @@ type servers struct {
 const asleepFor = time.Second
 
 func newServers(d deployer, log *slog.Logger) *servers {
-	return &servers{deployer: d, log: log, known: map[deploy.KeyID]*instance{}, asleep: map[deploy.KeyID]time.Time{},
+	s := &servers{deployer: d, log: log, known: map[deploy.KeyID]*instance{}, asleep: map[deploy.KeyID]time.Time{},
 		waiting: map[deploy.KeyID]int{}, vigils: map[deploy.KeyID]*vigil{}}
+	if k, ok := d.(cluster); ok {
+		s.behind(k)
+	}
+	return s
 }
 
 // instance is a server that runs, or did a moment ago.
@@ -60,6 +69,7 @@ type instance struct {
 	key       deploy.KeyID
 	id        string
 	url       string
+	host      string // under which an ingress knows it; empty: it is at url itself
 	transport *peer.Client
 
 	// Connections that idle are closed after half of the time after which the instance may leave, so that no call is
@@ -73,6 +83,9 @@ type instance struct {
 
 // used notes that a call begins or ends.
 func (i *instance) used() {
+	if i.patience == 0 {
+		return // its connections are those of a cluster
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.last = time.Now()
@@ -105,19 +118,22 @@ func (i *instance) closeIdle() {
 	i.transport.CloseIdleConnections()
 }
 
-// ask sends the call to the caller's instance if it runs. No answer and no error mean that it sleeps, and knows nothing
-// of the call.
+// ask sends the call to the caller's instance if that wakes nothing. No answer and no error mean that it sleeps, and knows
+// nothing of the call; or that it need not be known whether it does, since the call is one to wake it for.
 func (s *servers) ask(ctx context.Context, c *call) (*http.Response, error) {
+	if s.cluster != nil && c.wakes() {
+		return nil, nil
+	}
 	awake, err := s.find(ctx, c)
 	if awake == nil {
 		return nil, err
 	}
-	resp, err := awake.send(ctx, c)
+	resp, err := s.send(ctx, c, awake)
 	if err == nil {
 		return resp, nil
 	}
-	if !nothingSent(err) {
-		return nil, c.brokeOff(err)
+	if !s.gone(err) {
+		return nil, s.lost(c, err)
 	}
 	s.forget(awake)
 	return nil, nil
@@ -125,6 +141,9 @@ func (s *servers) ask(ctx context.Context, c *call) (*http.Response, error) {
 
 // wakeAndAsk makes the caller's instance run and sends it the call.
 func (s *servers) wakeAndAsk(ctx context.Context, c *call, limits *limits) (*http.Response, error) {
+	if s.cluster != nil {
+		return s.wakeByAsking(ctx, c, limits)
+	}
 	for again := false; ; again = true {
 		woken, err := s.wake(ctx, c, limits)
 		if err != nil {
@@ -146,11 +165,17 @@ func (s *servers) wakeAndAsk(ctx context.Context, c *call, limits *limits) (*htt
 // find returns the caller's instance if it runs, nil if it sleeps.
 func (s *servers) find(ctx context.Context, c *call) (*instance, error) {
 	defer c.timing.measure("ensure")()
+	if s.cluster != nil {
+		return s.findInCluster(ctx, c), nil
+	}
 	return s.locate(ctx, c.key(), c.entry)
 }
 
 // locate returns an instance if it runs, nil if it sleeps.
 func (s *servers) locate(ctx context.Context, key deploy.Key, entry *catalog.Server) (*instance, error) {
+	if s.cluster != nil {
+		return s.inCluster(ctx, key, ingress.Awake, ingress.Fresh), nil
+	}
 	s.mu.Lock()
 	known, until := s.known[key.ID()], s.asleep[key.ID()]
 	s.mu.Unlock()
@@ -250,6 +275,9 @@ func (s *servers) dequeue(key deploy.KeyID) {
 
 // remember keeps where an instance is.
 func (s *servers) remember(key deploy.KeyID, entry *catalog.Server, found deploy.Instance) (*instance, error) {
+	if s.cluster != nil {
+		return s.through(found), nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asleep, key)

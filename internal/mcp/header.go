@@ -23,6 +23,10 @@ const (
 	HeaderUserAgent = "Gateway-User-Agent"
 )
 
+// HeaderShim is on every answer of a shim, and names its server. It is not among the headers that travel back, neither from
+// a server nor to a client.
+const HeaderShim = "Gateway-Shim"
+
 // ModernVersion is the first revision without sessions.
 const ModernVersion = "2026-07-28"
 

@@ -52,26 +52,35 @@ type Exchange struct {
 
 // Begin starts an exchange.
 func Begin(w http.ResponseWriter, r *http.Request, rules *ruleset.Set, t *trail.Trail) *Exchange {
-	h := &head{ResponseWriter: w}
+	h := &head{ResponseWriter: w, server: rules.Rules.Server}
 	return &Exchange{Writer: h, Request: r, Era: mcp.EraOf(r.Header), Rules: rules, head: h, trail: t, start: t.Start(), began: time.Now()}
 }
 
 // Begun tells whether a part of the answer was sent, so that no other can be given.
 func (x *Exchange) Begun() bool { return x.head.sent }
 
-// head remembers that an answer began.
+// head remembers that an answer began, and marks it as this shim's: of what ingress and proxies on the way answer in its
+// place, the gateway must know that no shim saw the call.
 type head struct {
 	http.ResponseWriter
-	sent bool
+	server string
+	sent   bool
+}
+
+func (h *head) begin() {
+	if !h.sent {
+		h.sent = true
+		h.Header()[mcp.HeaderShim] = []string{h.server}
+	}
 }
 
 func (h *head) WriteHeader(status int) {
-	h.sent = true
+	h.begin()
 	h.ResponseWriter.WriteHeader(status)
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	h.sent = true
+	h.begin()
 	return h.ResponseWriter.Write(p)
 }
 

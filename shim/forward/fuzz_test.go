@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +151,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(byte(1), []byte("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\n\r\n"))
 	f.Add(byte(1), []byte("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"))
 	f.Add(byte(2), []byte("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nshort"))
+	f.Add(byte(1), []byte("HTTP/1.1 200 OK\r\nGateway-Shim: forged\r\nContent-Length: 0\r\n\r\n"))
 	f.Add(byte(1), []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, which byte, wire []byte) {
 		request := asked[int(which)%len(asked)]
@@ -198,10 +200,13 @@ func (d desk) checkHeader(t *testing.T, h handled, from http.Header) {
 	t.Helper()
 	for name := range h.Header() {
 		switch name {
-		case "Content-Type", "Content-Length", "Cache-Control", "X-Accel-Buffering", "Retry-After", "Allow", "Mcp-Session-Id":
+		case "Content-Type", "Content-Length", "Cache-Control", "X-Accel-Buffering", "Retry-After", "Allow", "Mcp-Session-Id", mcp.HeaderShim:
 		default:
 			t.Fatalf("%s leaves", name)
 		}
+	}
+	if mark := h.Header()[mcp.HeaderShim]; !slices.Equal(mark, []string{"s"}) {
+		t.Fatalf("the answer is marked %q, for %q of the server", mark, from[mcp.HeaderShim])
 	}
 	given, got := from.Get("Mcp-Session-Id"), h.Header()["Mcp-Session-Id"]
 	if h.exchange.Era == mcp.Modern || given == "" {
