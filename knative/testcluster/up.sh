@@ -204,7 +204,7 @@ C=$KSERVING/config/core
 k apply -f $C/100-namespace.yaml -f $C/200-serviceaccount.yaml -f $C/200-roles/ >/dev/null
 k apply --server-side --force-conflicts -f $C/300-resources/ -f $KCACHING/config/image.yaml \
   -f $KNETWORKING/config/ >/dev/null
-k wait --for=condition=Established --all crd --timeout=30s >/dev/null; say "CRDs established"
+waitfor 30 "CRDs established" k wait --for=condition=Established --all crd --timeout=10s # which fails on one without conditions yet
 k apply -f $C/300-knativecertificate.yaml >/dev/null
 img='s#ko://knative.dev/serving/cmd/\([a-z]*\)#dev.local/knative-\1:1#'
 for f in $C/configmaps/*.yaml $C/999-cache.yaml; do echo ---; sed "$img" $f; done | k apply -f - >/dev/null
