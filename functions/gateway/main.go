@@ -1,8 +1,8 @@
 // Command gateway is the one door to all MCP servers of an organisation: it authenticates people, admits them, makes
 // sure that the server they ask for runs, and streams their requests to it unchanged.
 //
-// It may start nothing itself (the deployer does, asked by name), holds no secret, and decides nothing about single
-// messages (the shim beside each server does).
+// It may start nothing itself (the deployer does, asked by name; in a cluster a request wakes what it is for), holds no
+// server's secret, and decides nothing about single messages (the shim beside each server does).
 package main
 
 import (

@@ -17,7 +17,7 @@ import (
 
 // Status is the whole document.
 type Status struct {
-	// Deployer is the socket of the deployer that runs these servers.
+	// Deployer is where the deployer of these servers is asked: a socket, or a URL.
 	Deployer string   `json:"deployer"`
 	Servers  []Server `json:"servers"` // in the order of the catalog
 }
