@@ -132,6 +132,9 @@ func checkService(d *document, s *Server, p *Platform) {
 	if k == nil {
 		return
 	}
+	if s.Runtime.Command != nil {
+		d.bad(s.Runtime.Command, "runtime.command is a program of this machine; in a cluster a server is a container, a package or remote")
+	}
 	extra := sharedNameExtra
 	if s.Instances.PerUser {
 		extra = userNameExtra

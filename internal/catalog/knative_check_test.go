@@ -68,9 +68,10 @@ func TestKnativeChecks(t *testing.T) {
 	}
 }
 
-// The names of servers' services fit what a service may be called.
-func TestServiceNames(t *testing.T) {
-	const http = ", runtime: {command: {exec: x, http: {}}}"
+// A cluster runs what it can, and the names of servers' services fit what a service may be called.
+func TestServersOfACluster(t *testing.T) {
+	const http = ", runtime: {container: {image: i, port: 80}}"
+	const program = ", runtime: {command: {exec: x, http: {}}}"
 	long := func(n int) string { return strings.Repeat("a", n) + http }
 	const own = ", instances: {per: user}"
 	tests := []struct {
@@ -84,7 +85,9 @@ func TestServiceNames(t *testing.T) {
 		{"own", &Knative{NameKey: "/k"}, long(42) + own, nil},
 		{"own, too long", &Knative{NameKey: "/k"}, long(43) + own, []string{"2: id is longer than 42 characters"}},
 		{"own without a key", &Knative{}, long(1) + own, []string{"2: instances per user need deployer.knative.nameKey"}},
-		{"no cluster", nil, long(63) + own, nil},
+		{"no cluster", nil, strings.Repeat("a", 63) + program + own, nil},
+		{"a program", &Knative{}, "a" + program, []string{"2: runtime.command is a program of this machine"}},
+		{"a container without a cluster", nil, "a" + http, []string{"2: runtime.container on one machine is not built yet"}},
 		{"no id", &Knative{}, strings.Repeat("a", 64) + http, []string{"2: id"}},
 	}
 	for _, tt := range tests {
@@ -92,7 +95,7 @@ func TestServiceNames(t *testing.T) {
 			p := *testPlatform
 			p.Deployer.Knative = tt.knative
 			text := "apiVersion: v1\nservers: [{id: " + tt.fields + "}]\n"
-			_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, &p, checkTestCondition, catalogUnbuilt)
+			_, problems := parseCatalog([]*document{newDocument("c", []byte(text))}, &p, checkTestCondition, unbuiltFor(&p))
 			checkLines(t, lines(problems), tt.want...)
 		})
 	}

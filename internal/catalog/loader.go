@@ -28,7 +28,7 @@ func LoadPlatform(path string) (*Platform, error) {
 // LoadCatalog reads a catalog, a file or the .yaml and .yml files of a folder, and fills in defaults. Subjects of
 // policies are checked against p's issuers, where it has any, and conditions by check. The error is Problems.
 func LoadCatalog(path string, p *Platform, check ConditionCheck) (*Catalog, error) {
-	c, problems := readCatalog(path, p, check, catalogUnbuilt)
+	c, problems := readCatalog(path, p, check, unbuiltFor(p))
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -55,7 +55,7 @@ func Validate(platform string, catalogs []string, check ConditionCheck) (servers
 		catalogs = []string{p.Catalog}
 	}
 	for _, path := range catalogs {
-		c, more := readCatalog(path, p, check, catalogUnbuilt)
+		c, more := readCatalog(path, p, check, unbuiltFor(p))
 		problems = append(problems, more...)
 		servers += len(c.Servers)
 		policies += len(c.Policies)

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the JSON Schemas anew")
 
 // The files that operators get are those that the types and the checks make.
 func TestSchemaFiles(t *testing.T) {
-	for file, made := range map[string][]byte{"schema/catalog.json": catalogSchema(t, catalogUnbuilt), "schema/platform.json": platformSchema(t, platformUnbuilt)} {
+	for file, made := range map[string][]byte{"schema/catalog.json": catalogSchema(t, clusterUnbuilt), "schema/platform.json": platformSchema(t, platformUnbuilt)} {
 		if *update {
 			if err := os.WriteFile(file, made, 0o644); err != nil {
 				t.Fatal(err)
@@ -34,7 +34,7 @@ func TestSchemaFiles(t *testing.T) {
 
 // compiled are the schemas, each made once: by what is not built of the catalog, and of the platform.
 var (
-	compiledCatalog  = sync.OnceValue(func() *jsonschema.Schema { return compile(catalogSchema, catalogUnbuilt) })
+	compiledCatalog  = sync.OnceValue(func() *jsonschema.Schema { return compile(catalogSchema, clusterUnbuilt) })
 	compiledWhole    = sync.OnceValue(func() *jsonschema.Schema { return compile(catalogSchema, nil) })
 	compiledPlatform = sync.OnceValue(func() *jsonschema.Schema { return compile(platformSchema, platformUnbuilt) })
 )
@@ -171,7 +171,7 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"command without exec":    server("runtime: {command: {http: {}}}"),
 		"number as argument":      server("runtime: {command: {exec: x, args: [1], http: {}}}"),
 		"bad path":                server("runtime: {command: {exec: x, http: {path: x}}}"),
-		"container is not built":  server("runtime: {container: {image: x, port: 1}}"),
+		"container without port":  server("runtime: {container: {image: x}}"),
 		"choice":                  server(command + ", sessions: often"),
 		"choice not built":        server(command + ", sessions: survive"),
 		"number not built":        server(command + ", sessions: none, scale: {max: 2}"),

@@ -19,8 +19,13 @@ type unbuilt struct {
 
 var platformUnbuilt = []unbuilt{}
 
-var catalogUnbuilt = []unbuilt{
-	{"servers.runtime.container", nil, "runtime.container", "it needs a deployer of containers"},
+// catalogUnbuilt is of servers that are processes.
+var catalogUnbuilt = append([]unbuilt{
+	{"servers.runtime.container", nil, "runtime.container on one machine", "it needs a cluster, which deployer.knative of the platform file names"},
+}, clusterUnbuilt...)
+
+// clusterUnbuilt is of servers in a cluster.
+var clusterUnbuilt = []unbuilt{
 	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
@@ -30,6 +35,14 @@ var catalogUnbuilt = []unbuilt{
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
 	{"filters.server", nil, "filters.server", "the shim has no token for a server of the catalog"},
+}
+
+// unbuiltFor is what a platform's catalog is held to.
+func unbuiltFor(p *Platform) []unbuilt {
+	if p != nil && p.Deployer.Knative != nil {
+		return clusterUnbuilt
+	}
+	return catalogUnbuilt
 }
 
 func is(value string) func(_, _ *yaml.Node) bool {
