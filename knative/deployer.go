@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -50,6 +51,7 @@ type Deployer struct {
 	kube     kubernetes.Interface
 	serving  servingclient.Interface
 	flights  singleflight.Group
+	making   sync.Mutex // held while an instance of a user's is made: they are counted
 	refused  failures
 	log      *slog.Logger
 }
@@ -175,12 +177,20 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	live, err = services.Get(ctx, want.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
+		live = nil // the client returns an empty one
 	case err != nil:
 		return nil, false, err
 	case live.Labels[labelManager] != manager:
 		return nil, false, fmt.Errorf("service %s is not ours: it lacks the label %s=%s", want.Name, labelManager, manager)
 	case live.Annotations[annotationHash] == want.Annotations[annotationHash] && live.DeletionTimestamp == nil:
 		return live, false, nil
+	}
+	if live == nil && p.Owner != nil && p.Instances > 0 {
+		d.making.Lock()
+		defer d.making.Unlock()
+		if err := d.makeRoom(ctx, p); err != nil {
+			return nil, false, err
+		}
 	}
 	if err := d.generate(ctx, p); err != nil {
 		return nil, false, err
@@ -339,6 +349,9 @@ func (d *Deployer) Close() error { return nil }
 
 // fail logs why a server does not start, and returns what its callers may know.
 func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {
+	if known, ok := errors.AsType[*deploy.StartError](cause); ok {
+		return known
+	}
 	d.log.Error("server does not start", "server", p.Server, "error", cause)
 	return &deploy.StartError{Code: deploy.CodeUnavailable, Message: sentence, RetryAfter: again, Cause: cause}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/deploy"
@@ -39,7 +38,7 @@ const (
 
 // behind takes a cluster's instances: they share one pool of connections, which goes to the ingress.
 func (s *servers) behind(k cluster) {
-	s.cluster, s.lag = k, ingressLag
+	s.cluster, s.lag, s.slow = k, ingressLag, slowStart
 	s.pool = &peer.Client{Dial: k.Dial, MaxIdleTime: ingressIdle}
 	s.uses = uses{of: map[deploy.KeyID]*use{}, swept: time.Now()}
 }
@@ -171,29 +170,21 @@ func (s *servers) lost(c *call, err error) error {
 // gone tells whether an instance is no longer there: nobody takes its calls, or the ingress has not heard of it.
 func (s *servers) gone(err error) bool { return unknown(err) || s.cluster == nil && nothingSent(err) }
 
-// sendThrough sends the call to an instance behind the ingress, and gives it up when no answer began in the time in which
-// the instance may start, unless that is there: then it is at work.
+// sendThrough sends the call to an instance behind the ingress, and gives it up where that does not start.
 func (s *servers) sendThrough(ctx context.Context, c *call, to *instance) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	var decided atomic.Bool // by the answer, or by the time that is over
-	late := time.AfterFunc(time.Duration(c.entry.Startup.Timeout), func() {
-		if state, err := s.cluster.State(ctx, c.key(), asleepFor); err == nil && state != ingress.Awake && decided.CompareAndSwap(false, true) {
-			cancel(errNotStarted)
-		}
-	})
+	waiting := s.await(ctx, c, cancel)
 	resp, err := to.send(ctx, c)
-	late.Stop()
-	if err == nil && !decided.CompareAndSwap(false, true) {
-		_ = resp.Body.Close()
-		err = errNotStarted
+	if !waiting.answered() {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		err = context.Cause(ctx)
 	}
 	if err == nil && resp.Header.Get(mcp.HeaderShim) != c.server {
 		err = refuseStranger(resp)
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errNotStarted) {
-			err = cause
-		}
 		cancel(nil)
 		return nil, err
 	}

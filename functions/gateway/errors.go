@@ -43,11 +43,14 @@ func (c *call) brokeOff(err error) error {
 	e := &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: err,
 		Message: "The MCP server ended the connection without an answer; the call may have run"}
 	var stranger *strangerError
+	var hindered *deploy.StartError
 	switch {
 	case c.r.Context().Err() != nil:
 		e.Status, e.Message = mcp.StatusClientLeft, "The client left"
 	case errors.As(err, &stranger):
 		return stranger.public()
+	case errors.As(err, &hindered):
+		return startError(hindered)
 	case errors.Is(err, errNotStarted):
 		e := tooLate(err)
 		e.Message, e.RetryAfter = "The MCP server did not start in time; try again", retryLater

@@ -42,6 +42,7 @@ type servers struct {
 	pool     *peer.Client // of all instances of the cluster
 	uses     uses         // of the cluster's instances
 	lag      time.Duration
+	slow     time.Duration
 	log      *slog.Logger
 
 	mu      sync.Mutex

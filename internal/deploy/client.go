@@ -127,7 +127,10 @@ func failure(status int, text []byte) error {
 		Cause: errors.New("the deployer's log says why")}
 }
 
+// ErrAway says that the deployer could not be asked, or gave no answer of its own: nothing is known of any instance.
+var ErrAway = errors.New("ask the deployer")
+
 func unreachable(err error) error {
 	return &StartError{Code: CodeUnavailable, Message: "The server cannot be started now.", RetryAfter: time.Second,
-		Cause: fmt.Errorf("ask the deployer: %w", err)}
+		Cause: fmt.Errorf("%w: %w", ErrAway, err)}
 }
