@@ -76,9 +76,9 @@ func (d *Deployer) awaitReady(ctx context.Context, s *servingv1.Service) (*servi
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%w: %s", ctx.Err(), condition(s))
+			err = fmt.Errorf("%w: %s", ctx.Err(), condition(s))
 		}
-		return nil, err
+		return s, err
 	}
 	return last.Object.(*servingv1.Service), nil
 }

@@ -118,34 +118,46 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 	if err != nil {
 		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
 	}
-	if live, err = d.awaitReady(ctx, live); err != nil {
-		if ctx.Err() != nil {
-			return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.",
-				RetryAfter: again, Cause: err}
-		}
-		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", err)
-	}
-	pods, err := d.pods(ctx, live.Name)
+	live, unready := d.awaitReady(ctx, live)
+	awake, err := d.look(ctx, live)
 	if err != nil {
-		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
+		return deploy.Instance{}, d.fail(p, "The server does not start.", err)
+	}
+	if ctx.Err() != nil {
+		return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.",
+			RetryAfter: again, Cause: unready}
+	}
+	if unready != nil {
+		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", unready)
+	}
+	if written {
+		d.log.Info("deployed", "server", p.Server, "service", live.Name, "revision", live.Status.LatestReadyRevisionName)
 	}
 	instance := d.instance(live)
+	instance.Cold = !awake
+	return instance, nil
+}
+
+// look looks at the pods of a service's newest revision: whether one takes calls, or why none will.
+func (d *Deployer) look(ctx context.Context, s *servingv1.Service) (awake bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	pods, err := d.pods(ctx, s.Name)
+	if err != nil {
+		return false, err
+	}
 	for _, pod := range pods {
-		if pod.Labels[labelRevision] != instance.ID {
+		if pod.Labels[labelRevision] != s.Status.LatestCreatedRevisionName {
 			continue
 		}
 		if ready(pod) {
-			return instance, nil
+			return true, nil
 		}
-		if why := d.trouble(ctx, pod); why != nil {
-			return deploy.Instance{}, d.fail(p, "The server does not start.", why)
+		if err := d.trouble(ctx, pod); err != nil {
+			return false, err
 		}
 	}
-	instance.Cold = true
-	if written {
-		d.log.Info("deployed", "server", p.Server, "service", live.Name, "revision", instance.ID)
-	}
-	return instance, nil
+	return false, nil
 }
 
 // instance is where a service takes calls.
