@@ -17,10 +17,14 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
 
 	"mcpgateway/internal/bake"
@@ -151,16 +155,37 @@ limits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000, callTimeout: 1
 deployer:
   knative:
     namespace: %s
-    kubeconfig: %s
     nameKey: name.key
     images: {shim: %q}
     ingress: {url: %q, domain: %s, insecurePlainIngress: true}
-`, s.url, s.issuer.URL, namespace, kubeconfig, shimImage, ingress, domain))
+`, s.url, s.issuer.URL, namespace, shimImage, ingress, domain))
+	s.writeCredentials(cluster, "gateway")
+	s.writeCredentials(cluster, "deployer")
 	s.writeCatalog()
 	s.startDeployer()
 	s.startGateway()
 	t.Cleanup(s.stop)
 	return s
+}
+
+// writeCredentials writes a kubeconfig with the rights that a program has in a cluster, and no others.
+func (s *system) writeCredentials(cluster *rest.Config, account string) {
+	s.t.Helper()
+	token, err := s.kube.CoreV1().ServiceAccounts("mcp-system").CreateToken(context.Background(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := rest.LoadTLSFiles(cluster); err != nil {
+		s.t.Fatal(err)
+	}
+	c := clientcmdapi.NewConfig()
+	c.Clusters["c"] = &clientcmdapi.Cluster{Server: cluster.Host, CertificateAuthorityData: cluster.CAData}
+	c.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	c.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	c.CurrentContext = "x"
+	if err := clientcmd.WriteToFile(*c, filepath.Join(s.dir, account+".kubeconfig")); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *system) writeCatalog() {
@@ -192,7 +217,7 @@ func (s *system) startGateway() { s.gateway = s.start("gateway", "tcp", s.addres
 func (s *system) start(name, network, address string) *proxytest.Process {
 	s.t.Helper()
 	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Log: filepath.Join(s.dir, name+".log"),
-		Env: []string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address}})
+		Env: []string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address, "KUBECONFIG=" + filepath.Join(s.dir, name+".kubeconfig")}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -325,9 +350,11 @@ type answer struct {
 }
 
 // ask may be used by several goroutines.
-func ask(r *http.Request) answer {
+func ask(r *http.Request) answer { return askBy(http.DefaultTransport, r) }
+
+func askBy(transport http.RoundTripper, r *http.Request) answer {
 	began := time.Now()
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return answer{err: err, took: time.Since(began)}
 	}

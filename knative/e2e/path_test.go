@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -133,6 +134,10 @@ func TestRestartsUnderLoad(t *testing.T) {
 		_ = s.deployer.Stop() // says that it ended by itself: that is what a crash is
 		time.Sleep(time.Second)
 		s.startDeployer()
+		if err := s.gateway.Stop(); err != nil { // which lets calls under way end
+			t.Fatal(err)
+		}
+		s.startGateway()
 		time.Sleep(time.Second)
 	}
 	load.end(t)
@@ -159,11 +164,31 @@ func (s *system) load(server, token string) *load {
 				case <-time.After(20 * time.Millisecond):
 				}
 				text := fmt.Sprintf("call %d of %d", n, client)
-				l.note(s.echo(server, token, text), text)
+				l.note(persist(s.toolCall(server, token, "echo", fmt.Sprintf(`{"message":%q}`, text))), text)
 			}
 		})
 	}
 	return l
+}
+
+// fresh connects for each call: one that idles would end with its gateway, perhaps in the moment of the next call.
+var fresh = &http.Transport{DisableKeepAlives: true}
+
+// persist asks until a gateway is there to take the call. One that was taken is never sent again.
+func persist(r *http.Request) answer {
+	began := time.Now()
+	for {
+		body, err := r.GetBody()
+		if err != nil {
+			return answer{err: err}
+		}
+		r.Body = body
+		a := askBy(fresh, r)
+		if a.took = time.Since(began); !errors.Is(a.err, syscall.ECONNREFUSED) || a.took > 30*time.Second {
+			return a
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (l *load) note(a answer, text string) {
