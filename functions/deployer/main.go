@@ -1,12 +1,11 @@
 // Command deployer makes the servers of the catalog run, as processes of this machine or in a cluster, and puts their
 // rules in force.
 //
-// It faces nobody: the gateway asks over a private socket, or over the cluster's network, by name only, and what a name means stands in the
-// catalog that the deployer reads itself. It serves no MCP and sees no token.
+// It faces nobody: the gateway asks over a private socket, or over the cluster's network, by name only, and what a name
+// means stands in the catalog that the deployer reads itself. It serves no MCP and sees no token.
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -14,21 +13,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
-	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
-	"mcpgateway/knative"
-	"mcpgateway/knative/names"
 )
 
 const help = `usage: deployer
@@ -93,7 +86,7 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 		return err
 	}
 	defer runner.Close()
-	seed, err := process.RandomFile(filepath.Join(platform.Deployer.State, "rules.key"), ed25519.SeedSize)
+	seed, err := rulesSeed(platform.Deployer)
 	if err != nil {
 		return fmt.Errorf("read the key that signs rules: %w", err)
 	}
@@ -110,67 +103,6 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	}
 	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers))
 	return serve(d, files, runner, listener, signals)
-}
-
-// listenAddress is where the gateway asks: beside us over a private socket, or over the network of a cluster.
-func listenAddress(d catalog.Deployer) string {
-	if d.URL == "" {
-		return "unix:" + d.Socket
-	}
-	return cmp.Or(os.Getenv("LISTEN"), ":8080")
-}
-
-// newRunner makes what runs plans where the platform says.
-func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
-	if p.Deployer.Knative != nil {
-		return newCluster(p, log)
-	}
-	return newProcesses(p, log)
-}
-
-func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error) {
-	k := p.Deployer.Knative
-	cluster, err := knative.Credentials(k.Kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	ingress, err := url.Parse(k.Ingress.URL)
-	if err != nil {
-		return nil, fmt.Errorf("deployer.knative.ingress.url: %w", err)
-	}
-	settings := knative.Settings{Namespace: k.Namespace, CallTimeout: time.Duration(p.Limits.CallTimeout),
-		Images: map[string]string{deploy.ImageShim: k.Images.Shim, deploy.ImageNode: k.Images.Node, deploy.ImagePython: k.Images.Python}}
-	if k.NameKey != "" {
-		if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
-			return nil, err
-		}
-	}
-	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
-}
-
-func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find own program: %w", err)
-	}
-	shim := os.Getenv("SHIM")
-	if shim == "" {
-		shim = filepath.Join(filepath.Dir(self), "shim")
-	}
-	if _, err := os.Stat(shim); err != nil {
-		return nil, fmt.Errorf("find the shim: %w; SHIM names another file", err)
-	}
-	users, err := process.ParseUsers(os.Getenv("SERVER_USERS"))
-	if err != nil {
-		return nil, fmt.Errorf("SERVER_USERS: %w", err)
-	}
-	if users == (process.Users{}) && os.Geteuid() == 0 {
-		log.Warn("servers run as root, as this deployer does: SERVER_USERS gives each of them a user of its own")
-	}
-	return process.New(process.Config{
-		State: p.Deployer.State, Secrets: p.Deployer.Secrets, Shim: shim, Supervisor: []string{self, supervise},
-		Drain: time.Duration(p.Limits.CallTimeout), Users: users, Logger: log,
-	})
 }
 
 // serve answers and reconciles until it is told to stop, and then stops every server. Who tells it twice does not want

@@ -148,6 +148,10 @@ func start(t *testing.T, d documents) *system {
 		t.Fatal(err)
 	}
 	s.write("name.key", strings.Repeat("k", 32))
+	if err := os.Mkdir(filepath.Join(dir, ".run"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.write(".run/rules.key", strings.Repeat("r", 32))
 	s.write("platform.yaml", fmt.Sprintf(`apiVersion: v1
 publicURL: %s
 issuers: [{name: main, url: %s, audiences: ["{resource}"], groupsClaim: groups, default: true}]

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/process"
+	"mcpgateway/knative"
+	"mcpgateway/knative/names"
+)
+
+// rulesSeed is the seed of the key that signs rules. On one machine it is made where there is none. In a cluster it is a
+// Secret that an operator made: a deployer that started anew with another key would have every shim refuse its rules.
+func rulesSeed(d catalog.Deployer) ([]byte, error) {
+	path := filepath.Join(d.State, "rules.key")
+	if d.Knative == nil {
+		return process.RandomFile(path, ed25519.SeedSize)
+	}
+	seed, err := os.ReadFile(path)
+	if err == nil && len(seed) != ed25519.SeedSize {
+		err = fmt.Errorf("%s holds %d bytes instead of %d: head -c %[3]d /dev/urandom makes one", path, len(seed), ed25519.SeedSize)
+	}
+	return seed, err
+}
+
+// listenAddress is where the gateway asks: beside us over a private socket, or over the network of a cluster.
+func listenAddress(d catalog.Deployer) string {
+	if d.URL == "" {
+		return "unix:" + d.Socket
+	}
+	return cmp.Or(os.Getenv("LISTEN"), ":8080")
+}
+
+// newRunner makes what runs plans where the platform says.
+func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
+	if p.Deployer.Knative != nil {
+		return newCluster(p, log)
+	}
+	return newProcesses(p, log)
+}
+
+func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error) {
+	k := p.Deployer.Knative
+	cluster, err := knative.Credentials(k.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	ingress, err := url.Parse(k.Ingress.URL)
+	if err != nil {
+		return nil, fmt.Errorf("deployer.knative.ingress.url: %w", err)
+	}
+	settings := knative.Settings{Namespace: k.Namespace, CallTimeout: time.Duration(p.Limits.CallTimeout),
+		Images: map[string]string{deploy.ImageShim: k.Images.Shim, deploy.ImageNode: k.Images.Node, deploy.ImagePython: k.Images.Python}}
+	if k.NameKey != "" {
+		if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
+			return nil, err
+		}
+	}
+	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
+}
+
+func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own program: %w", err)
+	}
+	shim := os.Getenv("SHIM")
+	if shim == "" {
+		shim = filepath.Join(filepath.Dir(self), "shim")
+	}
+	if _, err := os.Stat(shim); err != nil {
+		return nil, fmt.Errorf("find the shim: %w; SHIM names another file", err)
+	}
+	users, err := process.ParseUsers(os.Getenv("SERVER_USERS"))
+	if err != nil {
+		return nil, fmt.Errorf("SERVER_USERS: %w", err)
+	}
+	if users == (process.Users{}) && os.Geteuid() == 0 {
+		log.Warn("servers run as root, as this deployer does: SERVER_USERS gives each of them a user of its own")
+	}
+	return process.New(process.Config{
+		State: p.Deployer.State, Secrets: p.Deployer.Secrets, Shim: shim, Supervisor: []string{self, supervise},
+		Drain: time.Duration(p.Limits.CallTimeout), Users: users, Logger: log,
+	})
+}
+
