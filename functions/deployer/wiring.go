@@ -91,4 +91,3 @@ func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, err
 		Drain: time.Duration(p.Limits.CallTimeout), Users: users, Logger: log,
 	})
 }
-
