@@ -35,6 +35,10 @@ conformance: build ## run the MCP conformance suite direct and through the gatew
 e2e: build ## have other people's clients use the whole system, E2EFLAGS='-only PATTERN' some of them
 	go run ./internal/clients $(E2EFLAGS)
 
+e2e-knative: ## the same in a real Kubernetes with Knative: needs root, and at first 20 minutes or more to build it
+	knative/e2e.sh
+	knative/e2e-cluster.sh -v
+
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
@@ -47,4 +51,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance e2e bench fuzz planted clean
+.PHONY: help build run test lint conformance e2e e2e-knative bench fuzz planted clean

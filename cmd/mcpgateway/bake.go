@@ -27,6 +27,12 @@ and writes the lock file that says which image a server runs. Needs npm or uv, a
 
 `
 
+// The base images where nobody names others.
+const (
+	nodeBase   = "docker.io/library/node:22-slim"
+	pythonBase = "docker.io/library/python:3.13-slim"
+)
+
 func bakeImages(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("bake", bakeUsage, stderr)
 	platform := flags.String("platform", "platform.yaml", "platform `FILE`, which names catalog and lock file")
@@ -34,8 +40,8 @@ func bakeImages(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	shim := flags.String("shim", "", "the shim's `PROGRAM`, built for what servers run on; the file shim beside this one")
 	prefix := flags.String("prefix", "", "what image names begin with, such as registry.example.com/mcp")
 	archives := flags.String("archives", "", "write archives into this `FOLDER` instead of pushing")
-	node := flags.String("node", "docker.io/library/node:22-slim", "base `IMAGE` of npx servers: a reference, or an archive that ends in .tar")
-	python := flags.String("python", "docker.io/library/python:3.13-slim", "base `IMAGE` of uvx servers")
+	node := flags.String("node", "", "base `IMAGE` of npx servers, a reference or an archive that ends in .tar; the platform's, or "+nodeBase)
+	python := flags.String("python", "", "base `IMAGE` of uvx servers; the platform's, or "+pythonBase)
 	on := flags.String("on", "linux/amd64", "what servers run on, as `OS/ARCH`")
 	if code, goOn := parseOnly(flags, args); !goOn {
 		return code
@@ -69,10 +75,13 @@ func bakeAll(ctx context.Context, platform, lock string, c bake.Config, stdout, 
 	if err != nil {
 		return err
 	}
-	if lock == "" && p.Deployer.Knative != nil {
-		lock = p.Deployer.Knative.Lock
+	k := p.Deployer.Knative
+	if k == nil {
+		k = &catalog.Knative{Lock: filepath.Join(filepath.Dir(platform), "catalog.lock")}
 	}
-	lock = cmp.Or(lock, filepath.Join(filepath.Dir(platform), "catalog.lock"))
+	lock = cmp.Or(lock, k.Lock)
+	c.Bases[deploy.RegistryNPM] = cmp.Or(c.Bases[deploy.RegistryNPM], k.Images.Node, nodeBase)
+	c.Bases[deploy.RegistryPyPI] = cmp.Or(c.Bases[deploy.RegistryPyPI], k.Images.Python, pythonBase)
 	if c.Shim == "" {
 		self, err := os.Executable()
 		if err != nil {
