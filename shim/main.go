@@ -32,7 +32,7 @@ webhook makes a filter, which is an MCP server, of an HTTP webhook. Configured b
 ` + webhookVariables
 
 func main() {
-	ballast := garbage.Pace(100) // it allocates more for a call than the gateway, which may hold listeners of many servers
+	ballast := garbage.Pace(32<<20, 400) // there are many shims, and few listeners at most of them
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	slog.SetDefault(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

@@ -43,7 +43,7 @@ version before stays in force. Logs go to stderr and audit records to stdout, as
 `
 
 func main() {
-	defer runtime.KeepAlive(garbage.Pace(10))
+	defer runtime.KeepAlive(garbage.Pace(48<<20, 10)) // there is one gateway, and thousands may listen
 	if len(os.Args) > 1 {
 		fmt.Fprint(os.Stderr, help)
 		if os.Args[1] != "--help" && os.Args[1] != "-h" {

@@ -11,8 +11,8 @@ import (
 func TestPace(t *testing.T) {
 	t.Setenv("GOGC", "")
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	for _, percent := range []int{10, 100} {
-		ballast := Pace(percent)
+	for percent, room := range map[int]int{10: 48 << 20, 400: 16 << 20} {
+		ballast := Pace(room, percent)
 		const inUse = 64 << 20
 		held := make([]byte, inUse)
 		runtime.GC()
@@ -31,7 +31,7 @@ func TestGOGCDecides(t *testing.T) {
 	t.Setenv("GOGC", "300")
 	before := debug.SetGCPercent(300)
 	defer debug.SetGCPercent(before)
-	if Pace(10) != nil || debug.SetGCPercent(300) != 300 {
+	if Pace(1<<20, 10) != nil || debug.SetGCPercent(300) != 300 {
 		t.Error("the operator's GOGC is not heeded")
 	}
 }
