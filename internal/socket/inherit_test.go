@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -18,11 +19,12 @@ func TestHandedSocketIsServed(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	l, err := Listen(fmt.Sprintf("/dev/fd/%d", f.Fd()))
+	number := inherit(t, f)
+	l, err := Listen(fmt.Sprintf("/dev/fd/%d", number))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Stat(); err == nil {
+	if err := syscall.Fstat(number, new(syscall.Stat_t)); err == nil {
 		t.Error("the descriptor is still open, and whatever this process starts inherits it")
 	}
 	caller, err := net.Dial("unix", path) // it is accepted later
@@ -50,13 +52,26 @@ func TestHandedSocketIsServed(t *testing.T) {
 	}
 }
 
+// inherit returns the number of a descriptor that no file of this process knows of, as that of a process that inherited it.
+// Who is given the number closes it: a file that knew it would close it once more, and by then it may be another's.
+func inherit(t *testing.T, f *os.File) int {
+	t.Helper()
+	number, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	return number
+}
+
 func TestWhatIsNoSocketIsNotServed(t *testing.T) {
 	f, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() // closed already, it may be another's by then: nothing else is opened in this test
-	for _, path := range []string{"/dev/fd/", "/dev/fd/x", "/dev/fd/-1", "/dev/fd/3/4", "/dev/fd/65000", fmt.Sprintf("/dev/fd/%d", f.Fd())} {
+	for _, path := range []string{"/dev/fd/", "/dev/fd/x", "/dev/fd/-1", "/dev/fd/3/4", "/dev/fd/65000", fmt.Sprintf("/dev/fd/%d", inherit(t, f))} {
 		if l, err := Listen(path); err == nil {
 			t.Errorf("%s is served on %v", path, l.Addr())
 		}
