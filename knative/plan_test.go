@@ -133,8 +133,8 @@ func testPackage(t *testing.T, name string, s *servingv1.Service) {
 	t.Helper()
 	runtime, _, _ := strings.Cut(name, ".")
 	want := map[string][]string{
-		"npx": {shimPath, "bridge", "--", packagePath, "--read-only"},
-		"uvx": {shimPath, "bridge", "--", packagePath, "--repository", "/data"},
+		"npx": {"/mcp/shim", "bridge", "--", "/mcp/program", "--read-only"},
+		"uvx": {"/mcp/shim", "bridge", "--", "/mcp/program", "--repository", "/data"},
 	}[runtime]
 	if want == nil {
 		return

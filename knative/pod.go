@@ -16,8 +16,6 @@ import (
 
 // Where a container finds what it is given.
 const (
-	shimPath    = "/mcp/shim"    // in every image of ours (mcpgateway bake)
-	packagePath = "/mcp/program" // the program of a package, in the image that was baked for it
 	socketsPath = "/run/sockets/"
 	secretsPath = "/run/secrets/"
 	mountsPath  = "/etc/mounts/"
@@ -25,10 +23,6 @@ const (
 	scratchPath = "/tmp"
 	rulesFile   = "rules"
 )
-
-// nobody is the user of our images. Containers share neither files nor processes; that they share a number lets shim,
-// bridge and converters use the sockets between them, which only their owner may.
-const nobody = 65532
 
 // How much containers may write.
 var (
@@ -82,9 +76,9 @@ func (p *pod) container(u deploy.Unit) (c corev1.Container, err error) {
 	if c.Resources, err = resources(u.Limits); err != nil {
 		return c, err
 	}
-	places := deploy.Places{Shim: shimPath, Port: p.ports[u.Name], Ports: p.ports, Sockets: map[string]string{}, Mounts: map[string]string{}}
+	places := deploy.Places{Shim: deploy.ImageShimPath, Port: p.ports[u.Name], Ports: p.ports, Sockets: map[string]string{}, Mounts: map[string]string{}}
 	if u.Package != nil {
-		places.Package = packagePath
+		places.Package = deploy.ImageProgramPath
 	}
 	p.mount(&c, "scratch-"+u.Name, scratchPath, emptyDir(corev1.StorageMediumDefault, scratchLimit))
 	if u.Role == deploy.RoleShim {
@@ -196,13 +190,15 @@ func literal(text string) string { return strings.ReplaceAll(text, "$", "$$") }
 
 // restricted is what the strictest Pod Security level asks for, and a root that cannot be written.
 func restricted(u deploy.Unit) *corev1.SecurityContext {
-	yes, no, user := true, false, int64(nobody)
+	yes, no, user := true, false, int64(deploy.ImageUser)
 	c := &corev1.SecurityContext{
 		RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
 		Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
-	if len(u.Command) > 0 { // an image of ours; others have users of their own
+	// An image of ours; others have users of their own. Containers share neither files nor processes; that ours share a
+	// number lets shim, bridge and converters use the sockets between them, which only their owner may.
+	if len(u.Command) > 0 {
 		c.RunAsUser = &user
 	}
 	return c

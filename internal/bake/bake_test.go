@@ -158,7 +158,7 @@ func TestBake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if file.Config.User != user || len(file.Config.Entrypoint) != 1 || file.Config.Entrypoint[0] != ShimPath || file.OS != "linux" || file.Architecture != "amd64" {
+		if file.Config.User != "65532:65532" || len(file.Config.Entrypoint) != 1 || file.Config.Entrypoint[0] != "/mcp/shim" || file.OS != "linux" || file.Architecture != "amd64" {
 			t.Errorf("%s runs as %q, %v, on %s/%s", what, file.Config.User, file.Config.Entrypoint, file.OS, file.Architecture)
 		}
 	}

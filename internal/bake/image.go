@@ -14,18 +14,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"mcpgateway/internal/deploy"
 )
 
-// Where images have what is ours. A base image has no such folder, so that nothing of it is hidden.
-const (
-	root        = "mcp"
-	ShimPath    = "/" + root + "/shim"
-	ProgramPath = "/" + root + "/program" // a link to the package's program
-	packagePath = root + "/package"
-)
-
-// user is whom images run as.
-const user = "65532:65532"
+// packagePath is where images have what was installed, beside what deployers start.
+const packagePath = "mcp/package"
 
 // contents is what goes on top of a base image.
 type contents struct {
@@ -65,7 +59,8 @@ func build(base v1.Image, c contents, scratch string) (v1.Image, error) {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
 	config = config.DeepCopy()
-	config.Config.User, config.Config.Entrypoint, config.Config.Cmd = user, []string{ShimPath}, nil
+	config.Config.User = fmt.Sprintf("%d:%[1]d", deploy.ImageUser)
+	config.Config.Entrypoint, config.Config.Cmd = []string{deploy.ImageShimPath}, nil
 	return mutate.ConfigFile(image, config)
 }
 
@@ -86,10 +81,10 @@ func writeTar(file string, write func(*tar.Writer) error) error {
 }
 
 func (c contents) writeShim(w *tar.Writer) error {
-	if err := w.WriteHeader(folderHeader(root)); err != nil {
+	if err := w.WriteHeader(folderHeader(path.Dir(deploy.ImageShimPath[1:]))); err != nil {
 		return err
 	}
-	return writeFile(w, ShimPath[1:], c.shim, 0o755)
+	return writeFile(w, deploy.ImageShimPath[1:], c.shim, 0o755)
 }
 
 // writePackage writes the package's folder and the link to its program.
@@ -101,7 +96,7 @@ func (c contents) writePackage(w *tar.Writer) error {
 	if err := writeParents(w, place); err != nil {
 		return err
 	}
-	link := &tar.Header{Typeflag: tar.TypeSymlink, Name: ProgramPath[1:], Linkname: "/" + path.Join(place, filepath.ToSlash(c.program)), Mode: 0o777}
+	link := &tar.Header{Typeflag: tar.TypeSymlink, Name: deploy.ImageProgramPath[1:], Linkname: "/" + path.Join(place, filepath.ToSlash(c.program)), Mode: 0o777}
 	if err := w.WriteHeader(link); err != nil {
 		return err
 	}

@@ -50,6 +50,14 @@ const (
 	ImagePython = "python" // the shim, and what packages of PyPI need
 )
 
+// Where images of ours have what deployers start, and who runs it. A base image has no such folder, so that nothing of it is
+// hidden.
+const (
+	ImageShimPath    = "/mcp/shim"
+	ImageProgramPath = "/mcp/program" // a link to the package's program
+	ImageUser        = 65532          // and the group of that number
+)
+
 // The registries that packages come from.
 const (
 	RegistryNPM  = "npm"
