@@ -74,8 +74,7 @@ func (p *patience) look(ctx context.Context) {
 
 // hindrance is what keeps an instance from starting, nil where nothing is known to. All who wait ask as one.
 func (s *servers) hindrance(ctx context.Context, c *call) error {
-	id := c.key().ID()
-	flight := s.flights.DoChan("why\x00"+id.Server+"\x00"+id.Issuer+"\x00"+id.Subject, func() (any, error) {
+	flight := s.flights.DoChan("why\x00"+c.key().ID().Text(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reasonTimeout)
 		defer cancel()
 		_, err := s.deployer.Ensure(ctx, c.key())

@@ -221,7 +221,7 @@ func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance,
 			return nil, err
 		}
 	}
-	flight := s.flights.DoChan(id.Server+"\x00"+id.Issuer+"\x00"+id.Subject, func() (any, error) { return s.ensure(c) })
+	flight := s.flights.DoChan(id.Text(), func() (any, error) { return s.ensure(c) })
 	select {
 	case <-ctx.Done():
 		return nil, c.brokeOff(context.Cause(ctx))

@@ -17,6 +17,9 @@ func (k Key) ID() KeyID {
 	return KeyID{Server: k.Server, Issuer: k.Owner.Issuer, Subject: k.Owner.Subject}
 }
 
+// Text is one that no two ids share: no issuer and no server holds a zero byte.
+func (k KeyID) Text() string { return k.Server + "\x00" + k.Issuer + "\x00" + k.Subject }
+
 // Instance is a running group that takes calls.
 type Instance struct {
 	// ID changes with every start. It names no server and no user.
