@@ -103,13 +103,18 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 
 // plan makes the service of a plan as the lock file is now: a line that is put back is the way back.
 func (d *Deployer) plan(p deploy.Plan) (*servingv1.Service, error) {
-	lines, err := imagelock.Read(d.lock)
-	if err != nil {
+	settings := d.settings
+	var err error
+	if settings.Packages, err = d.packages(); err != nil {
 		return nil, err
 	}
-	settings := d.settings
-	settings.Packages = imagelock.Images(lines)
 	return MakeService(p, settings)
+}
+
+// packages are the images of packages, as the lock file is now.
+func (d *Deployer) packages() (map[deploy.Package]string, error) {
+	lines, err := imagelock.Read(d.lock)
+	return imagelock.Images(lines), err
 }
 
 // ensure is one flight of Ensure.
@@ -260,11 +265,8 @@ func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, b
 	if err != nil {
 		return deploy.Instance{}, false, err
 	}
-	instance := d.instance(live)
-	for _, pod := range pods {
-		if pod.Labels[labelRevision] == instance.ID && ready(pod) {
-			return instance, true, nil
-		}
+	if instance := d.instance(live); awake(pods)[instance.ID] {
+		return instance, true, nil
 	}
 	return deploy.Instance{}, false, nil
 }
@@ -279,14 +281,11 @@ func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	awake := map[string]bool{}
-	for _, pod := range pods {
-		awake[pod.Labels[labelRevision]] = awake[pod.Labels[labelRevision]] || ready(pod)
-	}
+	revisions := awake(pods)
 	var list []deploy.Status
 	for _, s := range services.Items {
 		status := deploy.Status{Key: keyOf(s), ID: s.Status.LatestReadyRevisionName, Hash: s.Spec.Template.Labels[labelPlan]}
-		status.Ready = awake[status.ID]
+		status.Ready = revisions[status.ID]
 		list = append(list, status)
 	}
 	return list, nil
@@ -339,11 +338,10 @@ func (d *Deployer) Rules(server string) ([]byte, error) {
 
 // Prepare says which packages have no image yet: those servers cannot start.
 func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
-	lines, err := imagelock.Read(d.lock)
+	images, err := d.packages()
 	if err != nil {
 		return err
 	}
-	images := imagelock.Images(lines)
 	var missing []error
 	for _, n := range needs {
 		if images[n.Package] == "" {
@@ -366,6 +364,17 @@ func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {
 	}
 	d.log.Error("server does not start", "server", p.Server, "error", cause)
 	return &deploy.StartError{Code: deploy.CodeUnavailable, Message: sentence, RetryAfter: again, Cause: cause}
+}
+
+// awake are the revisions that have a pod which takes calls.
+func awake(pods []corev1.Pod) map[string]bool {
+	revisions := map[string]bool{}
+	for _, pod := range pods {
+		if ready(pod) {
+			revisions[pod.Labels[labelRevision]] = true
+		}
+	}
+	return revisions
 }
 
 // ready reports whether a pod takes calls.

@@ -7,6 +7,7 @@
 package ingress
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -76,15 +77,14 @@ func (k *Cluster) trust() error {
 	if err != nil {
 		return fmt.Errorf("ingress URL: %w", err)
 	}
-	port := u.Port()
 	switch {
 	case u.Scheme == "http" && k.knative.Ingress.InsecurePlainIngress:
-		k.address = net.JoinHostPort(u.Hostname(), portOr(port, "80"))
+		k.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
 		return nil
 	case u.Scheme != "https":
 		return errors.New("ingress URL: plain text needs insecurePlainIngress")
 	}
-	k.address = net.JoinHostPort(u.Hostname(), portOr(port, "443"))
+	k.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 	pem, err := os.ReadFile(k.knative.Ingress.CA)
 	if err != nil {
 		return fmt.Errorf("read the ingress's authority: %w", err)
@@ -95,13 +95,6 @@ func (k *Cluster) trust() error {
 	}
 	k.tls = &tls.Config{ServerName: u.Hostname(), RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	return nil
-}
-
-func portOr(port, standard string) string {
-	if port == "" {
-		return standard
-	}
-	return port
 }
 
 // Dial connects to the ingress; a second time where it fails, since an ingress has several pods and the one may just be
