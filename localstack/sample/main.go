@@ -53,7 +53,11 @@ func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) e
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	}
 	if *stdio {
-		return newServer(log).serveStdio(ctx, os.Stdin, os.Stdout)
+		in, err := pollable(os.Stdin)
+		if err != nil {
+			return fmt.Errorf("standard input: %w", err)
+		}
+		return newServer(log).serveStdio(ctx, in, os.Stdout)
 	}
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
@@ -61,4 +65,24 @@ func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) e
 	}
 	log.Info("sample-server listening", "url", "http://"+ln.Addr().String()+"/mcp")
 	return newServer(log).serve(ctx, ln)
+}
+
+// pollable returns a pipe or socket as a file that Go's poller waits for, and any other file as it is: a terminal's mode is
+// its shell's too. A read that blocks keeps a thread, and each message then wakes a second one to be answered.
+func pollable(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
+		return f, nil
+	}
+	fd, err := syscall.Dup(int(f.Fd())) // each file closes its own
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, syscall.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
