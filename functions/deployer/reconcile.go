@@ -83,6 +83,9 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	if err := d.deployAll(ctx, f.Catalog); err != nil {
 		d.log.Error("instances not compared with the catalog", "error", err)
 	}
+	if err := d.forget(ctx, f); err != nil {
+		d.log.Error("what servers had that are gone not removed", "error", err)
+	}
 	if err := d.runner.Prepare(ctx, needs(f.Catalog)); err != nil {
 		d.log.Error("packages not compared with the catalog", "error", err)
 	}
@@ -100,7 +103,7 @@ func needs(c *catalog.Catalog) []deploy.Need {
 	return list
 }
 
-// publishAll puts the rules of all servers in force. The caller holds publishing.
+// publishAll puts the rules and the egress of all servers in force. The caller holds publishing.
 func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers []identity.Issuer) {
 	// Once for all servers, since a policy may be for each of them. The catalog itself stays as it was read.
 	policies, err := compile.Policies(f.Catalog.Policies)
@@ -114,7 +117,33 @@ func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers
 		if err := d.publish(ctx, &ready, f.Platform, s, issuers); err != nil {
 			d.log.Error("rules not changed", "server", s.ID, "error", err)
 		}
+		if err := d.openEgress(ctx, &ready, s); err != nil {
+			d.log.Error("egress not changed", "server", s.ID, "error", err)
+		}
 	}
+}
+
+// openEgress has a server reach what its entry says.
+func (d *deployer) openEgress(ctx context.Context, c *catalog.Catalog, s catalog.Server) error {
+	allowed, err := deploy.MakeEgress(s, c.Filters)
+	if err != nil {
+		return err
+	}
+	return d.runner.SetEgress(ctx, s.ID, allowed)
+}
+
+// forget removes what servers had that the catalog does not have any more.
+func (d *deployer) forget(ctx context.Context, f *documents.Version) error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	if d.files.Load() != f {
+		return nil // newer files may have a server that these do not, and its rules are there already
+	}
+	var ids []string
+	for _, s := range f.Catalog.Servers {
+		ids = append(ids, s.ID)
+	}
+	return d.runner.Retain(ctx, ids)
 }
 
 // publish puts a server's rules in force if they differ from those that are.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
@@ -242,6 +243,36 @@ policies:`
 	}
 	if diff := cmp.Diff(want, d.runner.needs); diff != "" {
 		t.Errorf("prepared is something else:\n%s\n%s", diff, &d.log)
+	}
+}
+
+// Servers reach what the files say before anybody can ask by those, and what is gone keeps nothing.
+func TestEgressFollowsTheFiles(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	if diff := cmp.Diff(map[string]string{"one": "public", "two": "public"}, d.runner.egress); diff != "" { // which is none
+		t.Error(diff)
+	}
+	d.write("catalog.yaml", strings.Replace(testCatalog, "policies:", `  - {id: three, runtime: {remote: {url: "https://x.test/mcp"}}, filters: [f]}
+filters:
+  - {name: f, webhook: {url: "https://10.1.2.3/", egress: [{cidr: 10.1.0.0/16, ports: [443]}]}, on: ["*"]}
+policies:`, 1))
+	d.Look()
+	if got, want := d.runner.egress["three"], "0.0.0.0/0 443, ::/0 443, 10.1.0.0/16 443"; got != want {
+		t.Errorf("opened to %q, want %q\n%s", got, want, &d.log)
+	}
+	if diff := cmp.Diff([]string{"one", "two"}, d.runner.retained); diff != "" {
+		t.Error(diff)
+	}
+	d.reconciled()
+	if diff := cmp.Diff([]string{"one", "two", "three"}, d.runner.retained); diff != "" {
+		t.Error(diff)
+	}
+	// Newer files came in force while these were compared: their servers have rules already.
+	older := *d.files.Load()
+	older.Catalog = &catalog.Catalog{}
+	if err := d.forget(t.Context(), &older); err != nil || len(d.runner.retained) != 3 {
+		t.Errorf("%v, retained %v", err, d.runner.retained)
 	}
 }
 
