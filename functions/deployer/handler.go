@@ -24,6 +24,7 @@ type runner interface {
 	List(context.Context) ([]deploy.Status, error)
 	Deploy(context.Context, deploy.Plan) error
 	Remove(context.Context, deploy.Key) error
+	RemoveAsleep(ctx context.Context, key deploy.Key, since time.Time) (removed bool, err error)
 	SetRules(ctx context.Context, server string, signed []byte) error
 	Rules(server string) ([]byte, error)
 	SetEgress(ctx context.Context, server string, rules []egress.Rule) error

@@ -79,6 +79,11 @@ func (f *fakeRunner) Remove(_ context.Context, key deploy.Key) error {
 	return nil
 }
 
+func (f *fakeRunner) RemoveAsleep(_ context.Context, key deploy.Key, since time.Time) (bool, error) {
+	f.note("remove asleep", key.Server, key.Owner.Subject, time.Since(since).Round(time.Hour).String())
+	return true, nil
+}
+
 func (f *fakeRunner) SetRules(_ context.Context, server string, signed []byte) error {
 	f.note("rules", server)
 	f.rules[server] = signed

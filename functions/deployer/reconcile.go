@@ -201,15 +201,15 @@ func same(a, b rules.Rules) bool {
 }
 
 // deployAll puts the plans of everything in force that is there, or could be without anybody asking for it, and ends what
-// the catalog no longer has.
+// the catalog no longer has, or says that nobody uses any more.
 func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 	list, err := d.runner.List(ctx)
 	if err != nil {
 		return err
 	}
-	keys, there := map[deploy.KeyID]deploy.Key{}, map[deploy.KeyID]bool{}
+	keys, there := map[deploy.KeyID]deploy.Key{}, map[deploy.KeyID]deploy.Status{}
 	for _, instance := range list {
-		keys[instance.Key.ID()], there[instance.Key.ID()] = instance.Key, true
+		keys[instance.Key.ID()], there[instance.Key.ID()] = instance.Key, instance
 	}
 	for _, s := range c.Servers {
 		if key := (deploy.Key{Server: s.ID}); !s.Instances.PerUser {
@@ -218,10 +218,14 @@ func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 	}
 	var problems []error
 	for id, key := range keys {
+		instance, is := there[id]
 		plan, err := d.plan(key)
-		if err == nil {
+		switch {
+		case err == nil && unused(c, instance, time.Now()):
+			_, err = d.runner.RemoveAsleep(ctx, key, instance.AsleepSince)
+		case err == nil:
 			err = d.runner.Deploy(ctx, plan)
-		} else if there[id] {
+		case is:
 			err = d.runner.Remove(ctx, key)
 		}
 		if err != nil {
@@ -229,4 +233,14 @@ func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// unused says whether a user's instance has slept for as long as its entry keeps one.
+func unused(c *catalog.Catalog, instance deploy.Status, now time.Time) bool {
+	s, ok := c.Server(instance.Key.Server)
+	if !ok || instance.Key.Owner == nil || instance.AsleepSince.IsZero() {
+		return false
+	}
+	keep := time.Duration(s.Instances.IdleDelete)
+	return keep > 0 && now.Sub(instance.AsleepSince) >= keep
 }

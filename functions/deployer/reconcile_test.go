@@ -225,6 +225,43 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	d.expect("remove two")
 }
 
+// Users' instances go when nobody used them for as long as their entry says, and no others do.
+func TestUnusedInstancesAreRemoved(t *testing.T) {
+	var log strings.Builder
+	d, runner := newDeployer(&log)
+	own, kept := entry("own"), entry("kept")
+	own.Instances = catalog.Instances{PerUser: true, Max: 9, IdleDelete: catalog.Duration(48 * time.Hour)}
+	kept.Instances = catalog.Instances{PerUser: true, Max: 9}
+	c := &catalog.Catalog{Servers: []catalog.Server{own, kept, entry("shared")}}
+	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: c})
+	status := func(server, subject string, hours time.Duration) deploy.Status {
+		s := deploy.Status{Key: deploy.Key{Server: server}}
+		if subject != "" {
+			s.Key.Owner = &deploy.Owner{Issuer: "i", Subject: subject}
+		}
+		if hours > 0 {
+			s.AsleepSince = time.Now().Add(-hours * time.Hour)
+		}
+		return s
+	}
+	runner.up = []deploy.Status{status("own", "away", 49), status("own", "asleep", 47), status("own", "awake", 0),
+		status("kept", "away", 9000), status("shared", "", 9000)}
+	if err := d.deployAll(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"remove asleep own away 49h0m0s"}, runner.asked); diff != "" {
+		t.Error(diff)
+	}
+	for _, s := range runner.up[1:] {
+		if runner.deployed[s.Key.ID()] == "" {
+			t.Errorf("%+v is not compared with the catalog", s.Key)
+		}
+	}
+	if runner.deployed[runner.up[0].Key.ID()] != "" {
+		t.Error("what is removed is deployed")
+	}
+}
+
 func TestPackagesArePreparedAsTheCatalogSays(t *testing.T) {
 	d := newDesk(t)
 	d.reconciled()
