@@ -79,9 +79,11 @@ func TestSetEgress(t *testing.T) {
 	set("140.82.112.0/20 443", written)
 	for name, change := range map[string]func(*networkingv1.NetworkPolicySpec){
 		"another network": func(s *networkingv1.NetworkPolicySpec) { s.Egress[0].To[0].IPBlock.CIDR = "0.0.0.0/0" },
-		"everywhere":      func(s *networkingv1.NetworkPolicySpec) { s.Egress = append(s.Egress, networkingv1.NetworkPolicyEgressRule{}) },
-		"other pods":      func(s *networkingv1.NetworkPolicySpec) { s.PodSelector.MatchLabels[labelServer] = "other" },
-		"no type":         func(s *networkingv1.NetworkPolicySpec) { s.PolicyTypes = []networkingv1.PolicyType{"Ingress"} },
+		"everywhere": func(s *networkingv1.NetworkPolicySpec) {
+			s.Egress = append(s.Egress, networkingv1.NetworkPolicyEgressRule{})
+		},
+		"other pods": func(s *networkingv1.NetworkPolicySpec) { s.PodSelector.MatchLabels[labelServer] = "other" },
+		"no type":    func(s *networkingv1.NetworkPolicySpec) { s.PolicyTypes = []networkingv1.PolicyType{"Ingress"} },
 	} {
 		p := live()
 		change(&p.Spec)

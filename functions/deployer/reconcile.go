@@ -238,7 +238,7 @@ func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 // unused says whether a user's instance has slept for as long as its entry keeps one.
 func unused(c *catalog.Catalog, instance deploy.Status, now time.Time) bool {
 	s, ok := c.Server(instance.Key.Server)
-	if !ok || instance.Key.Owner == nil || instance.AsleepSince.IsZero() {
+	if !ok || instance.AsleepSince.IsZero() {
 		return false
 	}
 	keep := time.Duration(s.Instances.IdleDelete)
