@@ -207,7 +207,9 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	case live.Labels[labelManager] != manager:
 		return nil, false, fmt.Errorf("service %s is not ours: it lacks the label %s=%s", want.Name, labelManager, manager)
 	case live.Annotations[annotationHash] == want.Annotations[annotationHash] && live.DeletionTimestamp == nil:
-		return live, false, nil
+		if stuck, err := d.stuck(ctx, live); !stuck || err != nil {
+			return live, false, err
+		}
 	}
 	if live == nil && p.Owner != nil && p.Instances > 0 {
 		d.making.Lock()

@@ -53,6 +53,8 @@ func makeEgressRule(r egress.Rule) networkingv1.NetworkPolicyEgressRule {
 
 // SetEgress has the pods of all instances of a server reach what rules open, those that run already too.
 func (d *Deployer) SetEgress(ctx context.Context, server string, rules []egress.Rule) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	want := MakeNetworkPolicy(d.settings.Namespace, server, rules)
 	policies := d.kube.NetworkingV1().NetworkPolicies(want.Namespace)
 	live, err := policies.Get(ctx, want.Name, metav1.GetOptions{})

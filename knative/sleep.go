@@ -119,3 +119,14 @@ func (d *Deployer) warm(ctx context.Context, want *servingv1.Service) (*servingv
 	want.Spec.Template.Annotations[autoscaling.InitialScaleAnnotationKey] = "1"
 	return want, nil
 }
+
+// stuck says whether a service waits in vain for a revision that was to follow warm, as where the cluster has no room for two
+// pods, and by now nothing is awake that it would follow: one that starts without a pod is ready at once.
+func (d *Deployer) stuck(ctx context.Context, s *servingv1.Service) (bool, error) {
+	if _, err := settled(s); err == nil || s.Spec.Template.Annotations[autoscaling.InitialScaleAnnotationKey] == "0" {
+		return false, nil
+	}
+	d.log.Error("a change is not in force, the revision before serves", "server", s.Labels[labelServer], "service", s.Name, "error", condition(s))
+	pods, err := d.pods(ctx, s.Name)
+	return err == nil && len(awake(pods)) == 0, err
+}

@@ -3,6 +3,7 @@ package knative
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,6 +178,49 @@ func TestRevisionsFollowWarm(t *testing.T) {
 			again := newHome(t, &h.written[0])
 			if err := again.Deploy(t.Context(), next); err != nil || len(again.written) != 0 {
 				t.Errorf("the same plan is written again, %v", err)
+			}
+		})
+	}
+}
+
+// Where the revision that was to follow warm cannot start, the one before serves as long as it is awake, and then the change
+// comes in force all the same.
+func TestRevisionsThatCannotFollow(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	for name, c := range map[string]struct {
+		ready   corev1.ConditionStatus
+		initial string
+		pod     corev1.ConditionStatus
+		want    []string // initial scales that were written
+	}{
+		"the one before is awake": {corev1.ConditionFalse, "1", corev1.ConditionTrue, nil},
+		"it sleeps":               {corev1.ConditionFalse, "1", "", []string{"0"}},
+		"a pod is pending":        {corev1.ConditionFalse, "1", corev1.ConditionFalse, []string{"0"}},
+		"it may follow yet":       {corev1.ConditionUnknown, "1", "", nil},
+		"it followed":             {corev1.ConditionTrue, "1", "", nil},
+		"broken without a pod":    {corev1.ConditionFalse, "0", "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := deployed(t, p)
+			s.Status.Conditions[0].Status, s.Status.Conditions[0].Message = c.ready, "no room"
+			s.Spec.Template.Annotations[autoscaling.InitialScaleAnnotationKey] = c.initial
+			there := []runtime.Object{s}
+			if c.pod != "" {
+				there = append(there, podOf(s, c.pod))
+			}
+			h := newHome(t, there...)
+			if err := h.Deploy(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			var written []string
+			for _, w := range h.written {
+				written = append(written, w.Spec.Template.Annotations[autoscaling.InitialScaleAnnotationKey])
+			}
+			if diff := cmp.Diff(c.want, written); diff != "" {
+				t.Error(diff)
+			}
+			if told := strings.Contains(h.log.String(), "no room"); told != (c.ready == corev1.ConditionFalse && c.initial == "1") {
+				t.Errorf("the operator reads %s", h.log)
 			}
 		})
 	}

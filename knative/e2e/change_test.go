@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -146,4 +147,32 @@ func (s *system) revisionsOf(id string) []servingv1.Revision {
 		s.t.Fatal(err)
 	}
 	return list.Items
+}
+
+// A change that cannot start takes no calls from the revision that is awake. When that sleeps the change is in force, and a
+// caller learns that it cannot start.
+func TestChangeThatCannotStart(t *testing.T) {
+	s := start(t, documents{servers: sample("full", ", startup: {timeout: 30s}"), policies: everybody})
+	alice := s.token("alice", "full")
+	if first := s.echo("full", alice, "first"); !first.echoes("first") {
+		t.Fatalf("the first call: %v", first)
+	}
+	before := s.revision("full")
+	s.documents.servers = sample("full", `, startup: {timeout: 30s}, resources: {cpu: "2000"}`)
+	s.writeCatalog()
+	s.eventually("the change is there", 30*time.Second, func() bool { return len(s.revisionsOf("full")) == 2 })
+	for range 50 {
+		if a := s.echo("full", alice, "during"); !a.echoes("during") {
+			t.Fatalf("while the change cannot start: %v", a)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if now := s.revision("full"); now != before {
+		t.Errorf("%s serves, which cannot start", now)
+	}
+	took := s.eventually("the change is in force", 3*time.Minute, func() bool { return s.revision("full") != before })
+	t.Logf("in force %v after the last call", took.Round(time.Second))
+	if a := s.echo("full", alice, "after"); a.status != http.StatusServiceUnavailable {
+		t.Errorf("what cannot start: %v", a)
+	}
 }
