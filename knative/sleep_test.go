@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/serving/pkg/apis/autoscaling"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
@@ -101,6 +102,10 @@ func TestRemoveAsleep(t *testing.T) {
 			var want []string
 			if c.want {
 				want = []string{"delete services"}
+				deletion := h.serving.Actions()[len(h.serving.Actions())-1].(clienttesting.DeleteActionImpl).DeleteOptions
+				if p := deletion.Preconditions; p == nil || p.UID == nil || *p.UID != s.UID {
+					t.Errorf("another of its name would be deleted: %+v", deletion)
+				}
 			}
 			if diff := cmp.Diff(want, h.writes()); diff != "" {
 				t.Error(diff)
