@@ -21,8 +21,6 @@ import (
 	"knative.dev/pkg/apis"
 	"knative.dev/serving/pkg/apis/serving"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
-
-	"mcpgateway/internal/deploy"
 )
 
 // labelRevision is what Knative calls a pod's revision.
@@ -140,33 +138,6 @@ func (d *Deployer) tidy(ctx context.Context, s *servingv1.Service) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// makeRoom sees to it that one more instance of a server may be there: where as many are as may be, one that sleeps goes.
-// It loses nothing that a sleep did not take from it. Without one that sleeps the error is a limit's.
-func (d *Deployer) makeRoom(ctx context.Context, p deploy.Plan) error {
-	list, err := d.List(ctx)
-	if err != nil {
-		return err
-	}
-	var asleep []deploy.Key
-	there := 0
-	for _, s := range list {
-		if s.Key.Server != p.Server || s.Key.Owner == nil {
-			continue
-		}
-		there++
-		if !s.Ready {
-			asleep = append(asleep, s.Key)
-		}
-	}
-	switch {
-	case there < p.Instances:
-		return nil
-	case len(asleep) == 0:
-		return &deploy.StartError{Code: deploy.CodeLimit, Message: "As many people use this server as it has room for.", RetryAfter: again}
-	}
-	return d.Remove(ctx, asleep[0])
 }
 
 // failures remembers for a moment what was refused, so that a thousand callers cost the cluster one question.

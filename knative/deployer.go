@@ -2,7 +2,6 @@ package knative
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -53,6 +51,7 @@ type Deployer struct {
 	flights  singleflight.Group
 	making   sync.Mutex // held while an instance of a user's is made: they are counted
 	refused  failures
+	looked   looks
 	log      *slog.Logger
 }
 
@@ -123,10 +122,18 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 	if err != nil {
 		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
 	}
+	made := false
+	if !written {
+		if made, err = d.generate(ctx, p); err != nil {
+			return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
+		}
+	}
 	live, unready := d.awaitReady(ctx, live)
-	awake, err := d.look(ctx, live)
-	if err != nil {
-		return deploy.Instance{}, d.fail(p, "The server does not start.", err)
+	awake := false
+	if !made { // else pods that wait for the secret say so still
+		if awake, err = d.look(ctx, live); err != nil {
+			return deploy.Instance{}, d.fail(p, "The server does not start.", err)
+		}
 	}
 	if ctx.Err() != nil {
 		return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.",
@@ -185,7 +192,7 @@ func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
 		d.log.Info("deployed", "server", p.Server, "service", live.Name)
 		return nil
 	}
-	return d.tidy(ctx, live)
+	return errors.Join(d.remake(ctx, p), d.tidy(ctx, live))
 }
 
 // apply writes what differs from the cluster, and reports whether that was anything.
@@ -200,7 +207,9 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	case live.Labels[labelManager] != manager:
 		return nil, false, fmt.Errorf("service %s is not ours: it lacks the label %s=%s", want.Name, labelManager, manager)
 	case live.Annotations[annotationHash] == want.Annotations[annotationHash] && live.DeletionTimestamp == nil:
-		return live, false, nil
+		if stuck, err := d.stuck(ctx, live); !stuck || err != nil {
+			return live, false, err
+		}
 	}
 	if live == nil && p.Owner != nil && p.Instances > 0 {
 		d.making.Lock()
@@ -209,8 +218,13 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 			return nil, false, err
 		}
 	}
-	if err := d.generate(ctx, p); err != nil {
+	if _, err := d.generate(ctx, p); err != nil {
 		return nil, false, err
+	}
+	if live != nil {
+		if want, err = d.warm(ctx, want); err != nil {
+			return nil, false, err
+		}
 	}
 	text, err := applied(want)
 	if err != nil {
@@ -218,85 +232,6 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	}
 	live, err = services.Patch(ctx, want.Name, applyPatch, text, applyOptions)
 	return live, err == nil, err
-}
-
-// generate makes the secrets that nobody chooses, where they are missing. It only ever creates: what is there it can
-// neither read nor change.
-func (d *Deployer) generate(ctx context.Context, p deploy.Plan) error {
-	for store, keys := range generated(p) {
-		values := map[string][]byte{}
-		for _, key := range keys {
-			values[key] = make([]byte, 32)
-			_, _ = rand.Read(values[key]) // it never fails (crypto/rand, Go 1.24)
-		}
-		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
-		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return err
-		}
-	}
-	return nil
-}
-
-// generated are the keys of stores that a plan wants generated.
-func generated(p deploy.Plan) map[string][]string {
-	stores := map[string][]string{}
-	for _, u := range p.Units {
-		for _, s := range u.Secrets {
-			if s.Generate {
-				stores[s.Store] = append(stores[s.Store], s.Key)
-			}
-		}
-	}
-	return stores
-}
-
-// Find returns the instance of a key if it is awake.
-func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, bool, error) {
-	name := names.Service(d.settings.NameKey, key)
-	live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return deploy.Instance{}, false, nil
-	}
-	if err != nil {
-		return deploy.Instance{}, false, err
-	}
-	pods, err := d.pods(ctx, name)
-	if err != nil {
-		return deploy.Instance{}, false, err
-	}
-	if instance := d.instance(live); awake(pods)[instance.ID] {
-		return instance, true, nil
-	}
-	return deploy.Instance{}, false, nil
-}
-
-// List returns the services of ours, asleep or awake.
-func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
-	services, err := d.serving.ServingV1().Services(d.settings.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
-	if err != nil {
-		return nil, err
-	}
-	pods, err := d.pods(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	revisions := awake(pods)
-	var list []deploy.Status
-	for _, s := range services.Items {
-		status := deploy.Status{Key: keyOf(s), ID: s.Status.LatestReadyRevisionName, Hash: s.Spec.Template.Labels[labelPlan]}
-		status.Ready = revisions[status.ID]
-		list = append(list, status)
-	}
-	return list, nil
-}
-
-func keyOf(s servingv1.Service) deploy.Key {
-	key := deploy.Key{Server: s.Labels[labelServer]}
-	if s.Labels[labelOwner] != "" {
-		key.Owner = &deploy.Owner{Issuer: s.Annotations[annotationIssuer], Subject: s.Annotations[annotationSubject]}
-	}
-	return key
 }
 
 // Remove deletes the service of a key, and waits until its pods are gone or end. The rules and the secrets of a server go
@@ -364,25 +299,4 @@ func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {
 	}
 	d.log.Error("server does not start", "server", p.Server, "error", cause)
 	return &deploy.StartError{Code: deploy.CodeUnavailable, Message: sentence, RetryAfter: again, Cause: cause}
-}
-
-// awake are the revisions that have a pod which takes calls.
-func awake(pods []corev1.Pod) map[string]bool {
-	revisions := map[string]bool{}
-	for _, pod := range pods {
-		if ready(pod) {
-			revisions[pod.Labels[labelRevision]] = true
-		}
-	}
-	return revisions
-}
-
-// ready reports whether a pod takes calls.
-func ready(pod corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil
-		}
-	}
-	return false
 }

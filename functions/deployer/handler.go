@@ -14,6 +14,7 @@ import (
 
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/egress"
 )
 
 // runner runs plans: as processes, or in a cluster. Package deploytest says what each method promises.
@@ -23,8 +24,11 @@ type runner interface {
 	List(context.Context) ([]deploy.Status, error)
 	Deploy(context.Context, deploy.Plan) error
 	Remove(context.Context, deploy.Key) error
+	RemoveAsleep(ctx context.Context, key deploy.Key, since time.Time) (removed bool, err error)
 	SetRules(ctx context.Context, server string, signed []byte) error
 	Rules(server string) ([]byte, error)
+	SetEgress(ctx context.Context, server string, rules []egress.Rule) error
+	Retain(ctx context.Context, servers []string) error
 	Prepare(context.Context, []deploy.Need) error
 }
 

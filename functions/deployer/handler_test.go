@@ -20,6 +20,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/egress"
 )
 
 // fakeRunner remembers what it was asked.
@@ -31,6 +32,9 @@ type fakeRunner struct {
 	up    []deploy.Status
 	rules map[string][]byte
 	needs []deploy.Need // of the last Prepare
+	// egress is what servers were last opened to, retained who is there.
+	egress   map[string]string
+	retained []string
 	// deployed are the hashes that plans were last put in force with.
 	deployed map[deploy.KeyID]string
 	gone     context.CancelFunc // called during an Ensure, as a caller who leaves would
@@ -75,6 +79,11 @@ func (f *fakeRunner) Remove(_ context.Context, key deploy.Key) error {
 	return nil
 }
 
+func (f *fakeRunner) RemoveAsleep(_ context.Context, key deploy.Key, since time.Time) (bool, error) {
+	f.note("remove asleep", key.Server, key.Owner.Subject, time.Since(since).Round(time.Hour).String())
+	return true, nil
+}
+
 func (f *fakeRunner) SetRules(_ context.Context, server string, signed []byte) error {
 	f.note("rules", server)
 	f.rules[server] = signed
@@ -86,6 +95,16 @@ func (f *fakeRunner) Rules(server string) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	return f.rules[server], nil
+}
+
+func (f *fakeRunner) SetEgress(_ context.Context, server string, rules []egress.Rule) error {
+	f.egress[server] = egress.Format(rules)
+	return nil
+}
+
+func (f *fakeRunner) Retain(_ context.Context, servers []string) error {
+	f.retained = servers
+	return nil
 }
 
 func (f *fakeRunner) Prepare(_ context.Context, needs []deploy.Need) error {
@@ -107,7 +126,7 @@ func newDeployer(log io.Writer) (*deployer, *fakeRunner) {
 	own, broken := entry("own"), entry("broken")
 	own.Instances.PerUser = true
 	broken.Runtime = catalog.Runtime{}
-	runner := &fakeRunner{rules: map[string][]byte{}, deployed: map[deploy.KeyID]string{}}
+	runner := &fakeRunner{rules: map[string][]byte{}, egress: map[string]string{}, deployed: map[deploy.KeyID]string{}}
 	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), log: slog.New(slog.NewTextHandler(log, nil)), changed: make(chan struct{}, 1)}
 	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: &catalog.Catalog{Servers: []catalog.Server{entry("shared"), own, broken}}})
 	return d, runner

@@ -83,6 +83,9 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	if err := d.deployAll(ctx, f.Catalog); err != nil {
 		d.log.Error("instances not compared with the catalog", "error", err)
 	}
+	if err := d.forget(ctx, f); err != nil {
+		d.log.Error("what servers had that are gone not removed", "error", err)
+	}
 	if err := d.runner.Prepare(ctx, needs(f.Catalog)); err != nil {
 		d.log.Error("packages not compared with the catalog", "error", err)
 	}
@@ -100,7 +103,7 @@ func needs(c *catalog.Catalog) []deploy.Need {
 	return list
 }
 
-// publishAll puts the rules of all servers in force. The caller holds publishing.
+// publishAll puts the rules and the egress of all servers in force. The caller holds publishing.
 func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers []identity.Issuer) {
 	// Once for all servers, since a policy may be for each of them. The catalog itself stays as it was read.
 	policies, err := compile.Policies(f.Catalog.Policies)
@@ -114,7 +117,33 @@ func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers
 		if err := d.publish(ctx, &ready, f.Platform, s, issuers); err != nil {
 			d.log.Error("rules not changed", "server", s.ID, "error", err)
 		}
+		if err := d.openEgress(ctx, &ready, s); err != nil {
+			d.log.Error("egress not changed", "server", s.ID, "error", err)
+		}
 	}
+}
+
+// openEgress has a server reach what its entry says.
+func (d *deployer) openEgress(ctx context.Context, c *catalog.Catalog, s catalog.Server) error {
+	allowed, err := deploy.MakeEgress(s, c.Filters)
+	if err != nil {
+		return err
+	}
+	return d.runner.SetEgress(ctx, s.ID, allowed)
+}
+
+// forget removes what servers had that the catalog does not have any more.
+func (d *deployer) forget(ctx context.Context, f *documents.Version) error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	if d.files.Load() != f {
+		return nil // newer files may have a server that these do not, and its rules are there already
+	}
+	var ids []string
+	for _, s := range f.Catalog.Servers {
+		ids = append(ids, s.ID)
+	}
+	return d.runner.Retain(ctx, ids)
 }
 
 // publish puts a server's rules in force if they differ from those that are.
@@ -172,15 +201,15 @@ func same(a, b rules.Rules) bool {
 }
 
 // deployAll puts the plans of everything in force that is there, or could be without anybody asking for it, and ends what
-// the catalog no longer has.
+// the catalog no longer has, or says that nobody uses any more.
 func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 	list, err := d.runner.List(ctx)
 	if err != nil {
 		return err
 	}
-	keys, there := map[deploy.KeyID]deploy.Key{}, map[deploy.KeyID]bool{}
+	keys, there := map[deploy.KeyID]deploy.Key{}, map[deploy.KeyID]deploy.Status{}
 	for _, instance := range list {
-		keys[instance.Key.ID()], there[instance.Key.ID()] = instance.Key, true
+		keys[instance.Key.ID()], there[instance.Key.ID()] = instance.Key, instance
 	}
 	for _, s := range c.Servers {
 		if key := (deploy.Key{Server: s.ID}); !s.Instances.PerUser {
@@ -189,10 +218,14 @@ func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 	}
 	var problems []error
 	for id, key := range keys {
+		instance, is := there[id]
 		plan, err := d.plan(key)
-		if err == nil {
+		switch {
+		case err == nil && unused(c, instance, time.Now()):
+			_, err = d.runner.RemoveAsleep(ctx, key, instance.AsleepSince)
+		case err == nil:
 			err = d.runner.Deploy(ctx, plan)
-		} else if there[id] {
+		case is:
 			err = d.runner.Remove(ctx, key)
 		}
 		if err != nil {
@@ -200,4 +233,14 @@ func (d *deployer) deployAll(ctx context.Context, c *catalog.Catalog) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// unused says whether a user's instance has slept for as long as its entry keeps one.
+func unused(c *catalog.Catalog, instance deploy.Status, now time.Time) bool {
+	s, ok := c.Server(instance.Key.Server)
+	if !ok || instance.AsleepSince.IsZero() {
+		return false
+	}
+	keep := time.Duration(s.Instances.IdleDelete)
+	return keep > 0 && now.Sub(instance.AsleepSince) >= keep
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
@@ -224,6 +225,43 @@ func TestInstancesAreComparedWithTheCatalog(t *testing.T) {
 	d.expect("remove two")
 }
 
+// Users' instances go when nobody used them for as long as their entry says, and no others do.
+func TestUnusedInstancesAreRemoved(t *testing.T) {
+	var log strings.Builder
+	d, runner := newDeployer(&log)
+	own, kept := entry("own"), entry("kept")
+	own.Instances = catalog.Instances{PerUser: true, Max: 9, IdleDelete: catalog.Duration(48 * time.Hour)}
+	kept.Instances = catalog.Instances{PerUser: true, Max: 9}
+	c := &catalog.Catalog{Servers: []catalog.Server{own, kept, entry("shared")}}
+	d.files.Store(&documents.Version{Platform: &catalog.Platform{}, Catalog: c})
+	status := func(server, subject string, hours time.Duration) deploy.Status {
+		s := deploy.Status{Key: deploy.Key{Server: server}}
+		if subject != "" {
+			s.Key.Owner = &deploy.Owner{Issuer: "i", Subject: subject}
+		}
+		if hours > 0 {
+			s.AsleepSince = time.Now().Add(-hours * time.Hour)
+		}
+		return s
+	}
+	runner.up = []deploy.Status{status("own", "away", 49), status("own", "asleep", 47), status("own", "awake", 0),
+		status("kept", "away", 9000), status("shared", "", 9000)}
+	if err := d.deployAll(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"remove asleep own away 49h0m0s"}, runner.asked); diff != "" {
+		t.Error(diff)
+	}
+	for _, s := range runner.up[1:] {
+		if runner.deployed[s.Key.ID()] == "" {
+			t.Errorf("%+v is not compared with the catalog", s.Key)
+		}
+	}
+	if runner.deployed[runner.up[0].Key.ID()] != "" {
+		t.Error("what is removed is deployed")
+	}
+}
+
 func TestPackagesArePreparedAsTheCatalogSays(t *testing.T) {
 	d := newDesk(t)
 	d.reconciled()
@@ -242,6 +280,36 @@ policies:`
 	}
 	if diff := cmp.Diff(want, d.runner.needs); diff != "" {
 		t.Errorf("prepared is something else:\n%s\n%s", diff, &d.log)
+	}
+}
+
+// Servers reach what the files say before anybody can ask by those, and what is gone keeps nothing.
+func TestEgressFollowsTheFiles(t *testing.T) {
+	d := newDesk(t)
+	d.reconciled()
+	if diff := cmp.Diff(map[string]string{"one": "public", "two": "public"}, d.runner.egress); diff != "" { // which is none
+		t.Error(diff)
+	}
+	d.write("catalog.yaml", strings.Replace(testCatalog, "policies:", `  - {id: three, runtime: {remote: {url: "https://x.test/mcp"}}, filters: [f]}
+filters:
+  - {name: f, webhook: {url: "https://10.1.2.3/", egress: [{cidr: 10.1.0.0/16, ports: [443]}]}, on: ["*"]}
+policies:`, 1))
+	d.Look()
+	if got, want := d.runner.egress["three"], "0.0.0.0/0 443, ::/0 443, 10.1.0.0/16 443"; got != want {
+		t.Errorf("opened to %q, want %q\n%s", got, want, &d.log)
+	}
+	if diff := cmp.Diff([]string{"one", "two"}, d.runner.retained); diff != "" {
+		t.Error(diff)
+	}
+	d.reconciled()
+	if diff := cmp.Diff([]string{"one", "two", "three"}, d.runner.retained); diff != "" {
+		t.Error(diff)
+	}
+	// Newer files came in force while these were compared: their servers have rules already.
+	older := *d.files.Load()
+	older.Catalog = &catalog.Catalog{}
+	if err := d.forget(t.Context(), &older); err != nil || len(d.runner.retained) != 3 {
+		t.Errorf("%v, retained %v", err, d.runner.retained)
 	}
 }
 

@@ -125,9 +125,10 @@ type Resources struct {
 	Memory string `yaml:"memory"`
 }
 
-// Egress is a network and its ports. For a remote server it says where that may be, and its shim holds to it: without,
+// Egress is a network and its TCP ports. For a remote server it says where that may be, and its shim holds to it: without,
 // at any public address and the URL's port. A private, loopback or other special address is named by a network inside
-// its range. For servers that run here it is what they may reach.
+// its range. For a server that runs in a cluster it is what it may reach, and the cluster's network holds it to that: without,
+// nothing but names.
 type Egress struct {
 	CIDR  string `yaml:"cidr"`
 	Ports []int  `yaml:"ports"`

@@ -268,7 +268,7 @@ policies:
 	}
 	want := []string{
 		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
-		"10: egress without runtime.remote", "11: token for a server that speaks stdio", "15: instances.idleDelete",
+		"10: egress without runtime.remote on one machine", "11: token for a server that speaks stdio", "15: instances.idleDelete on one machine",
 		"16: listen other than poll", "17: runtime.container on one machine", "17: scale.max other than 1",
 		"19: headers for a server that speaks stdio",
 		"21: filters.server",

@@ -14,14 +14,14 @@ func checkFilter(d *document, f *Filter, all *names) {
 	d.label(&f.Name, f, "filters.name")
 	d.one(f, f, "filters: exactly one of %s is needed", alternative{"webhook", f.Webhook != nil}, alternative{"mcp", f.MCP != nil}, alternative{"server", f.Server != ""})
 	if w := f.Webhook; w != nil {
-		checkEgress(d, w.Egress, "filters.webhook.egress")
+		checkEgress(d, w.Egress, "filters.webhook.egress", all.platform)
 		if d.required(&w.URL, w, "filters.webhook.url") {
 			destination{&w.URL, "filters.webhook.url", &w.Egress, "filters.webhook.egress", "the webhook"}.check(d)
 		}
 		checkSecret(d, w.Secret, "filters.webhook.secret")
 	}
 	if m := f.MCP; m != nil {
-		checkEgress(d, m.Egress, "filters.mcp.egress")
+		checkEgress(d, m.Egress, "filters.mcp.egress", all.platform)
 		if d.required(&m.URL, m, "filters.mcp.url") {
 			destination{&m.URL, "filters.mcp.url", &m.Egress, "filters.mcp.egress", "the filter"}.check(d)
 		}

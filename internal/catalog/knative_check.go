@@ -126,9 +126,9 @@ func checkDomain(d *document, k *Knative) {
 	}
 }
 
-// checkService sees to it that a server's service can be named.
-func checkService(d *document, s *Server, p *Platform) {
-	k := p.Deployer.Knative
+// checkService sees to it that a server's service can be named, and that its pods reach what the entry says.
+func checkService(d *document, s *Server, all *names) {
+	k := all.platform.Deployer.Knative
 	if k == nil {
 		return
 	}
@@ -144,5 +144,22 @@ func checkService(d *document, s *Server, p *Platform) {
 	}
 	if s.Instances.PerUser && k.NameKey == "" {
 		d.bad(s, "instances per user need deployer.knative.nameKey in the platform file: it hides users' names in those of their services")
+	}
+	if s.Runtime.Remote == nil {
+		checkPodEgress(d, s, all)
+	}
+}
+
+// checkPodEgress has an operator say where filters and token endpoints are. A pod has one network: opened to any public
+// address for them, it would be for the server beside, whatever its own egress says.
+func checkPodEgress(d *document, s *Server, all *names) {
+	const sharing = "the server beside its shim reaches what the shim does: name the networks, 0.0.0.0/0 and ::/0 for any public address"
+	for i, name := range s.Filters {
+		if all.anywhere[name] {
+			d.bad(&s.Filters[i], "filters: %.60q has no egress, and in a cluster %s", name, sharing)
+		}
+	}
+	if s.Token != nil && s.Token.Exchange != nil && len(s.Token.Exchange.Egress) == 0 {
+		d.bad(s.Token.Exchange, "token.exchange.egress is missing: in a cluster %s", sharing)
 	}
 }

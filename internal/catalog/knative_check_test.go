@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -88,6 +89,21 @@ func TestServersOfACluster(t *testing.T) {
 		{"no cluster", nil, strings.Repeat("a", 63) + program + own, nil},
 		{"a program", &Knative{}, "a" + program, []string{"2: runtime.command is a program of this machine"}},
 		{"a container without a cluster", nil, "a" + http, []string{"2: runtime.container on one machine is not built yet"}},
+		{"egress", &Knative{}, "a" + http + ", egress: [{cidr: 140.82.112.0/20, ports: [443]}, {cidr: 0.0.0.0/0, ports: [80]}]", nil},
+		{"egress without a cluster", nil, "a" + program + ", egress: [{cidr: 140.82.112.0/20, ports: [443]}]", []string{"2: egress without runtime.remote on one machine is not built yet"}},
+		{"egress, all wrong", &Knative{}, "a" + http + ",\n  egress: [{cidr: 169.254.0.0/16, ports: [80]},\n  {cidr: 'fe80::1/128', ports: [0]},\n  {cidr: 10.0.0.1/8}]",
+			[]string{"3: egress.cidr: no server in a cluster reaches 169.254.0.0/16", "4: egress.cidr: no server in a cluster reaches fe80::1/128", "4: egress.ports must be",
+				"5: egress.cidr", "5: egress.ports is missing"}},
+		{"a link-local token endpoint", &Knative{}, "a" + http + ", token: {exchange: {url: 'https://169.254.1.1/t', egress: [{cidr: 169.254.0.0/16, ports: [443]}], client: {id: c, auth: none}}}",
+			[]string{"2: token.exchange.egress.cidr: no server in a cluster reaches 169.254.0.0/16"}},
+		{"a link-local server", &Knative{}, "a, runtime: {remote: {url: 'https://169.254.1.1/'}}, egress: [{cidr: 169.254.0.0/16, ports: [443]}]",
+			[]string{"2: egress.cidr: no server in a cluster reaches 169.254.0.0/16"}},
+		{"link-local, and no cluster", nil, "a, runtime: {remote: {url: 'https://169.254.1.1/'}}, egress: [{cidr: 169.254.0.0/16, ports: [443]}]", nil},
+		{"idleDelete", &Knative{NameKey: "/k"}, "a" + http + ", instances: {per: user, idleDelete: 30d}", nil},
+		{"idleDelete without a cluster", nil, "a" + program + ", instances: {per: user, idleDelete: 30d}", []string{"2: instances.idleDelete on one machine is not built yet"}},
+		{"a token endpoint anywhere", &Knative{}, "a" + http + ",\n token: {exchange: {url: 'https://x.test/t', client: {id: c, auth: none}}}", []string{"3: token.exchange.egress is missing"}},
+		{"a token endpoint anywhere, of a remote server", &Knative{}, "a, runtime: {remote: {url: 'https://x.test/'}}, token: {exchange: {url: 'https://x.test/t', client: {id: c, auth: none}}}", nil},
+		{"a token endpoint anywhere, without a cluster", nil, "a" + program + ", token: {exchange: {url: 'https://x.test/t', client: {id: c, auth: none}}}", nil},
 		{"no id", &Knative{}, strings.Repeat("a", 64) + http, []string{"2: id"}},
 	}
 	for _, tt := range tests {
@@ -99,6 +115,27 @@ func TestServersOfACluster(t *testing.T) {
 			checkLines(t, lines(problems), tt.want...)
 		})
 	}
+}
+
+// What filters reach is reached from the pods of the servers that name them.
+func TestFiltersOfACluster(t *testing.T) {
+	p := *testPlatform
+	p.Deployer.Knative = &Knative{}
+	text := oneServer + `    filters: [w, m, near,
+      far,
+      farther]
+  - {id: b, runtime: {remote: {url: "https://x.test/"}}, filters: [far, farther]}
+filters:
+  - {name: near, webhook: {url: "https://10.0.0.1/", egress: [{cidr: 10.0.0.0/8, ports: [443]}]}, on: ["*"]}
+  - {name: far, webhook: {url: "https://x.test/"}, on: ["*"]}
+  - {name: farther, mcp: {url: "https://x.test/", tool: t}, on: ["*"]}
+  - {name: w, webhook: {url: "https://169.254.1.1/", egress: [{cidr: 169.254.0.0/16, ports: [443]}]}, on: ["*"]}
+  - {name: m, mcp: {url: "https://169.254.1.1/", tool: t, egress: [{cidr: 169.254.0.0/16, ports: [443]}]}, on: ["*"]}
+`
+	_, problems := parseCatalog([]*document{newDocument("c", []byte(strings.Replace(text, "command: {exec: x, http: {}}", "container: {image: i, port: 80}", 1)))}, &p, checkTestCondition, unbuiltFor(&p))
+	first := strings.Count(oneServer, "\n") + 9
+	checkLines(t, lines(problems), `6: filters: "far" has no egress`, `7: filters: "farther" has no egress`,
+		fmt.Sprint(first)+": filters.webhook.egress.cidr: no server in a cluster", fmt.Sprint(first+1)+": filters.mcp.egress.cidr: no server in a cluster")
 }
 
 func TestDeployerAddress(t *testing.T) {

@@ -4,6 +4,7 @@ package catalog
 type names struct {
 	platform                   *Platform
 	servers, filters, policies map[string]place // where each is defined
+	anywhere                   map[string]bool  // filters that no egress says where they are
 	condition                  ConditionCheck   // of the when of policies
 }
 
@@ -13,7 +14,7 @@ type place struct {
 }
 
 func newNames(p *Platform) *names {
-	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}}
+	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}, anywhere: map[string]bool{}}
 }
 
 // collect adds what a document defines, and a problem for what is defined already.
@@ -29,7 +30,9 @@ func (ns *names) collect(d *document, c *Catalog) {
 		define(ns.servers, "server", &c.Servers[i].ID)
 	}
 	for i := range c.Filters {
-		define(ns.filters, "filter", &c.Filters[i].Name)
+		f := &c.Filters[i]
+		define(ns.filters, "filter", &f.Name)
+		ns.anywhere[f.Name] = f.Webhook != nil && len(f.Webhook.Egress) == 0 || f.MCP != nil && len(f.MCP.Egress) == 0
 	}
 	for i := range c.Policies {
 		define(ns.policies, "policy", &c.Policies[i].Name)

@@ -35,12 +35,12 @@ func checkServer(d *document, s *Server, all *names) {
 		d.bad(&s.Scale.Max, "scale.max above 1 needs sessions: none, since a session lives in one copy only")
 	}
 	checkResources(d, &s.Resources)
-	checkEgress(d, s.Egress, "egress")
+	checkEgress(d, s.Egress, "egress", all.platform)
 	checkRemote(d, s)
-	checkToken(d, s)
+	checkToken(d, s, all.platform)
 	checkHeaders(d, s)
 	checkAudit(d, &s.Audit, all.platform)
-	checkService(d, s, all.platform)
+	checkService(d, s, all)
 	given := map[string]bool{}
 	for i, name := range s.Filters {
 		if _, ok := all.filters[name]; !ok {
@@ -117,12 +117,17 @@ func checkResources(d *document, r *Resources) {
 	}
 }
 
-func checkEgress(d *document, list []Egress, name string) {
+// checkEgress also refuses, in a cluster, what its admission policy does (knative/config).
+func checkEgress(d *document, list []Egress, name string, p *Platform) {
 	for i := range list {
 		e := &list[i]
 		if d.required(&e.CIDR, e, name+".cidr") {
-			if _, err := egress.ParseNet(e.CIDR); err != nil {
+			network, err := egress.ParseNet(e.CIDR)
+			switch {
+			case err != nil:
 				d.bad(&e.CIDR, "%s.cidr: %v", name, err)
+			case p.Deployer.Knative != nil && egress.Rule{Net: network}.LinkLocal():
+				d.bad(&e.CIDR, "%s.cidr: no server in a cluster reaches %v, where machines are told their secrets", name, network)
 			}
 		}
 		needed(d, &e.Ports, e, name+".ports is missing")

@@ -10,7 +10,7 @@ import (
 
 const maxHeaders = 100
 
-func checkToken(d *document, s *Server) {
+func checkToken(d *document, s *Server, p *Platform) {
 	t := s.Token
 	if t == nil {
 		return
@@ -20,14 +20,14 @@ func checkToken(d *document, s *Server) {
 		d.bad(&t.InsecureForward, "token.insecureForward is not possible with runtime.remote: whoever runs that server could use the caller's token at every server here that takes it")
 	}
 	if t.Exchange != nil {
-		checkExchange(d, t.Exchange)
+		checkExchange(d, t.Exchange, p)
 	}
 }
 
-func checkExchange(d *document, x *Exchange) {
+func checkExchange(d *document, x *Exchange, p *Platform) {
 	const name = "token.exchange."
 	d.choice(&x.Grant, name+"grant", rules.GrantTokenExchange, rules.GrantJWTBearer)
-	checkEgress(d, x.Egress, name+"egress")
+	checkEgress(d, x.Egress, name+"egress", p)
 	if d.required(&x.URL, x, name+"url") {
 		destination{&x.URL, name + "url", &x.Egress, name + "egress", "the token endpoint"}.check(d)
 	}

@@ -21,17 +21,17 @@ var platformUnbuilt = []unbuilt{}
 
 // catalogUnbuilt is of servers that are processes.
 var catalogUnbuilt = append([]unbuilt{
+	{"servers.instances.idleDelete", nil, "instances.idleDelete on one machine", "an instance that is idle is stopped there, and nothing is left of it but its log"},
+	{"servers.egress", without("runtime.remote"), "egress without runtime.remote on one machine", "a shim holds a remote server to it and a cluster's network those that run there, but a program of this machine reaches what the machine does"},
 	{"servers.runtime.container", nil, "runtime.container on one machine", "it needs a cluster, which deployer.knative of the platform file names"},
 }, clusterUnbuilt...)
 
 // clusterUnbuilt is of servers in a cluster.
 var clusterUnbuilt = []unbuilt{
-	{"servers.instances.idleDelete", nil, "instances.idleDelete", "instances are stopped when idle, never deleted"},
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
 	{"servers.listen", isNot("poll"), "listen other than poll", "the gateway ends silent listeners and clients come back"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
-	{"servers.egress", without("runtime.remote"), "egress without runtime.remote", "a shim holds a remote server to it, and no deployer one that runs here"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
 	{"filters.server", nil, "filters.server", "the shim has no token for a server of the catalog"},

@@ -1,5 +1,7 @@
 package deploy
 
+import "time"
+
 // Key names what is ensured: a server, and where each user has an instance of their own, whose.
 type Key struct {
 	Server string `json:"server"`
@@ -39,6 +41,8 @@ type Status struct {
 	Hash string `json:"hash"` // of the plan it was started by
 	// Ready says that it got as far as taking calls; before that it starts.
 	Ready bool `json:"ready"`
+	// AsleepSince is since when nothing of it runs, though it is deployed; zero where something does, or it is not known.
+	AsleepSince time.Time `json:"asleepSince,omitzero"`
 	// Memory is what all its processes have in memory, in bytes: pages that they share count for each. 0 is not known.
 	Memory int64 `json:"memory,omitempty"`
 }

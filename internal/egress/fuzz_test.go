@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,6 +84,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: taken as %v", text, rules)
 		}
 		for i, r := range rules {
+			checkClosed(t, r)
 			written, ports, _ := strings.Cut(items[i], " ")
 			ip, network, err := net.ParseCIDR(written)
 			if err != nil || !ip.Equal(network.IP) || strings.HasPrefix(network.String(), "64:ff9b::") && r.Net.Bits() >= 96 || strings.Contains(written, ":") && ip.To4() != nil {
@@ -98,4 +100,21 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkClosed sees that a NetworkPolicy of the rule is one that Kubernetes and its admission policy take: parts of the
+// network are left out, and all of what is link-local.
+func checkClosed(t *testing.T, r Rule) {
+	closed := r.Closed()
+	for _, p := range closed {
+		if p.Bits() <= r.Net.Bits() || !r.Net.Contains(p.Addr()) {
+			t.Fatalf("%v is no part of %v", p, r.Net)
+		}
+	}
+	for _, local := range linkLocal {
+		leftOut := slices.ContainsFunc(closed, func(p netip.Prefix) bool { return inside(local, p) })
+		if r.Net.Overlaps(local) && !leftOut && !r.LinkLocal() {
+			t.Fatalf("%v opens %v", r.Net, local)
+		}
+	}
 }

@@ -67,6 +67,11 @@ var specials = []special{
 	{netip.MustParsePrefix("8000::/1"), "a reserved address"},
 }
 
+// linkLocal are ranges that no server in a cluster reaches, whoever names them.
+var linkLocal = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fd00:ec2::254/128"),
+}
+
 // find returns the range that keeps an address from being public.
 func find(a netip.Addr) (special, bool) {
 	for _, s := range specials {

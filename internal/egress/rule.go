@@ -20,6 +20,26 @@ func (r Rule) Private() bool {
 	return slices.ContainsFunc(specials, func(s special) bool { return inside(r.Net, s.prefix) })
 }
 
+// Closed lists what a rule does not open of its network: the special ranges inside it, none of them inside another of the
+// list. A Guard with this rule alone, and a firewall that opens the network without these, agree on every address.
+func (r Rule) Closed() []netip.Prefix {
+	var list []netip.Prefix
+	for _, s := range specials {
+		if s.prefix != r.Net && inside(s.prefix, r.Net) {
+			list = append(list, s.prefix)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool {
+		return slices.ContainsFunc(list, func(wider netip.Prefix) bool { return wider != p && inside(p, wider) })
+	})
+}
+
+// LinkLocal tells whether a rule names link-local addresses or AWS's metadata over IPv6, where a machine is told its secrets,
+// and nothing else. Kubernetes' admission policy for servers has the same ranges (knative/config).
+func (r Rule) LinkLocal() bool {
+	return slices.ContainsFunc(linkLocal, func(p netip.Prefix) bool { return inside(r.Net, p) })
+}
+
 // String writes a rule as Parse reads it.
 func (r Rule) String() string {
 	text := r.Net.String()

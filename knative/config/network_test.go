@@ -10,6 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"mcpgateway/internal/egress"
+	"mcpgateway/knative"
 )
 
 // The test cluster's network does not enforce NetworkPolicies, so this file evaluates them, by the documentation of
@@ -33,41 +36,47 @@ var (
 	dns       = end{"kube-system", labels.Set{"k8s-app": "kube-dns"}, "10.244.0.32"}
 	kubeOther = end{"kube-system", labels.Set{"k8s-app": "metrics-server"}, "10.244.0.33"}
 	tenant    = end{"default", labels.Set{"app": "tenant"}, "10.244.0.40"}
-	internet  = end{address: "203.0.113.7"}
-	internet6 = end{address: "2001:db8::7"}
+	internet  = end{address: "93.184.215.14"}
+	internet6 = end{address: "2606:4700::7"}
+	web       = end{"mcp-servers", labels.Set{labelServer: "web"}, "10.244.0.12"}
+	ledger    = end{"mcp-servers", labels.Set{labelServer: "ledger"}, "10.244.0.13"}
 	hub       = end{address: "140.82.112.5"}
+	store     = end{address: "10.1.2.3"}
+	books     = end{address: "198.18.5.5"} // a special range, which is named as such
 	metadata  = end{address: "169.254.169.254"}
 	metadata6 = end{address: "fd00:ec2::254"}
 	linkLocal = end{address: "fe80::1"}
 )
 
-// githubEgress is a policy as the deployer writes it, for an entry with egress: [{cidr: 140.82.112.0/20, ports: [443]}].
-func githubEgress() *networkingv1.NetworkPolicy {
-	tcp, port := corev1.ProtocolTCP, intstr.FromInt32(443)
-	return &networkingv1.NetworkPolicy{
-		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Name: "mcp-github", Namespace: "mcp-servers",
-			Labels: map[string]string{labelServer: "github", labelManager: "mcpgateway"}},
-		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{labelServer: "github"}},
-			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
-			Egress: []networkingv1.NetworkPolicyEgressRule{{
-				Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &port}},
-				To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "140.82.112.0/20"}}},
-			}},
-		},
-	}
+// opened is the policy that the deployer writes for an entry.
+func opened(id string, rules ...egress.Rule) *networkingv1.NetworkPolicy {
+	return knative.MakeNetworkPolicy(servers, id, rules)
 }
 
-// connections say who may reach whom. A pod that no policy binds may do anything, so that ends of others' namespaces
-// refuse nothing here.
-var connections = []struct {
+// githubEgress is of an entry with egress: [{cidr: 140.82.112.0/20, ports: [443]}].
+func githubEgress() *networkingv1.NetworkPolicy { return opened("github", to("140.82.112.0/20", 443)) }
+
+// webEgress is of an entry that may be at any public address.
+func webEgress() *networkingv1.NetworkPolicy {
+	return opened("web", to("0.0.0.0/0", 443), to("::/0", 443))
+}
+
+func to(cidr string, ports ...uint16) egress.Rule {
+	return egress.Rule{Net: netip.MustParsePrefix(cidr), Ports: ports}
+}
+
+// connection is one that policies let through or do not.
+type connection struct {
 	name     string
 	from, to end
 	protocol corev1.Protocol
 	port     int32
 	want     bool
-}{
+}
+
+// connections say who may reach whom. A pod that no policy binds may do anything, so that ends of others' namespaces
+// refuse nothing here.
+var connections = append([]connection{
 	{"the activator sends a call", activator, github, "TCP", 8012, true},
 	{"the activator sends a call, h2c", activator, github, "TCP", 8013, true},
 	{"the activator sends a call, TLS", activator, github, "TCP", 8112, true},
@@ -97,6 +106,24 @@ var connections = []struct {
 	{"a server calls another port of it", github, hub, "TCP", 22, false},
 	{"a server calls the internet beyond its egress", github, internet, "TCP", 443, false},
 	{"a server calls what another's egress names", jira, hub, "TCP", 443, false},
+	{"a server that may be anywhere", web, hub, "TCP", 443, true},
+	{"a server that may be anywhere, over IPv6", web, end{address: "2606:4700::1"}, "TCP", 443, true},
+	{"a server that may be anywhere resolves a name", web, dns, "UDP", 53, true},
+	{"a server that may be anywhere calls another port", web, hub, "TCP", 80, false},
+	{"a server that may be anywhere calls another port over IPv6", web, internet6, "TCP", 80, false},
+	{"a server that may be anywhere calls over UDP", web, hub, "UDP", 443, false},
+	{"a server that may be anywhere calls another server", web, github, "TCP", 443, false},
+	{"a server that may be anywhere calls the API server", web, end{address: "10.96.0.1"}, "TCP", 443, false},
+	{"a server calls a private address that its egress names", ledger, store, "TCP", 5432, true},
+	{"a server calls another port that its egress names", ledger, store, "TCP", 6379, true},
+	{"a server calls the second network that its egress names", ledger, books, "TCP", 443, true},
+	{"a server calls a port that its egress names for another network", ledger, books, "TCP", 5432, false},
+	{"a server calls a private address beyond its egress", ledger, end{address: "10.2.0.1"}, "TCP", 5432, false},
+	{"a server calls a private address that another's egress names", web, store, "TCP", 443, false},
+	{"a server with private egress calls the internet", ledger, internet, "TCP", 443, false},
+	{"a server without egress calls the internet", jira, internet, "TCP", 443, false},
+	{"a server without egress calls the internet over IPv6", jira, internet6, "TCP", 443, false},
+	{"a server without egress asks for the node's credentials", jira, metadata, "TCP", 80, false},
 	{"a server asks for the node's credentials", github, metadata, "TCP", 80, false},
 	{"a server asks for the node's credentials over IPv6", github, metadata6, "TCP", 80, false},
 	{"a server calls the deployer", github, deployer, "TCP", 8080, false},
@@ -125,12 +152,23 @@ var connections = []struct {
 	{"the deployer asks for the node's credentials", deployer, metadata, "TCP", 80, false},
 	{"the gateway asks for the node's credentials over IPv6", gateway, metadata6, "TCP", 80, false},
 	{"the deployer calls the node over IPv6", deployer, linkLocal, "TCP", 80, false},
+}, specialRanges()...)
+
+// specialRanges are connections to what is no public address, of the server that may be at any.
+func specialRanges() (all []connection) {
+	for _, r := range []egress.Rule{to("0.0.0.0/0", 443), to("::/0", 443)} {
+		for _, closed := range r.Closed() {
+			all = append(all, connection{"a server that may be anywhere calls " + closed.String(), web, end{address: closed.Addr().String()}, "TCP", 443, false})
+		}
+	}
+	return all
 }
 
-// networkPolicies are those of this folder, and one of the deployer's.
+// networkPolicies are those of this folder, and the deployer's for four entries. That of one that reaches nothing opens
+// nothing.
 func networkPolicies(t *testing.T) []*networkingv1.NetworkPolicy {
 	t.Helper()
-	policies := []*networkingv1.NetworkPolicy{githubEgress()}
+	policies := []*networkingv1.NetworkPolicy{githubEgress(), webEgress(), opened("jira"), opened("ledger", to("10.1.0.0/16", 5432, 6379), to("198.18.0.0/15", 443))}
 	for _, o := range manifests(t) {
 		if p, ok := o.(*networkingv1.NetworkPolicy); ok {
 			policies = append(policies, p)
@@ -175,7 +213,7 @@ func TestDefaultDeny(t *testing.T) {
 func TestNetworkPoliciesMatter(t *testing.T) {
 	whole := networkPolicies(t)
 	for i, p := range whole {
-		if p.Name == "default-deny" {
+		if len(p.Spec.Ingress)+len(p.Spec.Egress) == 0 {
 			continue
 		}
 		for name, without := range parts(p) {

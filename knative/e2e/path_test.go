@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // The first call of a server that the cluster does not know, its sleep while a client listens, and its wake.
@@ -77,7 +80,7 @@ func TestWakeWithIssuerDown(t *testing.T) {
 	}
 }
 
-// A new shape of an entry is a new revision, and no call fails meanwhile.
+// A new shape of an entry is a new revision, and no call fails meanwhile, or waits for it to start.
 func TestCatalogChangeUnderLoad(t *testing.T) {
 	s := start(t, documents{servers: sample("change", ""), policies: everybody})
 	alice := s.token("alice", "change")
@@ -88,14 +91,27 @@ func TestCatalogChangeUnderLoad(t *testing.T) {
 	load := s.load("change", alice)
 	s.documents.servers = sample("change", ", env: [{name: LEVEL, value: debug}]")
 	s.writeCatalog()
+	moved := false
 	took := s.eventually("a new revision serves", 90*time.Second, func() bool {
 		now := s.revision("change")
 		pods := s.pods("change")
+		if now != before && !moved {
+			moved = true
+			if !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return strings.HasPrefix(p.Name, now) && takesCalls(p) }) {
+				t.Errorf("calls move to %s, which has no pod yet", now)
+			}
+		}
 		return now != before && len(pods) == 1 && strings.HasPrefix(pods[0].Name, now)
 	})
 	t.Logf("the new revision alone runs %v after the change", took.Round(100*time.Millisecond))
 	load.end(t)
 	s.eventually("the old revision is deleted", 90*time.Second, func() bool { return !s.hasRevision(before) })
+}
+
+func takesCalls(p corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // A policy that is taken back is in force within a minute, and restarts nothing.

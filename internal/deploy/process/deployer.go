@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/packages"
+	"mcpgateway/internal/egress"
 	"mcpgateway/internal/socket"
 )
 
@@ -214,6 +216,32 @@ func (d *Deployer) SetRules(_ context.Context, server string, signed []byte) err
 		return fmt.Errorf("set rules: %w", err)
 	}
 	return nil
+}
+
+// SetEgress does nothing: a process reaches what its machine does. The catalog refuses egress of a server that runs here, and
+// the shim of a remote one is told it by its plan.
+func (d *Deployer) SetEgress(context.Context, string, []egress.Rule) error { return nil }
+
+// Retain removes the rules of servers that are not named and of which nothing runs.
+func (d *Deployer) Retain(_ context.Context, servers []string) error {
+	running, err := d.living(nil)
+	if err != nil {
+		return err
+	}
+	for _, g := range running {
+		servers = append(servers, g.Key.Server)
+	}
+	files, err := os.ReadDir(d.config.mount("rules", ""))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var problems []error
+	for _, f := range files {
+		if name := f.Name(); serverName.MatchString(name) && !slices.Contains(servers, name) {
+			problems = append(problems, os.Remove(d.config.mount("rules", name)))
+		}
+	}
+	return errors.Join(append(problems, err)...) // ReadDir returns what it could read besides its error
 }
 
 // Rules returns what SetRules put in force last; fs.ErrNotExist where it never did.

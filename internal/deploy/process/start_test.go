@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +290,36 @@ func TestRulesFile(t *testing.T) {
 			t.Errorf("read rules of %q: %v", name, err)
 		}
 	}
+}
+
+// What a server had goes with it, but not while it still runs.
+func TestRetain(t *testing.T) {
+	p := newPlace(t)
+	if err := p.deployer.Retain(t.Context(), nil); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	up := p.lone("up", nil)
+	for _, id := range []string{"kept", "gone"} {
+		if err := p.deployer.SetRules(t.Context(), id, []byte("signed")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retain := func(want ...string) {
+		t.Helper()
+		if err := p.deployer.Retain(t.Context(), []string{"kept"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"kept", "gone", "up"} {
+			if _, err := p.deployer.Rules(id); errors.Is(err, os.ErrNotExist) == slices.Contains(want, id) {
+				t.Errorf("rules of %s: %v, want those of %v", id, err, want)
+			}
+		}
+	}
+	retain("kept", "up")
+	if err := p.deployer.Remove(t.Context(), up.plan.Key()); err != nil {
+		t.Fatal(err)
+	}
+	retain("kept")
 }
 
 // TestStopAll stops while instances start: whatever got up must be gone, and nobody gets up later.

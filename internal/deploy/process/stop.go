@@ -64,6 +64,11 @@ func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
 	return d.remove(ctx, list)
 }
 
+// RemoveAsleep removes nothing: of an instance that sleeps nothing is left.
+func (d *Deployer) RemoveAsleep(context.Context, deploy.Key, time.Time) (bool, error) {
+	return false, nil
+}
+
 // StopAll ends everything, and starts nothing more. It is for a shutdown that should leave nothing behind.
 func (d *Deployer) StopAll(ctx context.Context) error {
 	d.close()

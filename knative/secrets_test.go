@@ -1,0 +1,125 @@
+package knative
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	"mcpgateway/internal/deploy"
+)
+
+var errDown = errors.New("the cluster is down")
+
+func failing(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errDown }
+
+const store = "mcp-github-shim"
+
+func (h *home) secret(t *testing.T) *corev1.Secret {
+	t.Helper()
+	s, err := h.kube.Tracker().Get(corev1.SchemeGroupVersion.WithResource("secrets"), "mcp-servers", store)
+	if err != nil {
+		return nil
+	}
+	return s.(*corev1.Secret)
+}
+
+func (h *home) dropSecret(t *testing.T) {
+	t.Helper()
+	if err := h.kube.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "mcp-servers", store); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An operator who deletes a secret has another made: by the next look where nobody calls, and at once where a start waits.
+// What is there is never asked for but by an attempt to make it, and that seldom.
+func TestSecretsAreMadeAnew(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	for name, ask := range map[string]struct {
+		by     func(context.Context, *home) error
+		atOnce bool
+	}{
+		"reconciled": {func(ctx context.Context, h *home) error { return h.Deploy(ctx, p) }, false},
+		"called":     {func(ctx context.Context, h *home) error { _, err := h.Ensure(ctx, p); return err }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t, deployed(t, p))
+				if err := ask.by(t.Context(), h); err != nil {
+					t.Fatal(err)
+				}
+				first := h.secret(t)
+				if first == nil || len(first.Data["seal"]) != 32 {
+					t.Fatalf("made is %+v", first)
+				}
+				h.dropSecret(t)
+				h.writes()
+				if err := ask.by(t.Context(), h); err != nil {
+					t.Fatal(err)
+				}
+				if made := h.secret(t) != nil; made != ask.atOnce || h.writes() != nil != ask.atOnce {
+					t.Errorf("made at once: %v", made)
+				}
+				time.Sleep(remakeEvery)
+				if err := ask.by(t.Context(), h); err != nil {
+					t.Fatal(err)
+				}
+				if second := h.secret(t); second == nil || slices.Equal(second.Data["seal"], first.Data["seal"]) {
+					t.Errorf("made anew is %+v", second)
+				}
+			})
+		})
+	}
+}
+
+// Of users' instances only one looks.
+func TestSecretsAreLookedForOnceAServer(t *testing.T) {
+	alice, bob := users(t, "alice"), users(t, "bob")
+	h := newHome(t, deployed(t, alice), deployed(t, bob))
+	for _, p := range []deploy.Plan{alice, bob} {
+		if err := h.Deploy(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := h.writes(); !slices.Equal(got, []string{"create secrets"}) {
+		t.Errorf("wrote %v", got)
+	}
+}
+
+// A pod that waited for the secret is no reason to refuse, once that is made: the kubelet tries again.
+func TestPodsWaitForTheSecretThatIsMade(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	s := deployed(t, p)
+	pod := podOf(s, corev1.ConditionFalse)
+	pod.UID = "pod"
+	event := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: s.Namespace}, Reason: "FailedMount",
+		InvolvedObject: corev1.ObjectReference{UID: "pod"}, Message: `secret "mcp-github-shim" not found`}
+	h := newHome(t, s, pod, event)
+	if _, err := h.Ensure(t.Context(), p); err != nil {
+		t.Errorf("the secret is made, and still: %v", err)
+	}
+	if _, err := h.Ensure(t.Context(), p); err == nil {
+		t.Error("a pod that cannot start is no trouble")
+	}
+}
+
+// A cluster that refuses the secret has nothing started without it.
+func TestSecretsThatAreRefused(t *testing.T) {
+	for name, there := range map[string][]runtime.Object{"first": nil, "later": {deployed(t, golden(t, "container.shared.none"))}} {
+		h := newHome(t, there...)
+		h.kube.PrependReactor("create", "secrets", failing)
+		if _, err := h.Ensure(t.Context(), golden(t, "container.shared.none")); deploy.AsStartError(err).Code != deploy.CodeUnavailable || len(h.written) > 0 {
+			t.Errorf("%s: %v, wrote %d", name, err, len(h.written))
+		}
+		if err := h.Deploy(t.Context(), golden(t, "container.shared.none")); !errors.Is(err, errDown) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
