@@ -79,6 +79,7 @@ func TestSurvey(t *testing.T) {
 	changing := func(s *servingv1.Service) { s.Status.LatestCreatedRevisionName = s.Name + "-00002" }
 	kube := []runtime.Object{
 		surveyedPod("mcp-awake", "mcp-awake-00001", podReady(corev1.ConditionTrue)),
+		surveyedPod("mcp-awake", "mcp-awake-00001", func(p *corev1.Pod) { p.Name += "-second"; podReady(corev1.ConditionFalse)(p) }), // of two
 		surveyedPod("mcp-starts", "mcp-starts-00001", podReady(corev1.ConditionFalse)),
 		surveyedPod("mcp-own-0123456789abcdef", "mcp-own-0123456789abcdef-00001", crashes),
 		surveyedPod("mcp-asleep", "mcp-asleep-00001", leaving),
