@@ -75,7 +75,7 @@ func TestGatewayAndDeployerInCluster(t *testing.T) {
 	}
 	s.asksDirectly(s.pod("deployer"))
 	dave := names.Service([]byte(strings.Repeat("n", 32)), deploy.Key{Server: "each", Owner: &deploy.Owner{Issuer: s.issuer.URL, Subject: "dave"}})
-	if _, err := s.system.knative.ServingV1().Services(namespace).Get(s.ctx, dave, metav1.GetOptions{}); err == nil {
+	if _, err := s.knative.ServingV1().Services(namespace).Get(s.ctx, dave, metav1.GetOptions{}); err == nil {
 		t.Error("dave's instance was made")
 	}
 }
@@ -126,7 +126,7 @@ func startInCluster(t *testing.T) *inCluster {
 	if s.kube, err = kubernetes.NewForConfig(cluster); err != nil {
 		t.Fatal(err)
 	}
-	if s.system.knative, err = servingclient.NewForConfig(cluster); err != nil {
+	if s.knative, err = servingclient.NewForConfig(cluster); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"gateway", "deployer"} {
@@ -337,7 +337,7 @@ func (s *inCluster) cleanUp() {
 	}
 	_ = core.ConfigMaps(systemNamespace).Delete(s.ctx, "mcpgateway-ingress", now)
 	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=mcpgateway"}
-	if err := s.system.knative.ServingV1().Services(namespace).DeleteCollection(s.ctx, now, ours); err != nil {
+	if err := s.knative.ServingV1().Services(namespace).DeleteCollection(s.ctx, now, ours); err != nil {
 		s.t.Error(err)
 	}
 	_ = core.Secrets(namespace).DeleteCollection(s.ctx, now, ours)

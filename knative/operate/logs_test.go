@@ -101,7 +101,7 @@ func (b *lockedBuffer) expect(text string) <-chan struct{} {
 func TestFollow(t *testing.T) {
 	c, api, _ := newCluster(t)
 	labels := map[string]string{"mcpgateway.dev/server": "shared"}
-	api.logs = map[string]string{"s-1/shim": "first\n", "s-2/shim": "second\n"}
+	api.logs = map[string]string{"s-1/shim": "first\n", "s-2/shim": "second\n", "s-3/shim": "third\n"}
 	out := &lockedBuffer{}
 	first := out.expect("s-1 shim | first\n")
 	ctx, leave := context.WithCancel(t.Context())
@@ -112,15 +112,18 @@ func TestFollow(t *testing.T) {
 	second := out.expect("s-2 shim | second\n")
 	api.add("s-2", labels, noon, "shim")
 	<-second
+	third := out.expect("s-3 shim | third\n")
+	api.add("s-3", labels, noon, "shim")
+	<-third
 	leave()
 	if err := <-ended; err != nil {
 		t.Errorf("who leaves: %v", err)
 	}
-	if got := out.text.String(); strings.Count(got, "first") != 1 {
-		t.Errorf("read again:\n%s", got)
-	}
 	api.mu.Lock()
 	defer api.mu.Unlock()
+	if len(api.asked) != 3 {
+		t.Errorf("asked for logs %d times, and wrote\n%s", len(api.asked), out.text.String())
+	}
 	if last := api.asked[len(api.asked)-1]; !strings.Contains(last, "follow=true") || strings.Contains(last, "tailLines") {
 		t.Errorf("of a pod that came later it asked %s", last)
 	}

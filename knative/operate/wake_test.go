@@ -153,7 +153,7 @@ func TestWakeFails(t *testing.T) {
 		"not ready":          {shim("shared", 503), "shared", "", nil, "its shim runs, and cannot reach the server"},
 		"the ingress":        {shim("", 404), "shared", "", nil, "something before it: 404 Not Found: ?somebody"},
 		"another shim":       {shim("other", 200), "shared", "", nil, "something before it: 200 OK"},
-		"a redirect":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, "shared", "", nil, "something before it: 302"},
+		"a redirect":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, "shared", "", nil, "something before it: 302"},
 		"what is in its way": {hangs, "shared", "", errors.New("container server: ErrImagePull\nno such \x1bimage"), "does not start: container server: ErrImagePull\nno such ?image"},
 	} {
 		t.Run(name, func(t *testing.T) {
