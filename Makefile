@@ -39,6 +39,9 @@ e2e-knative: ## the same in a real Kubernetes with Knative: needs root, and at f
 	knative/e2e.sh
 	knative/e2e-cluster.sh -v
 
+kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how
+	knative/kind.sh $(KINDFLAGS)
+
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
@@ -51,4 +54,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance e2e e2e-knative bench fuzz planted clean
+.PHONY: help build run test lint conformance e2e e2e-knative kind bench fuzz planted clean

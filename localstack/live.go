@@ -2,6 +2,7 @@ package localstack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,10 +76,7 @@ func (s *stack) watch(ctx context.Context) {
 
 // Status prints once what the servers do of the system that runs on a state folder.
 func Status(ctx context.Context, state string, out io.Writer) error {
-	rows, err := table.NewLooker(statusSocket(state)).Look(ctx)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing runs in %s: start it with mcpgateway run, or name another folder with --state", state)
-	}
+	rows, err := rowsOf(ctx, state)
 	if err != nil {
 		return err
 	}
@@ -94,4 +92,38 @@ func Status(ctx context.Context, state string, out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// StatusJSON is Status for programs: a list in JSON, with an object for each server.
+func StatusJSON(ctx context.Context, state string, out io.Writer) error {
+	rows, err := rowsOf(ctx, state)
+	if err != nil {
+		return err
+	}
+	type server struct {
+		ID        string `json:"id"`
+		PerUser   bool   `json:"perUser"`
+		State     string `json:"state"`
+		Instances int    `json:"instances"` // that are up or start
+		Calls     int64  `json:"calls"`     // under way
+		Total     int64  `json:"total"`     // since the gateway's start
+		Listeners int64  `json:"listeners"`
+		Memory    int64  `json:"memory,omitempty"` // in bytes, where it is known
+	}
+	list := make([]server, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, server{r.Server, r.PerUser, r.State.String(), r.Instances, r.Calls, r.Total, r.Listeners, r.Memory})
+	}
+	text := json.NewEncoder(out)
+	text.SetIndent("", "  ")
+	return text.Encode(list)
+}
+
+// rowsOf asks the system that runs on a state folder.
+func rowsOf(ctx context.Context, state string) ([]table.Row, error) {
+	rows, err := table.NewLooker(statusSocket(state)).Look(ctx)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("nothing runs in %s: start it with mcpgateway run, or name another folder with --state", state)
+	}
+	return rows, err
 }

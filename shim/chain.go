@@ -201,6 +201,7 @@ func (c *chain) recover(x *call.Exchange) {
 
 // readyz says whether the server behind can be asked, and the filters beside it.
 func (c *chain) readyz(w http.ResponseWriter, r *http.Request) {
+	w.Header()[mcp.HeaderShim] = []string{c.rules.Current().Rules.Server} // who wakes it for nothing sees that it was reached
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	if err := errors.Join(c.forward.Ready(ctx), c.filters.Ready(ctx)); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -37,6 +38,10 @@ func TestAnswersAreMarked(t *testing.T) {
 		}
 	}
 	r := newRig(t, answerJSON(`{}`))
+	ready := httptest.NewRecorder()
+	if r.chain.readyz(ready, httptest.NewRequest("GET", "/readyz", nil)); ready.Header().Get(mcp.HeaderShim) != "github" {
+		t.Errorf("that it is ready is %d, marked %q", ready.Code, ready.Header().Get(mcp.HeaderShim))
+	}
 	r.chain.forward = nil // a bug
 	if resp, _ := r.post(t, r.engineer(t), callTool("x")); resp.StatusCode != 500 || resp.Header.Get(mcp.HeaderShim) != "github" {
 		t.Errorf("a panic is %d, marked %q", resp.StatusCode, resp.Header.Get(mcp.HeaderShim))

@@ -28,6 +28,8 @@ type verb struct {
 var verbs = []verb{
 	{"run", "run the whole system on this machine", runStack},
 	{"status", "show what the servers of a running system do", status},
+	{"logs", "print what a server of a cluster logs", logs},
+	{"wake", "wake a server of a cluster", wake},
 	{"validate", "check the platform file and the catalog", validate},
 	{"bake", "make the images that a cluster runs", bakeImages},
 	{"schema", "print the JSON Schema of one of them", printSchema},

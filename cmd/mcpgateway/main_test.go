@@ -30,13 +30,34 @@ servers:
   - {id: command, runtime: {command: {exec: no-such-program}}, stdio: {child: session, max: 3}}
 `
 
+// clusterPlatform is of a cluster where nobody answers.
+const (
+	clusterPlatform = goodPlatform + `catalog: away.yaml
+deployer:
+  knative:
+    kubeconfig: kubeconfig
+    nameKey: name.key
+    images: {shim: "registry.example.com/shim:v1"}
+    ingress: {url: "http://127.0.0.1:1", domain: example.com, insecurePlainIngress: true}
+`
+	awayCatalog = `apiVersion: v1
+servers:
+  - {id: far, runtime: {container: {image: "registry.example.com/far:v1", port: 80}}}
+  - {id: own, runtime: {container: {image: "registry.example.com/own:v1", port: 80}}, instances: {per: user, max: 2}}
+policies: []
+`
+	awayKubeconfig = `{apiVersion: v1, kind: Config, current-context: x, contexts: [{name: x, context: {cluster: c, user: u}}],
+ clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: u, user: {token: t}}]}`
+)
+
 func TestRun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("PATH", "") // no verb here needs npm, uv or any other program
 	for name, content := range map[string]string{
 		"platform.yaml": goodPlatform, "catalog.yaml": goodCatalog,
-		"other.yaml":    strings.ReplaceAll(goodCatalog, "sample", "other"),
-		"stdio.yaml":    stdioCatalog,
+		"other.yaml":   strings.ReplaceAll(goodCatalog, "sample", "other"),
+		"stdio.yaml":   stdioCatalog,
+		"cluster.yaml": clusterPlatform, "away.yaml": awayCatalog, "kubeconfig": awayKubeconfig,
 		"loose.yaml":    strings.Replace(stdioCatalog, "nothing@1.2.3", "nothing@latest", 1),
 		"bad.yaml":      "apiVersion: v1\nserver: []\npolicies: 3\n",
 		"bad/p.yaml":    "apiVersion: v2\npublicURL: https://mcp.example.com/\n",
@@ -60,9 +81,31 @@ func TestRun(t *testing.T) {
 		{"--help", exitOK, listing, ""},
 		{"help", exitOK, listing, ""},
 		{"nonsense", exitUsage, "", `there is no verb "nonsense"`},
-		{"status --help", exitOK, "", "Usage: mcpgateway status [--state FOLDER]"},
+		{"status --help", exitOK, "", "Usage: mcpgateway status [--state FOLDER | --platform FILE] [--json]"},
 		{"status now", exitUsage, "", `unexpected argument "now"`},
 		{"status --state nowhere", exitProblems, "", "mcpgateway status: nothing runs in nowhere: start it with mcpgateway run"},
+		{"status --state nowhere --json", exitProblems, "", "mcpgateway status: nothing runs in nowhere"},
+		{"status --platform platform.yaml", exitProblems, "", "mcpgateway status: platform.yaml has no deployer.knative"},
+		{"status --platform bad/p.yaml --json", exitProblems, "", "bad/p.yaml:1: apiVersion must be v1"},
+		{"status --platform cluster.yaml", exitProblems, "", "127.0.0.1:1: connect: connection refused"},
+		{"logs --help", exitOK, "", "Usage: mcpgateway logs ID [FLAGS]"},
+		{"logs", exitUsage, "", "mcpgateway logs: which server? Its ID is missing"},
+		{"logs --follow", exitUsage, "", "mcpgateway logs: which server? Its ID is missing"},
+		{"logs a b", exitUsage, "", `mcpgateway logs: unexpected argument "b"`},
+		{"logs a --follow --previous", exitUsage, "", "--follow does not go with --previous"},
+		{"logs a --tail -1", exitUsage, "", "--tail takes a number from 0 on"},
+		{"logs sample --nonsense", exitUsage, "", "flag provided but not defined"},
+		{"logs sample", exitProblems, "", "mcpgateway logs: platform.yaml has no deployer.knative"},
+		{"logs nobody --platform cluster.yaml", exitProblems, "", `has no server "nobody"`},
+		{"logs far --platform cluster.yaml --owner 0123456789abcdef", exitProblems, "", "server far is the same for all users"},
+		{"logs --tail 3 far --platform cluster.yaml --container shim", exitProblems, "", "mcpgateway logs: list pods"},
+		{"wake --help", exitOK, "", "Usage: mcpgateway wake ID [FLAGS]"},
+		{"wake", exitUsage, "", "mcpgateway wake: which server? Its ID is missing"},
+		{"wake a b", exitUsage, "", `mcpgateway wake: unexpected argument "b"`},
+		{"wake nobody --platform cluster.yaml", exitProblems, "", `has no server "nobody"`},
+		{"wake own --platform cluster.yaml", exitProblems, "", "--owner says whose"},
+		{"wake own --owner alice --platform cluster.yaml", exitProblems, "", "16 hex digits stand for a user"},
+		{"wake far --platform cluster.yaml", exitProblems, "", "mcpgateway wake: server far: list services"},
 		{"schema --help", exitOK, "", "Usage: mcpgateway schema catalog|platform"},
 		{"schema", exitUsage, "", "Usage: mcpgateway schema catalog|platform"},
 		{"schema servers", exitUsage, "", "Usage: mcpgateway schema catalog|platform"},

@@ -1,8 +1,9 @@
 // Command deployer makes the servers of the catalog run, as processes of this machine or in a cluster, and puts their
 // rules in force.
 //
-// It faces nobody: the gateway asks over a private socket, or over the cluster's network, by name only, and what a name
-// means stands in the catalog that the deployer reads itself. It serves no MCP and sees no token.
+// It faces nobody: the gateway asks over a private socket, or over the cluster's network, where it shows the token of its
+// service account. It asks by name only, and what a name means stands in the catalog that the deployer reads itself. It
+// serves no MCP and sees no caller's token.
 package main
 
 import (
@@ -96,20 +97,24 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	d.files.Store(first)
 	d.reconcile(context.Background(), firstPatience)
 	files.Accept = d.accept
+	handler, err := newHandler(d, platform.Deployer)
+	if err != nil {
+		return err
+	}
 	address := listenAddress(platform.Deployer)
 	listener, err := socket.ListenAt(address)
 	if err != nil {
 		return err
 	}
 	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers))
-	return serve(d, files, runner, listener, signals)
+	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	return serve(d, server, files, runner, listener, signals)
 }
 
 // serve answers and reconciles until it is told to stop, and then stops every server. Who tells it twice does not want
 // to wait for calls under way.
-func serve(d *deployer, files *documents.Keeper, runner servers, l net.Listener, signals <-chan os.Signal) error {
-	server := &http.Server{Handler: d.handler(), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
+func serve(d *deployer, server *http.Server, files *documents.Keeper, runner servers, l net.Listener, signals <-chan os.Signal) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	ctx, cancel := context.WithCancel(context.Background())

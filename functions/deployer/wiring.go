@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/knative"
+	"mcpgateway/knative/account"
 	"mcpgateway/knative/names"
 )
 
@@ -39,6 +41,22 @@ func listenAddress(d catalog.Deployer) string {
 	return cmp.Or(os.Getenv("LISTEN"), ":8080")
 }
 
+// newHandler answers all who reach the socket, and over a network the gateway alone.
+func newHandler(d *deployer, c catalog.Deployer) (http.Handler, error) {
+	if c.URL == "" {
+		return d.handler(), nil
+	}
+	cluster, err := knative.Reach(c.Knative)
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := account.New(account.Config{Cluster: cluster, Audience: catalog.TokenAudience, Account: c.Account})
+	if err != nil {
+		return nil, err
+	}
+	return d.only(gateway, d.handler()), nil
+}
+
 // newRunner makes what runs plans where the platform says.
 func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
 	if p.Deployer.Knative != nil {
@@ -49,7 +67,7 @@ func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
 
 func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error) {
 	k := p.Deployer.Knative
-	cluster, err := knative.Credentials(k.Kubeconfig)
+	cluster, err := knative.Reach(k)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,5 +69,27 @@ func TestListenAddress(t *testing.T) {
 	t.Setenv("LISTEN", "127.0.0.1:9")
 	if got := listenAddress(catalog.Deployer{URL: "http://deployer"}); got != "127.0.0.1:9" {
 		t.Errorf("where it was told: %s", got)
+	}
+}
+
+// Over a network nobody is answered without a token, whoever is there to ask what tokens are good.
+func TestHandlerOfANetwork(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, []byte(kubeconfig), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := newDeployer(io.Discard)
+	for url, want := range map[string]int{"": http.StatusOK, "http://deployer": http.StatusUnauthorized} {
+		h, err := newHandler(d, catalog.Deployer{URL: url, Account: "mcp-system/gateway", Knative: &catalog.Knative{Kubeconfig: file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, httptest.NewRequest("POST", "/ensure", strings.NewReader(`{"server":"shared"}`))); w.Code != want {
+			t.Errorf("at %q: %d %s", url, w.Code, w.Body)
+		}
+	}
+	if _, err := newHandler(d, catalog.Deployer{URL: "http://deployer", Knative: &catalog.Knative{Kubeconfig: file}}); err == nil {
+		t.Error("a handler that knows no account")
 	}
 }

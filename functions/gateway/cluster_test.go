@@ -5,6 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -325,6 +328,21 @@ func TestNewDeployer(t *testing.T) {
 	d, err = newDeployer(&catalog.Deployer{Socket: "/x", Knative: f.knative}, log)
 	if _, ok := d.(cluster); err != nil || !ok {
 		t.Errorf("a cluster: %T, %v", d, err)
+	}
+	deployers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"`+r.Header.Get("Authorization")+`"}`)
+	}))
+	defer deployers.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err = newDeployer(&catalog.Deployer{Socket: "/x", URL: deployers.URL, Token: token}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown, err := d.Ensure(t.Context(), deploy.Key{Server: "a"}); err != nil || shown.ID != "Bearer t" {
+		t.Errorf("a deployer elsewhere is shown %q, %v", shown.ID, err)
 	}
 	if _, err := newDeployer(&catalog.Deployer{Knative: &catalog.Knative{NameKey: "/none"}}, log); err == nil {
 		t.Error("a cluster without its key was accepted")

@@ -121,7 +121,10 @@ func measure(ctx context.Context, c catalog.Telemetry, address string, log *slog
 
 // newDeployer finds out where servers run: beside a deployer, or in a cluster.
 func newDeployer(c *catalog.Deployer, log *slog.Logger) (deployer, error) {
-	client := deploy.NewClient(c.Address())
+	client := deploy.NewClient(c.Socket)
+	if c.URL != "" {
+		client = deploy.NewRemoteClient(c.URL, c.Token)
+	}
 	if c.Knative == nil {
 		return client, nil
 	}

@@ -39,7 +39,7 @@ func (t *tally) enter(c *call) (leave func()) {
 func (g *gateway) traffic() traffic.Status {
 	waiting := g.servers.waitingFor()
 	now := g.current.Load()
-	s := traffic.Status{Deployer: now.platform.Deployer.Address(), Servers: []traffic.Server{}}
+	s := traffic.Status{Deployer: now.platform.Deployer.Socket, Servers: []traffic.Server{}}
 	for _, entry := range now.catalog.Servers {
 		one := traffic.Server{ID: entry.ID, PerUser: entry.Instances.PerUser, Waiting: waiting[entry.ID]}
 		if counted, ok := g.tally.servers.Load(entry.ID); ok {

@@ -4,10 +4,19 @@ package catalog
 type Knative struct {
 	Namespace  string         `yaml:"namespace"`  // of the servers and nothing else, default mcp-servers
 	Kubeconfig string         `yaml:"kubeconfig"` // file; default $KUBECONFIG, then what every pod of a cluster has
+	EKS        *EKS           `yaml:"eks"`        // instead of a kubeconfig: a cluster of Amazon EKS
 	NameKey    string         `yaml:"nameKey"`    // file of 32 bytes or more that names per-user instances, the same for gateway and deployer
 	Images     KnativeImages  `yaml:"images"`
 	Lock       string         `yaml:"lock"` // file of the images of packages, default catalog.lock beside the platform file
 	Ingress    KnativeIngress `yaml:"ingress"`
+}
+
+// EKS is a cluster of Amazon EKS, which takes the AWS identity that a program has: no kubeconfig and no token is stored.
+type EKS struct {
+	Cluster  string `yaml:"cluster"`  // its name
+	Region   string `yaml:"region"`   // such as eu-central-1
+	Endpoint string `yaml:"endpoint"` // https:// URL of its API server, as aws eks describe-cluster tells it
+	CA       string `yaml:"ca"`       // PEM file of the only authority that is trusted for the endpoint
 }
 
 // KnativeImages are the images that are the gateway's own.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -14,9 +15,7 @@ const (
 )
 
 func checkDeployer(d *document, p *Deployer, dir string) {
-	if d.has(&p.URL) {
-		checkDeployerURL(d, &p.URL)
-	}
+	checkDeployerURL(d, p, dir)
 	if p.Knative == nil {
 		return
 	}
@@ -26,12 +25,39 @@ func checkDeployer(d *document, p *Deployer, dir string) {
 	checkKnative(d, p.Knative, dir)
 }
 
-// checkDeployerURL takes http to any host: what is asked are names, and a network policy says who may ask.
-func checkDeployerURL(d *document, field *string) {
-	scheme, host, _ := strings.Cut(*field, "://")
-	if scheme != "http" && scheme != "https" || checkHost(host) != nil {
-		d.bad(field, "deployer.url must be http[s]://HOST[:PORT] and nothing after it")
+// What the gateway shows a deployer that it asks over the network, where knative/config puts it.
+const (
+	gatewayAccount = "mcp-system/gateway"
+	gatewayToken   = "/var/run/secrets/mcpgateway/token"
+)
+
+// accountForm is the namespace and the name of a service account: DNS labels, though a name may have dots.
+var accountForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+
+// checkDeployerURL takes http to any host: what is asked are names, and the token that is shown opens nothing else. Only a
+// cluster's deployer is asked so: who may ask it is a service account.
+func checkDeployerURL(d *document, p *Deployer, dir string) {
+	d.fact(&p.Account).form = accountForm
+	if !d.has(&p.URL) {
+		if d.has(&p.Account) || d.has(&p.Token) {
+			d.bad(p, "deployer.account and deployer.token are for deployer.url: only its owner reaches a socket")
+		}
+		return
 	}
+	scheme, host, _ := strings.Cut(p.URL, "://")
+	switch {
+	case scheme != "http" && scheme != "https" || checkHost(host) != nil:
+		d.bad(&p.URL, "deployer.url must be http[s]://HOST[:PORT] and nothing after it")
+	case p.Knative == nil:
+		d.bad(&p.URL, "deployer.url is for a cluster: without deployer.knative the deployer is asked over its socket")
+	}
+	if !d.has(&p.Account) {
+		p.Account = gatewayAccount
+	}
+	if !d.matches(&p.Account, accountForm) {
+		d.bad(&p.Account, "deployer.account must be NAMESPACE/NAME of a service account")
+	}
+	d.filePath(&p.Token, "deployer.token", dir, gatewayToken)
 }
 
 func checkKnative(d *document, k *Knative, dir string) {
@@ -42,12 +68,43 @@ func checkKnative(d *document, k *Knative, dir string) {
 	if d.has(&k.Kubeconfig) {
 		d.filePath(&k.Kubeconfig, "deployer.knative.kubeconfig", dir, "")
 	}
+	if k.EKS != nil {
+		checkEKS(d, k, dir)
+	}
 	if d.has(&k.NameKey) {
 		d.filePath(&k.NameKey, "deployer.knative.nameKey", dir, "")
 	}
 	d.filePath(&k.Lock, "deployer.knative.lock", dir, "catalog.lock")
 	checkKnativeImages(d, k)
 	checkKnativeIngress(d, k, dir)
+}
+
+// The forms of what AWS gives names (EKS API, CreateCluster; AWS General Reference, "Regional endpoints").
+var (
+	eksName   = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)
+	awsRegion = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
+)
+
+func checkEKS(d *document, k *Knative, dir string) {
+	e := k.EKS
+	if d.has(&k.Kubeconfig) {
+		d.bad(&k.Kubeconfig, "deployer.knative: kubeconfig and eks are two ways to the same cluster: leave one out")
+	}
+	if d.required(&e.Cluster, e, "deployer.knative.eks.cluster") && !d.matches(&e.Cluster, eksName) {
+		d.bad(&e.Cluster, "deployer.knative.eks.cluster is no name of a cluster")
+	}
+	if d.required(&e.Region, e, "deployer.knative.eks.region") && !d.matches(&e.Region, awsRegion) {
+		d.bad(&e.Region, "deployer.knative.eks.region is no region, such as eu-central-1")
+	}
+	if d.required(&e.Endpoint, e, "deployer.knative.eks.endpoint") {
+		host, secure := strings.CutPrefix(e.Endpoint, "https://")
+		if !secure || checkHost(strings.ToLower(host)) != nil { // EKS writes it in capitals
+			d.bad(&e.Endpoint, "deployer.knative.eks.endpoint must be https://HOST[:PORT] and nothing after it")
+		}
+	}
+	if d.required(&e.CA, e, "deployer.knative.eks.ca") {
+		d.filePath(&e.CA, "deployer.knative.eks.ca", dir, "")
+	}
 }
 
 func checkKnativeImages(d *document, k *Knative) {

@@ -30,6 +30,20 @@ func TestKnativeChecks(t *testing.T) {
 		{"deployer's URL with a password", "http://", "http://u:hunter2@", []string{"6: deployer.url must be"}},
 		{"deployer's URL of a socket", "http://deployer.mcp-system", "unix:///x", []string{"6: deployer.url must be"}},
 		{"deployer's URL is empty", "http://deployer.mcp-system", "''", []string{"6: deployer.url must be"}},
+		{"deployer's URL without a cluster", goodKnative, "deployer: {url: 'http://deployer'}\n", []string{"5: deployer.url is for a cluster"}},
+		{"who asks it", "http://deployer.mcp-system\n", "http://deployer\n  account: a-b/c.d\n  token: t\n", nil},
+		{"who asks its socket", "url: http://deployer.mcp-system\n", "account: a/b\n  token: t\n", []string{"5: deployer.account and deployer.token are for"}},
+		{"half an account", "http://deployer.mcp-system\n", "http://deployer\n  account: gateway\n", []string{"7: deployer.account must be NAMESPACE/NAME"}},
+		{"an account's user name", "http://deployer.mcp-system\n", "http://deployer\n  account: 'system:serviceaccount:a:b'\n  token: ''\n", []string{
+			"7: deployer.account must be NAMESPACE/NAME", "8: deployer.token is empty"}},
+		{"EKS", "nameKey:", "eks: {cluster: a_b-C, region: us-gov-west-1, endpoint: 'https://0F.gr7.us-gov-west-1.eks.amazonaws.com', ca: ca.pem}\n    nameKey:", nil},
+		{"EKS without all", "nameKey:", "eks: {}\n    nameKey:", []string{"8: deployer.knative.eks.cluster is missing", "8: deployer.knative.eks.region is missing",
+			"8: deployer.knative.eks.endpoint is missing", "8: deployer.knative.eks.ca is missing"}},
+		{"EKS that is none", "nameKey:", "eks: {cluster: a b, region: local, endpoint: 'http://x.test', ca: ''}\n    nameKey:", []string{
+			"8: deployer.knative.eks.cluster is no name", "8: deployer.knative.eks.region is no region", "8: deployer.knative.eks.endpoint must be https", "8: deployer.knative.eks.ca is missing"}},
+		{"EKS and a kubeconfig", "nameKey:", "kubeconfig: k\n    eks: {cluster: a, region: eu-central-1, endpoint: 'https://x.test', ca: c}\n    nameKey:",
+			[]string{"8: deployer.knative: kubeconfig and eks are two ways"}},
+		{"EKS of a role", "nameKey:", "eks: {cluster: a, region: eu-central-1, endpoint: 'https://x.test', ca: c, role: r}\n    nameKey:", []string{`8: unknown field "deployer.knative.eks.role"`}},
 		{"secrets of processes", "  knative:", "  secrets: x\n  knative:", []string{"7: deployer.secrets is for processes"}},
 		{"namespace", "nameKey:", "namespace: a.b\n    nameKey:", []string{`8: deployer.knative.namespace "a.b" is no DNS label`}},
 		{"empty paths", "nameKey: name.key", "nameKey: ''\n    kubeconfig: ''\n    lock: ''",
@@ -136,12 +150,4 @@ filters:
 	first := strings.Count(oneServer, "\n") + 9
 	checkLines(t, lines(problems), `6: filters: "far" has no egress`, `7: filters: "farther" has no egress`,
 		fmt.Sprint(first)+": filters.webhook.egress.cidr: no server in a cluster", fmt.Sprint(first+1)+": filters.mcp.egress.cidr: no server in a cluster")
-}
-
-func TestDeployerAddress(t *testing.T) {
-	for want, d := range map[string]Deployer{"/d.sock": {Socket: "/d.sock"}, "http://d": {URL: "http://d", Socket: "/d.sock"}} {
-		if got := d.Address(); got != want {
-			t.Errorf("%+v: %q", d, got)
-		}
-	}
 }

@@ -43,17 +43,14 @@ type AuditSink struct {
 
 // Deployer runs servers: as processes on this machine, or in a cluster.
 type Deployer struct {
-	URL     string   `yaml:"url"`     // http://HOST[:PORT] where the gateway asks for what is missing, default the socket
+	URL     string   `yaml:"url"`     // http://HOST[:PORT] where the gateway asks for what is missing in a cluster, default the socket
+	Account string   `yaml:"account"` // NAMESPACE/NAME of the service account that alone may ask at url, default mcp-system/gateway
+	Token   string   `yaml:"token"`   // file of that account's token, for the audience mcpgateway-deployer: the gateway shows it at url
 	Socket  string   `yaml:"socket"`  // Unix socket path, default <state>/deployer.sock
 	State   string   `yaml:"state"`   // folder for sockets, rules and logs, default .run beside the platform file
 	Secrets string   `yaml:"secrets"` // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
 	Knative *Knative `yaml:"knative"` // where servers run in a cluster
 }
 
-// Address is where the deployer is asked: its URL, or else the path of its socket.
-func (d *Deployer) Address() string {
-	if d.URL != "" {
-		return d.URL
-	}
-	return d.Socket
-}
+// TokenAudience is whom the token in deployer.token is for: the deployer takes no other, and nobody else takes this one.
+const TokenAudience = "mcpgateway-deployer"

@@ -62,7 +62,7 @@ telemetry: {collector: 'http://collector:4318', percent: 0, scrape: true}
 			APIVersion: "v1", PublicURL: "https://mcp.example.com",
 			Issuers: []identity.Issuer{{URL: "https://login.example.com/", Audiences: []string{"{resource}"}, GroupsClaim: "groups", Default: true, TokenType: "at+jwt"}},
 			Limits:  defaults, Catalog: dir + "/catalog.yaml",
-			Deployer: Deployer{URL: "http://deployer.mcp-system", Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets",
+			Deployer: Deployer{URL: "http://deployer.mcp-system", Account: "mcp-system/gateway", Token: "/var/run/secrets/mcpgateway/token", Socket: dir + "/.run/deployer.sock", State: dir + "/.run", Secrets: dir + "/secrets",
 				Knative: &Knative{Namespace: "mcp-servers", Lock: dir + "/catalog.lock", NameKey: dir + "/name.key", Images: KnativeImages{Shim: "registry.test/shim@sha256:0f"},
 					Ingress: KnativeIngress{URL: "https://ingress.internal:443", Domain: "servers.example.com", CA: "/etc/ca.pem"}}},
 			Telemetry: Telemetry{Percent: 10},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 )
@@ -39,27 +40,50 @@ const maxAnswer = 4 << 20
 // Client asks the deployer over HTTP: on a Unix socket beside it, or elsewhere in the network. It holds no state and may be
 // used concurrently.
 type Client struct {
-	base string // URL without a path
-	http *http.Client
+	base  string                 // URL without a path
+	token func() (string, error) // what says who asks; nil on a socket, which only its owner reaches
+	http  *http.Client
 }
 
 // connectTimeout bounds how long the deployer may take to be there: on a dead node nobody refuses.
 const connectTimeout = 5 * time.Second
 
-// NewClient returns a client for the deployer at address: the path of a Unix socket, or http[s]://HOST[:PORT]. Nothing is
-// dialled before the first question.
-func NewClient(address string) *Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
-	c := &Client{base: address, http: &http.Client{Transport: transport}}
-	dialer := net.Dialer{Timeout: connectTimeout}
-	transport.DialContext = dialer.DialContext
-	if !strings.Contains(address, "://") {
-		c.base = "http://deployer"
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", address)
-		}
+var dialer = net.Dialer{Timeout: connectTimeout}
+
+// NewClient returns a client for the deployer at the path of a Unix socket. Nothing is dialled before the first question.
+func NewClient(path string) *Client {
+	return newClient("http://deployer", nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", path)
+	})
+}
+
+// NewRemoteClient returns a client for the deployer at http[s]://HOST[:PORT], who is shown the token in a file. That is read
+// for every question, as it is renewed there.
+func NewRemoteClient(url, tokenFile string) *Client {
+	return newClient(url, func() (string, error) { return readToken(tokenFile) }, dialer.DialContext)
+}
+
+func newClient(base string, token func() (string, error), dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
+	return &Client{base: base, token: token, http: &http.Client{
+		Transport:     &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is the deployer's alone
+	}}
+}
+
+// maxToken bounds a token, in bytes. Those of service accounts have about a thousand.
+const maxToken = 8 << 10
+
+func readToken(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
 	}
-	return c
+	defer f.Close()
+	token, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err == nil && len(token) > maxToken {
+		err = fmt.Errorf("%s holds more than %d bytes", file, maxToken)
+	}
+	return strings.TrimSpace(string(token)), err
 }
 
 // Ensure returns the instance of key, started if need be. It waits until the instance takes calls, as long as the
@@ -94,6 +118,13 @@ func (c *Client) ask(ctx context.Context, method, path string, question, answer 
 		return unreachable(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.token != nil {
+		token, err := c.token()
+		if err != nil {
+			return unreachable(fmt.Errorf("read our token: %w", err))
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	res, err := c.http.Do(req)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -119,6 +150,9 @@ func (c *Client) ask(ctx context.Context, method, path string, question, answer 
 }
 
 func failure(status int, text []byte) error {
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return unreachable(fmt.Errorf("it does not answer who has our token (status %d); its log says why", status))
+	}
 	var f Failure
 	if err := json.Unmarshal(text, &f); err != nil || f.Code == "" {
 		return unreachable(fmt.Errorf("status %d", status))

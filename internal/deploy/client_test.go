@@ -73,17 +73,50 @@ func TestClientAsks(t *testing.T) {
 	}
 }
 
-// A deployer elsewhere in the network is asked the same, under its own name.
-func TestClientOfAURL(t *testing.T) {
-	var host string
+// A deployer elsewhere in the network is asked the same, and is shown the token that the file holds at that moment. Nobody else is.
+func TestRemoteClient(t *testing.T) {
+	var shown []string
+	var elsewhere string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host = r.Host
+		shown = append(shown, r.Host+" "+r.Header.Get("Authorization"))
+		if elsewhere != "" {
+			http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+			return
+		}
 		io.WriteString(w, `{"id":"i","url":"https://ingress.test","host":"mcp-a.ns.test"}`)
 	}))
 	defer server.Close()
-	got, err := NewClient(server.URL).Ensure(context.Background(), Key{Server: "a"})
-	if want := (Instance{ID: "i", URL: "https://ingress.test", Host: "mcp-a.ns.test"}); err != nil || got != want || "http://"+host != server.URL {
-		t.Errorf("Ensure of %s = %+v, %v", host, got, err)
+	token := filepath.Join(t.TempDir(), "token")
+	client := NewRemoteClient(server.URL, token)
+	ask := func() (Instance, error) { return client.Ensure(t.Context(), Key{Server: "a"}) }
+	if got, err := ask(); err == nil || len(shown) > 0 {
+		t.Errorf("without a token: %+v, shown %q", got, shown)
+	}
+	var want []string
+	for _, now := range []string{"one", "two\n"} {
+		if err := os.WriteFile(token, []byte(now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, strings.TrimPrefix(server.URL, "http://")+" Bearer "+strings.TrimSpace(now))
+		got, err := ask()
+		if want := (Instance{ID: "i", URL: "https://ingress.test", Host: "mcp-a.ns.test"}); err != nil || got != want {
+			t.Errorf("Ensure = %+v, %v", got, err)
+		}
+	}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Errorf("it was shown (-want +got):\n%s", diff)
+	}
+	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("it went on to %s", r.Host) }))
+	defer thief.Close()
+	elsewhere = thief.URL
+	if _, err := ask(); err == nil {
+		t.Error("a redirect is an answer")
+	}
+	if err := os.WriteFile(token, []byte(strings.Repeat("x", maxToken+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(); err == nil || len(shown) != 3 {
+		t.Errorf("more than a token: %v, shown %d", err, len(shown))
 	}
 }
 
@@ -97,6 +130,8 @@ func TestClientFailures(t *testing.T) {
 		"named":       {429, `{"code":"limit","message":"Too many.","retryAfterMs":1500}`, &StartError{Code: CodeLimit, Message: "Too many.", RetryAfter: 1500 * time.Millisecond}},
 		"not ours":    {502, `<html>`, general},
 		"no code":     {500, `{}`, general},
+		"not for us":  {401, `{"code":"limit","message":"Sign in."}`, general},
+		"for others":  {403, `{"code":"limit","message":"Go."}`, general},
 		"broken 200":  {200, `{"id":`, general},
 		"wrong types": {200, `{"id":1}`, general},
 	} {

@@ -71,7 +71,8 @@ func build(m *testing.M) int {
 
 // makePrograms builds programs and images, and puts those into the cluster.
 func makePrograms() error {
-	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "mcp-sample": "localstack/sample"} {
+	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim",
+		"mcpgateway": "cmd/mcpgateway", "mcp-sample": "localstack/sample"} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(programs, name), "mcpgateway/"+source)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // an image from scratch has no libraries
 		if err := run(build); err != nil {

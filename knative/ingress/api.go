@@ -11,20 +11,31 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"mcpgateway/internal/catalog"
+	"mcpgateway/knative/eks"
 )
 
 // api asks the Kubernetes API. Where its token comes from a file it is read for every question, as it is renewed there.
 type api struct {
-	server string                 // URL without a path
-	token  func() (string, error) // nil: a client certificate says who asks
+	server string      // URL without a path
+	token  tokenSource // nil: a client certificate says who asks
 	http   *http.Client
 }
+
+// tokenSource returns a token that holds now.
+type tokenSource func(context.Context) (string, error)
 
 // serviceAccount is where every pod of a cluster finds its credentials.
 const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// findAPI takes the kubeconfig that is named, by the platform file or by $KUBECONFIG, or else what a pod has.
-func findAPI(kubeconfig string) (*api, error) {
+// findAPI takes what the platform file names, a cluster of EKS or a kubeconfig, or else the kubeconfig that $KUBECONFIG names,
+// or what a pod has.
+func findAPI(k *catalog.Knative) (*api, error) {
+	kubeconfig := k.Kubeconfig
+	if k.EKS != nil {
+		return onEKS(k.EKS)
+	}
 	if kubeconfig == "" {
 		kubeconfig = os.Getenv("KUBECONFIG")
 	}
@@ -36,6 +47,23 @@ func findAPI(kubeconfig string) (*api, error) {
 		return nil, errors.New("this is no pod of a cluster: name a kubeconfig, by deployer.knative.kubeconfig or $KUBECONFIG")
 	}
 	return inCluster("https://"+net.JoinHostPort(host, port), serviceAccount)
+}
+
+// onEKS goes by the AWS identity of this process.
+func onEKS(e *catalog.EKS) (*api, error) {
+	tokens, err := eks.Find(e)
+	if err != nil {
+		return nil, err
+	}
+	pem, err := os.ReadFile(e.CA)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := authorities(pem)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.CA, err)
+	}
+	return newAPI(e.Endpoint, &tls.Config{RootCAs: roots}, tokens.Token)
 }
 
 // inCluster goes by the token and the authority in a folder.
@@ -51,15 +79,15 @@ func inCluster(server, folder string) (*api, error) {
 	return newAPI(server, &tls.Config{RootCAs: roots}, fileToken(folder+"/token"))
 }
 
-func fileToken(path string) func() (string, error) {
-	return func() (string, error) {
+func fileToken(path string) tokenSource {
+	return func(context.Context) (string, error) {
 		token, err := os.ReadFile(path)
 		return strings.TrimSpace(string(token)), err
 	}
 }
 
 // newAPI wires a client that trusts one authority, goes through no proxy and follows no redirect.
-func newAPI(server string, config *tls.Config, token func() (string, error)) (*api, error) {
+func newAPI(server string, config *tls.Config, token tokenSource) (*api, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("the server of the cluster must be an https:// URL")
@@ -81,9 +109,9 @@ func (a *api) podAutoscalers(ctx context.Context, namespace, service string) ([]
 	}
 	r.Header.Set("Accept", "application/json")
 	if a.token != nil {
-		token, err := a.token()
+		token, err := a.token(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read token: %w", err)
+			return nil, fmt.Errorf("find a token: %w", err)
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 	}

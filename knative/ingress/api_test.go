@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcpgateway/internal/catalog"
 )
 
 // awake is a list with a revision that runs.
@@ -93,22 +95,22 @@ func TestFindAPI(t *testing.T) {
 	file := api.kubeconfig(t, t.TempDir())
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	t.Setenv("KUBECONFIG", "")
-	if _, err := findAPI(""); err == nil || !strings.Contains(err.Error(), "kubeconfig") {
+	if _, err := findAPI(&catalog.Knative{}); err == nil || !strings.Contains(err.Error(), "kubeconfig") {
 		t.Errorf("with nothing: %v", err)
 	}
 	t.Setenv("KUBECONFIG", "/none")
-	if a, err := findAPI(file); err != nil || a.server != api.URL {
+	if a, err := findAPI(&catalog.Knative{Kubeconfig: file}); err != nil || a.server != api.URL {
 		t.Errorf("by the platform file: %v", err)
 	}
 	t.Setenv("KUBECONFIG", file)
-	if a, err := findAPI(""); err != nil || a.server != api.URL {
+	if a, err := findAPI(&catalog.Knative{}); err != nil || a.server != api.URL {
 		t.Errorf("by the environment: %v", err)
 	}
 	t.Setenv("KUBECONFIG", "")
 	t.Setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
 	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
 	if _, err := os.Stat(serviceAccount); err != nil {
-		if _, err := findAPI(""); !os.IsNotExist(err) {
+		if _, err := findAPI(&catalog.Knative{}); !os.IsNotExist(err) {
 			t.Errorf("in a pod without credentials: %v", err)
 		}
 	}

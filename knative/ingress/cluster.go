@@ -63,7 +63,7 @@ func New(c Config) (*Cluster, error) {
 	if err := k.trust(); err != nil {
 		return nil, err
 	}
-	api, err := findAPI(c.Knative.Kubeconfig)
+	api, err := findAPI(c.Knative)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of the cluster: %w", err)
 	}

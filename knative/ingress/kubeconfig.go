@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -123,14 +124,14 @@ func (c *kubeconfigCluster) tls(dir string) (*tls.Config, error) {
 }
 
 // credential is the user's token; a client certificate is put in config, and the token is nil.
-func (u *kubeconfigUser) credential(config *tls.Config, dir string) (token func() (string, error), err error) {
+func (u *kubeconfigUser) credential(config *tls.Config, dir string) (token tokenSource, err error) {
 	switch {
 	case u.Exec != nil || u.Provider != nil || u.Username != "" || u.As != "":
 		return nil, errors.New("a user needs token, tokenFile, or client-certificate and client-key: exec, auth-provider, username and as are not supported")
 	case u.TokenFile != "":
 		return fileToken(absolute(u.TokenFile, dir)), nil
 	case u.Token != "":
-		return func() (string, error) { return u.Token, nil }, nil
+		return func(context.Context) (string, error) { return u.Token, nil }, nil
 	}
 	certificate, err := fileOrData(u.Cert, u.CertData, dir)
 	if err != nil {
