@@ -29,7 +29,7 @@ type client struct {
 func (c *client) receive(a *answer) error {
 	control := http.NewResponseController(c.w)
 	control.SetWriteDeadline(a.deadline) //nolint:errcheck // net/http's own writer can
-	defer control.SetWriteDeadline(time.Time{})
+	defer control.SetWriteDeadline(time.Time{}) //nolint:errcheck // see above
 	chunks := chunksOf(a.body)
 	first, err := c.begin(a, chunks)
 	if err == nil {
@@ -117,9 +117,7 @@ func (c *client) pass(data []byte) {
 	if c.front.config.LagOneChunk {
 		data, c.held = c.held, data
 	}
-	if data != nil {
-		c.write(data)
-	}
+	c.write(data) // where it is the first that lags, this sends the headers, which lagged before it
 }
 
 func (c *client) write(data []byte) {

@@ -67,7 +67,7 @@ type function struct {
 	Function
 	initLimit time.Duration
 	invokeAPI string
-	keys      credentials
+	keys      roleKeys
 	lines     sync.Mutex // one line at a time into Log
 
 	mu        sync.Mutex
@@ -80,7 +80,7 @@ type function struct {
 }
 
 func newFunction(described Function, initLimit time.Duration) (*function, error) {
-	f := &function{Function: described, initLimit: initLimit, keys: newCredentials(),
+	f := &function{Function: described, initLimit: initLimit, keys: newRoleKeys(),
 		instances: map[*instance]bool{}, freed: make(chan struct{})}
 	if f.Log == nil {
 		f.Log = os.Stderr

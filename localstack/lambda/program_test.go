@@ -215,6 +215,121 @@ func startHandler(t *testing.T, c Config) (*Front, *gate) {
 	return start(t, c), g
 }
 
+// puppets are the processes of a function that the test plays the runtime of.
+type puppets struct {
+	*httptest.Server
+	came chan *puppetProcess
+}
+
+type puppetProcess struct {
+	env map[string]string
+	let chan struct{} // closed to have it exit with status 3
+}
+
+// startPuppet starts a function whose runtime the test plays.
+func startPuppet(t *testing.T, c Config) (*Front, *puppets) {
+	t.Helper()
+	p := &puppets{came: make(chan *puppetProcess, 10)}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		process := &puppetProcess{env: map[string]string{}, let: make(chan struct{})}
+		var list []string
+		if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
+			t.Error(err)
+		}
+		for _, variable := range list {
+			name, value, _ := strings.Cut(variable, "=")
+			process.env[name] = value
+		}
+		p.came <- process
+		select {
+		case <-process.let:
+		case <-r.Context().Done():
+		}
+	}))
+	f := program(t, "puppet", "puppet")
+	f.Env["GATE"] = p.URL
+	f.Concurrency = c.Function.Concurrency
+	if c.Function.Timeout > 0 {
+		f.Timeout = c.Function.Timeout
+	}
+	c.Function = f
+	front := start(t, c)
+	t.Cleanup(p.CloseClientConnections)
+	return front, p
+}
+
+// process is the next that starts.
+func (p *puppets) process(t *testing.T) *puppetProcess {
+	t.Helper()
+	select {
+	case process := <-p.came:
+		return process
+	case <-time.After(patience):
+		t.Fatal("no process started")
+		return nil
+	}
+}
+
+// call calls the process's Runtime API.
+func (p *puppetProcess) call(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	return do(t, method, "http://"+p.env["AWS_LAMBDA_RUNTIME_API"]+"/2018-06-01/runtime/"+path, body, header...)
+}
+
+// next takes an invocation.
+func (p *puppetProcess) next(t *testing.T) (id string, res *http.Response, payload string) {
+	t.Helper()
+	res, payload = p.call(t, "GET", "invocation/next", "")
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("next: %s %s", res.Status, payload)
+	}
+	return res.Header.Get("Lambda-Runtime-Aws-Request-Id"), res, payload
+}
+
+// respond answers with a prelude and a body, and asks for nothing more.
+func (p *puppetProcess) respond(t *testing.T, id, answer string) {
+	t.Helper()
+	if res, text := p.call(t, "POST", "invocation/"+id+"/response", answer, "Content-Type", preludeType); res.StatusCode != http.StatusAccepted {
+		t.Errorf("response: %s %s", res.Status, text)
+	}
+}
+
+// result is what a client got.
+type result struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of a connection that was cut
+}
+
+// goGet has a client ask.
+func goGet(t *testing.T, url string) <-chan result {
+	t.Helper()
+	results := make(chan result, 1)
+	go func() {
+		res, err := http.Get(url)
+		if err != nil {
+			results <- result{err: err}
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		results <- result{res.StatusCode, res.Header, string(body), err}
+	}()
+	return results
+}
+
+func wait[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-from:
+		return value
+	case <-time.After(patience):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {

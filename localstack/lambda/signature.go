@@ -17,11 +17,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// credentials are what a function's role gives its instances.
-type credentials struct{ id, secret, token string }
+// roleKeys are what a function's role gives its instances.
+type roleKeys struct{ id, secret, token string }
 
-func newCredentials() credentials {
-	return credentials{id: "ASIA" + rand.Text()[:16], secret: rand.Text() + rand.Text()[:14], token: rand.Text()}
+func newRoleKeys() roleKeys {
+	return roleKeys{id: "ASIA" + rand.Text()[:16], secret: rand.Text() + rand.Text()[:14], token: rand.Text()}
 }
 
 // maxSkew is how far a signature's time may be from ours.
