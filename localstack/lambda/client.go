@@ -28,7 +28,7 @@ type client struct {
 // that has left is told nobody, and the rest of the answer is read into nothing.
 func (c *client) receive(a *answer) error {
 	control := http.NewResponseController(c.w)
-	control.SetWriteDeadline(a.deadline) //nolint:errcheck // net/http's own writer can
+	control.SetWriteDeadline(a.deadline)        //nolint:errcheck // net/http's own writer can
 	defer control.SetWriteDeadline(time.Time{}) //nolint:errcheck // see above
 	chunks := chunksOf(a.body)
 	first, err := c.begin(a, chunks)

@@ -124,6 +124,25 @@ func TestInMilliseconds(t *testing.T) {
 	}
 }
 
+// An instance that ended while it was idle takes no invocation.
+func TestEndedWhileIdle(t *testing.T) {
+	front, _ := startHandler(t, Config{})
+	do(t, "GET", front.URL()+"/pid", "")
+	var in *instance
+	eventually(t, "it is idle", func() bool {
+		front.public.mu.Lock()
+		defer front.public.mu.Unlock()
+		if len(front.public.idle) > 0 {
+			in = front.public.idle[0]
+		}
+		return in != nil
+	})
+	front.Reclaim()
+	if why := in.assign(&invocation{}); why == nil || why.Type != "Runtime.ExitError" {
+		t.Errorf("assigned: %v", why)
+	}
+}
+
 // What runs is billed until now.
 func TestBillOfWhatRuns(t *testing.T) {
 	front, g := startHandler(t, Config{})
