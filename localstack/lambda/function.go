@@ -53,9 +53,9 @@ const (
 	maxTimeout = 15 * time.Minute
 )
 
-// turnaround is how long a new invocation waits for an instance that has answered and not yet asked for the next: on AWS
-// the client's way is longer than the instance's, and who calls one after the other does not meet a second instance.
-const turnaround = 50 * time.Millisecond
+// turnaround is how long at most a new invocation waits for an instance that has answered and not yet asked for the next:
+// on AWS the client's way is longer than the instance's, and who calls one after the other does not meet a second instance.
+const turnaround = 500 * time.Millisecond
 
 var (
 	errThrottled = errors.New("concurrency limit reached")
@@ -171,18 +171,24 @@ func (f *function) take(waited bool) (*instance, <-chan struct{}, error) {
 		f.bill.Peak = max(f.bill.Peak, len(f.instances)-len(f.idle))
 		return in, nil, nil
 	}
-	if !waited {
-		for in := range f.instances {
-			if in.state == answered {
-				return nil, f.freed, nil
-			}
-		}
+	if !waited && f.returning() {
+		return nil, f.freed, nil
 	}
 	if len(f.instances) >= f.Concurrency {
 		f.bill.Throttled++
 		return nil, nil, errThrottled
 	}
 	return f.add(), nil, nil
+}
+
+// returning says whether an instance is about to be idle. f.mu is held.
+func (f *function) returning() bool {
+	for in := range f.instances {
+		if in.state == answered {
+			return true
+		}
+	}
+	return false
 }
 
 // add makes an instance; f.mu is held.
@@ -219,9 +225,21 @@ func (f *function) wake() {
 	f.freed = make(chan struct{})
 }
 
-// reclaim ends idle instances and waits until they are gone.
+// reclaim ends the instances that are idle, or about to be, and waits until they are gone.
 func (f *function) reclaim() {
+	patience := time.NewTimer(turnaround)
+	defer patience.Stop()
 	f.mu.Lock()
+	for waited := false; f.returning() && !waited; {
+		freed := f.freed
+		f.mu.Unlock()
+		select {
+		case <-freed:
+		case <-patience.C:
+			waited = true
+		}
+		f.mu.Lock()
+	}
 	idle := f.idle
 	f.idle = nil
 	for _, in := range idle {

@@ -30,6 +30,7 @@ type instance struct {
 	f           *function
 	server      *http.Server
 	invocations chan *invocation // with room for the one it may have
+	running     chan struct{}    // closed when group is known
 	ready       chan struct{}    // closed at the first request for an invocation
 	initError   chan *failure    // with room for one
 	dead        chan struct{}    // closed when the process has been waited for
@@ -44,8 +45,8 @@ type instance struct {
 }
 
 func newInstance(f *function) *instance {
-	return &instance{f: f, invocations: make(chan *invocation, 1), ready: make(chan struct{}),
-		initError: make(chan *failure, 1), dead: make(chan struct{})}
+	return &instance{f: f, invocations: make(chan *invocation, 1), running: make(chan struct{}),
+		ready: make(chan struct{}), initError: make(chan *failure, 1), dead: make(chan struct{})}
 }
 
 // initialize runs the process until it asks for its first invocation. If it does not within the limit, it is ended.
@@ -62,7 +63,12 @@ func (in *instance) initialize(limit time.Duration) *failure {
 	var why *failure
 	select {
 	case <-in.ready:
-		return nil
+		// A process can ask before whoever started it knows of it.
+		select {
+		case <-in.running:
+			return nil
+		case <-in.dead:
+		}
 	case why = <-in.initError:
 	case <-patience.C:
 		why = &failure{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds())}
@@ -91,6 +97,7 @@ func (in *instance) live(api string) {
 			group.Signal(syscall.SIGKILL)
 		}
 		in.f.mu.Unlock()
+		close(in.running)
 		problem = group.Wait()
 	}
 	out.close()

@@ -217,6 +217,22 @@ func TestDeadline(t *testing.T) {
 	programs.process(t)
 }
 
+// An invocation lasts until the next is asked for, whatever its client has got by then.
+func TestLastsUntilNext(t *testing.T) {
+	front, programs := startPuppet(t, Config{Function: Function{Timeout: 300 * time.Millisecond}})
+	answer := goGet(t, front.URL()+"/")
+	p := programs.process(t)
+	id, _, _ := p.next(t)
+	p.respond(t, id, okPrelude+"all")
+	if got := wait(t, answer); got.err != nil || got.body != "all" {
+		t.Errorf("%+v", got)
+	}
+	eventually(t, "the deadline", func() bool { return places(front) == 0 })
+	if b := front.Bill()["puppet"]; b.TimedOut != 1 || b.Failed != 0 || b.Billed < 300*time.Millisecond {
+		t.Errorf("bill: %v", b)
+	}
+}
+
 // What a function prints is in its log by lines, also what has no end.
 func TestLog(t *testing.T) {
 	front, programs := startPuppet(t, Config{})
