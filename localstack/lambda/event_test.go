@@ -1,8 +1,10 @@
 package lambda
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -97,13 +99,28 @@ func TestTooLarge(t *testing.T) {
 		}
 	}
 	front, _ := startHandler(t, Config{})
+	endless, write := io.Pipe()
+	go write.Write(make([]byte, maxPayload+1)) // and no end
+	ctx, end := context.WithTimeout(t.Context(), patience)
+	defer end()
+	r, err := http.NewRequestWithContext(ctx, "POST", front.URL()+"/event", endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.DefaultClient.Do(r); err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("before its end: %v, %v", res, err)
+	}
 	res, _ := do(t, "POST", front.URL()+"/pid", strings.Repeat(" ", maxPayload-2000), "Content-Type", "text/plain")
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("almost too large: %s", res.Status)
 	}
-	res, _ = do(t, "GET", front.URL()+"/pid", "", "X-Long", strings.Repeat("x", 2*maxHeaders))
-	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+	r.Method, r.Body, r.Header = "GET", nil, http.Header{"X-Long": {strings.Repeat("x", 2*maxHeaders)}}
+	// It is told, unless the connection that was closed at once is faster.
+	if res, err := http.DefaultClient.Do(r); err == nil && res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("large header: %s", res.Status)
+	}
+	if b := front.Bill()["handler"]; b.Invocations != 1 {
+		t.Errorf("bill: %v", b)
 	}
 }
 

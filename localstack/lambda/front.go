@@ -32,6 +32,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // Config says what to run. Where fields are zero, it is what AWS does.
@@ -46,7 +48,8 @@ type Config struct {
 	Events EventKind
 	// RemapAuthenticate gives clients x-amzn-remapped-www-authenticate in the place of WWW-Authenticate.
 	RemapAuthenticate bool
-	// LagOneChunk holds each chunk back until the next one is written, or the answer ends.
+	// LagOneChunk holds each chunk back until the next one is written, or the answer ends; status and headers wait for the
+	// first.
 	LagOneChunk bool
 	// Limits are for tests that cannot wait for those of AWS.
 	Limits Limits
@@ -75,6 +78,8 @@ const (
 	maxEvent   = 1 << 20 // bytes of an event of an asynchronous invocation
 	maxHeaders = 10240   // bytes of request line and headers: quota of API Gateway
 	maxQueue   = 1000    // asynchronous invocations that wait or run
+
+	maxConnections = 4096 // of clients: each may make the front keep a payload
 )
 
 // fill puts in what AWS does.
@@ -107,9 +112,11 @@ type Front struct {
 	at        net.Addr      // the URL's
 	queue     chan struct{} // a place for each asynchronous invocation
 	ctx       context.Context
-	end       context.CancelFunc
-	work      sync.WaitGroup // schedules and asynchronous invocations
 	closing   sync.Once
+
+	mu   sync.Mutex         // over the start of work
+	end  context.CancelFunc // with mu: after it no work starts
+	work sync.WaitGroup     // schedules and asynchronous invocations
 }
 
 // Start starts the front. No function's process starts before it is invoked. The front ends with ctx, or by Close.
@@ -164,13 +171,15 @@ func (f *Front) listen() error {
 	for _, fn := range f.functions {
 		fn.invokeAPI = "http://" + api.Addr().String()
 	}
-	f.url, f.api = serve(url, http.HandlerFunc(f.serveURL)), serve(api, f.invokeRoutes())
+	f.url = serve(netutil.LimitListener(url, maxConnections), http.HandlerFunc(f.serveURL), 5*time.Minute)
+	f.api = serve(api, f.invokeRoutes(), 5*time.Minute)
 	return nil
 }
 
-// serve serves with the bounds that hold for every door of the front.
-func serve(l net.Listener, h http.Handler) *http.Server {
-	s := &http.Server{Handler: h, MaxHeaderBytes: maxHeaders, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+// serve serves with the bounds that hold for every door of the front. Connections that are idle for too long are closed;
+// none where 0.
+func serve(l net.Listener, h http.Handler, idle time.Duration) *http.Server {
+	s := &http.Server{Handler: h, MaxHeaderBytes: maxHeaders, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idle}
 	go s.Serve(l) //nolint:errcheck // it ends by Close
 	return s
 }
@@ -197,7 +206,9 @@ func (f *Front) Reclaim() {
 // Close ends all that runs at once, and returns when it has ended.
 func (f *Front) Close() {
 	f.closing.Do(func() {
+		f.mu.Lock()
 		f.end()
+		f.mu.Unlock()
 		f.url.Close()
 		f.api.Close()
 		for _, fn := range f.functions {

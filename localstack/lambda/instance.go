@@ -56,7 +56,7 @@ func (in *instance) initialize(limit time.Duration) *failure {
 		in.ended(err)
 		return in.fate
 	}
-	in.server = serve(l, in.runtimeRoutes())
+	in.server = serve(l, in.runtimeRoutes(), 0)
 	go in.live(l.Addr().String())
 	patience := time.NewTimer(limit)
 	defer patience.Stop()
@@ -136,14 +136,14 @@ func (in *instance) ended(err error) {
 		report = in.settle(in.fate)
 	}
 	f.mu.Unlock()
+	if in.server != nil {
+		in.server.Close()
+	}
 	close(in.dead)
 	if inv != nil {
 		f.print(report)
 		inv.fate = in.fate
 		close(inv.over)
-	}
-	if in.server != nil {
-		in.server.Close()
 	}
 	f.ended.Done()
 }

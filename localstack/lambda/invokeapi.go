@@ -97,8 +97,13 @@ func collect(to *bytes.Buffer, a *answer) error {
 	return brokenOff(a.trailer())
 }
 
-// enqueue invokes asynchronously, and once: what fails is in the log. It is false where too many wait.
+// enqueue invokes asynchronously, and once: what fails is in the log. It is false where too many wait, or the front is closed.
 func (f *Front) enqueue(fn *function, payload []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ctx.Err() != nil {
+		return false
+	}
 	select {
 	case f.queue <- struct{}{}:
 	default:
@@ -120,7 +125,7 @@ func (f *Front) repeat(fn *function) {
 	defer ticks.Stop()
 	for {
 		if !f.enqueue(fn, fn.Schedule.Payload) {
-			fn.print("schedule: too many invocations wait")
+			fn.print("schedule: an invocation was left out")
 		}
 		select {
 		case <-ticks.C:

@@ -3,6 +3,7 @@ package lambda
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,21 @@ func TestReadPrelude(t *testing.T) {
 		if diff := cmp.Diff(&prelude{StatusCode: 201, Headers: map[string]string{"a": "b"}}, head); diff != "" || string(rest) != "rest" {
 			t.Errorf("cut at %d: %q, %s", cut, rest, diff)
 		}
+	}
+}
+
+// Without a delimiter no more is kept than a prelude may have, and a block.
+func TestEndlessPrelude(t *testing.T) {
+	chunks := chunksOf(strings.NewReader(strings.Repeat(" ", 4*block)))
+	if _, _, err := readPrelude(chunks); err == nil || !strings.Contains(err.Error(), "within 16 KiB") {
+		t.Error(err)
+	}
+	left := 0
+	for next := range chunks {
+		left += len(next.data)
+	}
+	if left != 3*block {
+		t.Errorf("%d bytes are left", left)
 	}
 }
 

@@ -81,7 +81,7 @@ func readLine(t *testing.T, r *bufio.Reader) string {
 // open begins a stream that the test's gate paces.
 func open(t *testing.T, url string) (*bufio.Reader, func()) {
 	t.Helper()
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, leave := context.WithTimeout(t.Context(), 2*patience)
 	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -253,6 +253,16 @@ func TestPace(t *testing.T) {
 	_, body := do(t, "GET", front.URL()+"/long?bytes="+strconv.Itoa(320<<10), "")
 	if took := time.Since(began); len(body) != 320<<10 || took < 200*time.Millisecond {
 		t.Errorf("%d bytes in %v", len(body), took)
+	}
+}
+
+// An answer is read to its end, also where it is wrong: a runtime gets no error for what its client is spared.
+func TestWrongAnswerIsRead(t *testing.T) {
+	sent := httptest.NewRecorder()
+	c := &client{front: &Front{}, w: sent}
+	body := strings.NewReader(strings.Repeat(" ", 1<<20))
+	if err := c.receive(&answer{contentType: preludeType, body: body}); err == nil || body.Len() > 0 || c.begun {
+		t.Errorf("%v, %d bytes are left", err, body.Len())
 	}
 }
 
