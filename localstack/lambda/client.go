@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -125,9 +124,6 @@ func (c *client) write(data []byte) {
 		return
 	}
 	_, err := c.w.Write(data)
-	if errors.Is(err, http.ErrBodyNotAllowed) { // 204 and 304
-		return
-	}
 	if err == nil {
 		err = http.NewResponseController(c.w).Flush()
 	}

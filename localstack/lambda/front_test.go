@@ -142,6 +142,11 @@ func TestEndedWhileIdle(t *testing.T) {
 	if why := in.assign(&invocation{}); why == nil || why.Type != "Runtime.ExitError" {
 		t.Errorf("assigned: %v", why)
 	}
+	for in.state = range idle + 1 {
+		if in.asks() {
+			t.Errorf("in state %d it may still ask", in.state)
+		}
+	}
 }
 
 // What runs is billed until now.

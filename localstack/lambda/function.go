@@ -168,7 +168,6 @@ func (f *function) take(waited bool) (*instance, <-chan struct{}, error) {
 		in := f.idle[last]
 		f.idle = f.idle[:last]
 		in.state = busy
-		f.bill.Peak = max(f.bill.Peak, len(f.instances)-len(f.idle))
 		return in, nil, nil
 	}
 	if !waited && f.returning() {

@@ -198,19 +198,21 @@ func (in *instance) asks() bool {
 	f.mu.Lock()
 	var report string
 	may := true
-	switch in.state {
-	case initializing:
+	switch {
+	case in.gone: // a request that was on its way
+		may = false
+	case in.state == initializing:
 		in.state = busy
 		close(in.ready)
-	case answered:
+	case in.state == answered:
 		report = in.settle(nil)
 		in.state = idle
 		in.group.Signal(syscall.SIGSTOP)
 		f.idle = append(f.idle, in)
 		f.wake()
-	case idle: // its connection broke, and it asks again
-	case busy:
+	case in.state == busy:
 		may = in.current == nil || !in.current.delivered
+	default: // idle: its connection broke, and it asks again
 	}
 	f.mu.Unlock()
 	if report != "" {

@@ -38,9 +38,9 @@ func (f *Front) authenticate(r *http.Request, payload []byte, now time.Time) (*f
 	if parts == nil {
 		return nil, errors.New("the Authorization header is no signature of version 4")
 	}
-	caller := f.caller(parts[1], r.Header.Get("X-Amz-Security-Token"))
+	caller := f.caller(parts[1])
 	if caller == nil {
-		return nil, errors.New("the security token included in the request is invalid")
+		return nil, errors.New("the access key id is nobody's")
 	}
 	signed := strings.Split(parts[5], ";")
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
@@ -74,9 +74,9 @@ func (f *Front) authenticate(r *http.Request, payload []byte, now time.Time) (*f
 	return caller, nil
 }
 
-func (f *Front) caller(id, token string) *function {
+func (f *Front) caller(id string) *function {
 	for _, fn := range f.functions {
-		if fn.keys.id == id && subtle.ConstantTimeCompare([]byte(fn.keys.token), []byte(token)) == 1 {
+		if fn.keys.id == id {
 			return fn
 		}
 	}
