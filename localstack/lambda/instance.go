@@ -199,7 +199,7 @@ func (in *instance) asks() bool {
 	var report string
 	may := true
 	switch {
-	case in.gone: // a request that was on its way
+	case in.gone || in.killed: // a request that was on its way
 		may = false
 	case in.state == initializing:
 		in.state = busy
