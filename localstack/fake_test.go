@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	function "github.com/aws/aws-lambda-go/lambda"
 )
 
 // The test binary is also every program that it runs: what it does goes by the name under which it was started.
@@ -58,6 +61,11 @@ func atoi(s string) int {
 // fakeGateway is ready at once. FAKE_GATEWAY makes it a bad one.
 func fakeGateway() {
 	fmt.Fprintln(os.Stderr, "started as", os.Getpid())
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		function.Start(func(context.Context, map[string]any) (*events.APIGatewayProxyStreamingResponse, error) {
+			return &events.APIGatewayProxyStreamingResponse{StatusCode: 200, Headers: map[string]string{"WWW-Authenticate": "Bearer"}}, nil
+		})
+	}
 	fmt.Println(`{"server":"playground"}`)
 	if os.Getenv("FAKE_GATEWAY") == "broken" {
 		fmt.Fprint(os.Stderr, "no such issuer")

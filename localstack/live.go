@@ -27,7 +27,7 @@ func statusSocket(state string) string { return filepath.Join(state, "gateway.so
 // takeScreen has all that is written go to a terminal with a table, where out is one that can show it.
 func (s *stack) takeScreen() {
 	terminal, ok := s.Out.(*os.File)
-	if s.Plain || !ok || !table.Supported(terminal) {
+	if s.Plain || s.Lambda != nil || !ok || !table.Supported(terminal) {
 		return
 	}
 	s.screen = table.NewScreen(terminal)

@@ -46,6 +46,8 @@ type Config struct {
 	ServerUsers string
 	// Plain keeps the table away: nothing but lines, one after the other.
 	Plain bool
+	// Lambda has the gateway run as a function. There is no table then: a function is frozen when it should tell.
+	Lambda *Lambda
 
 	withoutNode bool // tests that must not depend on what is installed
 }
@@ -191,12 +193,24 @@ func (s *stack) run(ctx context.Context) error {
 		defer server.Close()
 	}
 	ended := make(chan error, 1)
-	deployer, gateway := s.child("deployer"), s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
+	deployer := s.child("deployer")
 	deployer.lastWish = 10 * time.Second // longer than it takes to end all servers
 	deployer.start(ended)
-	gateway.start(ended)
+	children := []*child{deployer}
+	if s.Lambda == nil {
+		gateway := s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
+		gateway.start(ended)
+		children = []*child{gateway, deployer}
+	}
 	// The gateway goes first: calls under way need the servers that the deployer takes along.
-	defer s.stop(gateway, deployer)
+	defer s.stop(children...)
+	if s.Lambda != nil {
+		end, err := s.startFront(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 
 	if err := s.awaitReady(ctx, ended); err != nil || ctx.Err() != nil {
 		return err
@@ -252,18 +266,21 @@ func (s *stack) awaitReady(ctx context.Context, ended <-chan error) error {
 }
 
 func (s *stack) ready(ctx context.Context) bool {
-	if _, err := os.Stat(s.platform.Deployer.Socket); err != nil {
-		return false
-	}
+	_, err := os.Stat(s.platform.Deployer.Socket)
+	return err == nil && s.status(ctx) == http.StatusOK
+}
+
+// status is what the gateway says of its readiness; 0 where it says nothing.
+func (s *stack) status(ctx context.Context) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local(s.Port)+"/readyz", nil)
 	if err != nil {
-		return false
+		return 0
 	}
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return 0
 	}
 	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	return resp.StatusCode
 }

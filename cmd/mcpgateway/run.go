@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"mcpgateway/localstack"
+	"mcpgateway/localstack/lambda"
 )
 
 const runUsage = `Usage: mcpgateway run [FLAGS]
@@ -19,6 +21,9 @@ Where lines one after the other are better, as for a screen reader, a file or a 
 happens where the output is no terminal, or TERM is dumb. "mcpgateway status" prints the table once. NO_COLOR keeps
 colours away.
 
+With --lambda the gateway runs as on AWS Lambda: one process for each call and stream under way, frozen between two, billed
+by the millisecond. What it would have cost is printed at the end. There is no table and no status then.
+
 `
 
 func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -31,6 +36,11 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the development issuer (the one after the gateway's)")
 	flags.StringVar(&c.ServerUsers, "server-users", "", "`FIRST-LAST`, free numbers of users: each server gets its own. Needs Linux and root")
 	flags.BoolVar(&c.Plain, "plain", false, "no table: nothing on the terminal is rewritten")
+	flags.Func("lambda", "`FRONT` of AWS: url (a function URL) or rest (a REST API); then, each after a comma, remap (as they\n"+
+		"rename WWW-Authenticate) and lag (each chunk leaves with the next one)", func(text string) (err error) {
+		c.Lambda, err = parseLambda(text)
+		return err
+	})
 	if code, goOn := parseOnly(flags, args); !goOn {
 		return code
 	}
@@ -39,4 +49,27 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return exitProblems
 	}
 	return exitOK
+}
+
+// parseLambda reads the value of --lambda.
+func parseLambda(text string) (*localstack.Lambda, error) {
+	front, modes, _ := strings.Cut(text, ",")
+	kinds := map[string]lambda.EventKind{"url": lambda.FunctionURL, "rest": lambda.RESTAPI}
+	kind, known := kinds[front]
+	if !known {
+		return nil, fmt.Errorf("%q is no front: url or rest", front)
+	}
+	l := &localstack.Lambda{Events: kind}
+	for mode := range strings.SplitSeq(modes, ",") {
+		switch mode {
+		case "":
+		case "remap":
+			l.RemapAuthenticate = true
+		case "lag":
+			l.LagOneChunk = true
+		default:
+			return nil, fmt.Errorf("%q is no mode: remap or lag", mode)
+		}
+	}
+	return l, nil
 }

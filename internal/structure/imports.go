@@ -58,6 +58,9 @@ var Rules = []Rule{
 	{From: []string{Module + "/functions"}, Reach: Link,
 		Never: []string{Module + "/shim", Module + "/localstack", Module + "/cmd"},
 		Why:   "imports follow the request, and no function depends on how it is run here"},
+	{From: []string{Module + "/localstack/lambda"}, Reach: Link,
+		Never: []string{Module + "/functions", Module + "/shim", Module + "/knative", Module + "/cmd"},
+		Why:   "it runs functions as AWS does, which knows none of them"},
 	{From: []string{Module + "/internal"}, Reach: Link,
 		// These drive the whole system from outside and are imported by nobody.
 		Except: []string{Module + "/internal/conformance", Module + "/internal/bench", Module + "/internal/clients", Module + "/internal/proxytest"},
