@@ -62,8 +62,9 @@ func atoi(s string) int {
 func fakeGateway() {
 	fmt.Fprintln(os.Stderr, "started as", os.Getpid())
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		function.Start(func(context.Context, map[string]any) (*events.APIGatewayProxyStreamingResponse, error) {
-			return &events.APIGatewayProxyStreamingResponse{StatusCode: 200, Headers: map[string]string{"WWW-Authenticate": "Bearer"}}, nil
+		function.Start(func(_ context.Context, event map[string]any) (*events.APIGatewayProxyStreamingResponse, error) {
+			return &events.APIGatewayProxyStreamingResponse{StatusCode: 200, Headers: map[string]string{
+				"WWW-Authenticate": "Bearer", "X-Event": fmt.Sprint(event["version"])}}, nil
 		})
 	}
 	fmt.Println(`{"server":"playground"}`)

@@ -13,7 +13,7 @@ import (
 
 // The gateway is a function behind the front that was asked for, and its bill is printed when all has ended.
 func TestGatewayOnLambda(t *testing.T) {
-	for _, kind := range []lambda.EventKind{lambda.FunctionURL, lambda.RESTAPI} {
+	for kind, version := range map[lambda.EventKind]string{lambda.FunctionURL: "2.0", lambda.RESTAPI: "<nil>"} {
 		r := start(t, Config{Lambda: &Lambda{Events: kind, RemapAuthenticate: true}})
 		r.await(t, &r.out, "The gateway is up")
 		res, err := http.Get("http://" + local(r.Port) + "/")
@@ -24,7 +24,7 @@ func TestGatewayOnLambda(t *testing.T) {
 			t.Error(err)
 		}
 		res.Body.Close()
-		if res.StatusCode != http.StatusOK || res.Header.Get("X-Amzn-Remapped-Www-Authenticate") != "Bearer" {
+		if res.StatusCode != http.StatusOK || res.Header.Get("X-Amzn-Remapped-Www-Authenticate") != "Bearer" || res.Header.Get("X-Event") != version {
 			t.Errorf("%s %v", res.Status, res.Header)
 		}
 		r.stop()
@@ -33,6 +33,9 @@ func TestGatewayOnLambda(t *testing.T) {
 		}
 		if text := r.out.String(); !strings.Contains(text, "The gateway would have cost: 0.") || !strings.Contains(text, "(0 failed, 0 timed out)") {
 			t.Errorf("printed: %s", text)
+		}
+		if strings.Contains(r.log.String(), "gateway audit") {
+			t.Errorf("the gateway was also started as a process: %s", &r.log)
 		}
 		awaitGone(t, append(r.pids("gateway"), r.pids("deployer")...)...)
 	}
