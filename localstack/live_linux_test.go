@@ -2,6 +2,7 @@ package localstack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -137,6 +138,23 @@ func testStatus(t *testing.T, r *running) {
 	}
 	if text := out.String(); !strings.HasPrefix(text, "SERVER ") || strings.Count(text, "\n") != 4 || strings.Contains(text, "\x1b") || !strings.Contains(text, "desk ") {
 		t.Errorf("status prints\n%s", text)
+	}
+	var asJSON output
+	if err := StatusJSON(t.Context(), r.State, &asJSON); err != nil {
+		t.Error(err)
+	}
+	var servers []struct {
+		ID, State string
+		PerUser   bool
+		Total     int64
+	}
+	if err := json.Unmarshal([]byte(asJSON.String()), &servers); err != nil || len(servers) != 3 {
+		t.Fatalf("status prints %v\n%s", err, asJSON.String())
+	}
+	for _, s := range servers {
+		if s.ID == "desk" && (!s.PerUser || s.State == "" || s.Total != 1) {
+			t.Errorf("status as JSON has %+v", s)
+		}
 	}
 }
 

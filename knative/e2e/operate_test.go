@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mcpgateway/internal/proxytest"
 )
@@ -127,10 +131,26 @@ func (s *system) wakesAndFollows(id string) {
 	}
 }
 
+// routed reports whether the cluster's network leads to a server that sleeps. Nothing is woken: the activator takes it for the
+// kubelet's probe. An ingress that asks before may keep a connection to whoever else took the address meanwhile.
+func (s *system) routed(id string) bool {
+	service, err := s.kube.CoreV1().Services(namespace).Get(context.Background(), s.revision(id), metav1.GetOptions{})
+	if err != nil {
+		return false
+	}
+	r, err := http.NewRequest(http.MethodGet, "http://"+service.Spec.ClusterIP, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("K-Kubelet-Probe", "e2e")
+	return askBy(fresh, r).status == http.StatusOK
+}
+
 // What keeps a server from starting is told with its last words, by status and by wake.
 func TestOperatorSeesTrouble(t *testing.T) {
 	s := start(t, documents{policies: everybody, servers: strings.Replace(sample("broken", ""), `"127.0.0.1:8090"`, `"127.0.0.1:8090", -no-such-flag`, 1)})
 	s.eventually("it is deployed", time.Minute, func() bool { return s.revision("broken") != "" })
+	s.eventually("the cluster's network leads to it", time.Minute, func() bool { return s.routed("broken") })
 	out, code := s.mcpgateway("wake", "broken")
 	t.Logf("wake:\n%s", out)
 	if code != 1 || !strings.Contains(out, "no-such-flag") {

@@ -30,6 +30,7 @@ type Cluster struct {
 	rest     *rest.Config
 	kube     kubernetes.Interface
 	deployer surveyor
+	lag      time.Duration // see ingressLag
 }
 
 // surveyor is what is asked of a cluster's deployer.
@@ -52,7 +53,7 @@ func Open(platform string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{platform: p, catalog: servers}
+	c := &Cluster{platform: p, catalog: servers, lag: ingressLag}
 	if c.rest, err = knative.Reach(k); err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func newCluster(t *testing.T, services ...knative.Service) (*Cluster, *fakeAPI, 
 	c := &Cluster{
 		platform: &catalog.Platform{Catalog: "catalog.yaml", Deployer: catalog.Deployer{Knative: &catalog.Knative{Namespace: "servers",
 			Ingress: catalog.KnativeIngress{URL: "http://127.0.0.1:1", Domain: "example.test", InsecurePlainIngress: true}}}},
-		catalog: &catalog.Catalog{Servers: entries}, rest: &rest.Config{Host: server.URL, QPS: -1}, deployer: f,
+		catalog: &catalog.Catalog{Servers: entries}, rest: &rest.Config{Host: server.URL, QPS: -1}, deployer: f, lag: 100 * time.Millisecond,
 	}
 	var err error
 	if c.kube, err = kubernetes.NewForConfig(c.rest); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,9 @@ const (
 	glance = 100 * time.Millisecond
 	grace  = 5 * time.Second
 )
+
+// ingressLag is how long an ingress may not know of a service that was just deployed.
+const ingressLag = 10 * time.Second
 
 // Wake sends what a shim answers without doing anything, waits for the answer, and writes what happens meanwhile. Errors say
 // what keeps the server from starting.
@@ -68,10 +72,14 @@ type waking struct {
 	id      string
 	out     io.Writer
 	began   time.Time
-	told    map[string]bool
+
+	mu   sync.Mutex
+	told map[string]bool
 }
 
 func (w *waking) tell(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.told[line] {
 		w.told[line] = true
 		fmt.Fprintf(w.out, "%6.2fs  %s\n", time.Since(w.began).Seconds(), printable(line))
@@ -132,9 +140,27 @@ func (w *waking) watch(ctx context.Context) {
 	}
 }
 
-// ask sends the request through the ingress, as the gateway does, or by way of the API server where no ingress is reached
-// from here.
+// errNotKnown says that the ingress has not heard of the service: nothing was run.
+var errNotKnown = errors.New("the ingress does not know it")
+
+// ask asks, again while an ingress has not heard yet of what was just deployed.
 func (w *waking) ask(ctx context.Context) error {
+	for {
+		err := w.askOnce(ctx)
+		if !errors.Is(err, errNotKnown) || time.Since(w.began) > w.cluster.lag {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(w.cluster.lag / 40):
+		}
+	}
+}
+
+// askOnce sends the request through the ingress, as the gateway does, or by way of the API server where no ingress is reached
+// from here.
+func (w *waking) askOnce(ctx context.Context) error {
 	resp, err := w.cluster.throughIngress(ctx, w.service.Name)
 	if errors.Is(err, errUnreached) {
 		w.tell(fmt.Sprintf("no ingress is reached from here (%v): it is asked through the API server", err))
@@ -149,6 +175,8 @@ func (w *waking) ask(ctx context.Context) error {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	switch mark := resp.Header.Get(mcp.HeaderShim); {
+	case mark == "" && resp.StatusCode == http.StatusNotFound:
+		return errNotKnown
 	case mark != w.id:
 		return fmt.Errorf("not its shim answered, but something before it: %s: %s", resp.Status, strings.TrimSpace(printable(string(text))))
 	case resp.StatusCode != http.StatusOK:

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,6 +106,23 @@ func TestWakeThroughIngress(t *testing.T) {
 	}
 }
 
+// An ingress that has not heard yet of what was just deployed is asked again.
+func TestWakeWaitsForIngress(t *testing.T) {
+	c, _, _ := newCluster(t, services()...)
+	var asked atomic.Int32
+	behind(t, c, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			http.NotFound(w, r)
+			return
+		}
+		shim("shared", 200)(w, r)
+	})
+	c.lag = 4 * time.Second
+	if out, err := wake(t, c, "shared", ""); err != nil || asked.Load() != 2 {
+		t.Errorf("asked %d times: %s%v", asked.Load(), out, err)
+	}
+}
+
 func TestWakeOfOneUser(t *testing.T) {
 	c, _, _ := newCluster(t, services()...)
 	behind(t, c, shim("own", 200))
@@ -151,7 +169,8 @@ func TestWakeFails(t *testing.T) {
 		"another user's":     {hangs, "own", "fedcba9876543210", nil, "it is not deployed"},
 		"no user's":          {hangs, "shared", "fedcba9876543210", nil, "the same for all users"},
 		"not ready":          {shim("shared", 503), "shared", "", nil, "its shim runs, and cannot reach the server"},
-		"the ingress":        {shim("", 404), "shared", "", nil, "something before it: 404 Not Found: ?somebody"},
+		"the ingress":        {shim("", 404), "shared", "", nil, "the ingress does not know it"},
+		"a proxy":            {shim("", 502), "shared", "", nil, "something before it: 502 Bad Gateway: ?somebody"},
 		"another shim":       {shim("other", 200), "shared", "", nil, "something before it: 200 OK"},
 		"a redirect":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, "shared", "", nil, "something before it: 302"},
 		"what is in its way": {hangs, "shared", "", errors.New("container server: ErrImagePull\nno such \x1bimage"), "does not start: container server: ErrImagePull\nno such ?image"},
