@@ -69,3 +69,24 @@ func TestLegacySession(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCallerNamesAnotherHost(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "one.example.test" {
+			t.Errorf("Host = %q", r.Host)
+		}
+		w.Header().Set("Mcp-Session-Id", "s1")
+		io.WriteString(w, Payload)
+	}))
+	defer s.Close()
+	c := NewCaller(s.URL, "").For("one.example.test")
+	inSession, err := c.LegacySession(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Caller{c, inSession} {
+		if err := c.Call(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
