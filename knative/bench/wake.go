@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"mcpgateway/internal/measure"
 )
 
 // wake is one call that woke a service.
@@ -45,24 +43,18 @@ var stages = []struct {
 	{"first byte", func(w wake) time.Time { return w.answered }},
 }
 
-// complete is an error where something of a wake is not known, or the order of things says that it is wrong.
+// complete is an error where something of a wake is not known, or cannot be of it.
 func (w wake) complete() error {
-	last := w.sent
-	for _, s := range stages[:6] { // from there on ready and answered race each other
-		t := s.until(w)
-		switch {
+	for _, s := range stages[:relist+1] { // what the API says of readiness comes late or not at all
+		switch t := s.until(w); {
 		case t.IsZero():
 			return fmt.Errorf("pod %s: nothing tells of %q", w.pod, s.name)
-		case t.Before(last.Add(-tolerance)):
-			return fmt.Errorf("pod %s: %q was %v before what comes before it", w.pod, s.name, last.Sub(t))
+		case t.Before(w.sent):
+			return fmt.Errorf("pod %s: %q was before the call", w.pod, s.name)
 		}
-		last = t
 	}
 	return nil
 }
-
-// tolerance is for what a watch delivers late.
-const tolerance = 100 * time.Millisecond
 
 // parts are how long the stages took; together they are the whole wake. What is heard of late, or happens after the
 // answer, takes nothing.
@@ -87,12 +79,3 @@ const relist = 5
 // whole is how long it took; without, but for the wait for the kubelet's relist.
 func (w wake) whole() time.Duration   { return w.answered.Sub(w.sent) }
 func (w wake) without() time.Duration { return w.whole() - w.parts()[relist] }
-
-// slicesOf makes a slice of each wake, so that pairs stay pairs.
-func slicesOf(wakes []wake, took func(wake) time.Duration) []measure.Slice {
-	slices := make([]measure.Slice, len(wakes))
-	for i, w := range wakes {
-		slices[i] = measure.Slice{Latencies: []time.Duration{took(w)}}
-	}
-	return slices
-}

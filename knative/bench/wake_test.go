@@ -59,10 +59,10 @@ func TestComplete(t *testing.T) {
 	}{
 		{"all", "", func(*wake) {}},
 		{"ready is told after the answer", "", func(w *wake) { w.ready = at(1400) }},
-		{"no log", "sandbox", func(w *wake) { w.node = podLog{} }},
-		{"no notice", "relist", func(w *wake) { w.node.noticed = time.Time{} }},
-		{"no pod", "pod created", func(w *wake) { w.created = time.Time{} }},
-		{"a log of another time", "before", func(w *wake) { w.node.sandbox = at(-5000) }},
+		{"no log", `nothing tells of "sandbox`, func(w *wake) { w.node = podLog{} }},
+		{"no notice", `nothing tells of "relist`, func(w *wake) { w.node.noticed = time.Time{} }},
+		{"no pod", `nothing tells of "API`, func(w *wake) { w.created = time.Time{} }},
+		{"a log of another time", "before the call", func(w *wake) { w.node.sandbox = at(-5000) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := sampleWake()
@@ -72,6 +72,27 @@ func TestComplete(t *testing.T) {
 				t.Errorf("err = %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A pair is of two wakes that are known: what one of them lacks must not move the others.
+func TestKnown(t *testing.T) {
+	log := &nodeLog{pods: map[string]*podLog{"p": {sandbox: at(500), started: at(800), noticed: at(1250)}}}
+	called := func(pod string) wake {
+		w := sampleWake()
+		w.pod, w.node = pod, podLog{}
+		return w
+	}
+	var pairs [][2]wake
+	for range 10 {
+		pairs = append(pairs, [2]wake{called("p"), called("p")})
+	}
+	known, err := log.known(append(pairs, [2]wake{called("p"), called("lost")}))
+	if err != nil || len(known) != 10 || known[0][1].node.noticed != at(1250) {
+		t.Errorf("%d pairs, %v", len(known), err)
+	}
+	if _, err := log.known([][2]wake{{called("lost"), called("p")}, pairs[0]}); err == nil {
+		t.Error("half of all pairs is left out, and nobody says so")
 	}
 }
 
