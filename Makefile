@@ -45,6 +45,9 @@ kind: ## make a cluster in Docker with Knative and Kourier, and put our images i
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
+bench-knative: build ## measure wakes and calls in a real cluster against a bare Knative service; needs what e2e-knative does
+	knative/bench-cluster.sh $(BENCHFLAGS)
+
 fuzz: ## run each fuzz target for FUZZTIME; prints corpus and runs
 	go run ./internal/fuzzreport -time $(FUZZTIME) $(FUZZFLAGS)
 
@@ -54,4 +57,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance e2e e2e-knative kind bench fuzz planted clean
+.PHONY: help build run test lint conformance e2e e2e-knative kind bench bench-knative fuzz planted clean

@@ -204,8 +204,14 @@ func restricted(u deploy.Unit) *corev1.SecurityContext {
 	return c
 }
 
-// resources are a unit's limits, and what it is sure to get: a server that waits for calls needs little, and a node that
-// had to keep its limits free would hold few.
+// What a unit is sure to get, as a part of its limits. A server that waits for calls needs little. Processor time that nobody
+// claims goes to whoever wants it, so a claim only keeps others off the node: two cores take 25 servers at once.
+const (
+	cpuPart    = 100
+	memoryPart = 4
+)
+
+// resources are a unit's limits and claims.
 func resources(r deploy.Resources) (corev1.ResourceRequirements, error) {
 	limits, requests := corev1.ResourceList{}, corev1.ResourceList{}
 	for name, text := range map[corev1.ResourceName]string{corev1.ResourceCPU: r.CPU, corev1.ResourceMemory: r.Memory} {
@@ -218,9 +224,9 @@ func resources(r deploy.Resources) (corev1.ResourceRequirements, error) {
 		}
 		limits[name] = limit
 		if name == corev1.ResourceCPU {
-			requests[name] = *resource.NewMilliQuantity(max(1, limit.MilliValue()/20), resource.DecimalSI)
+			requests[name] = *resource.NewMilliQuantity(max(1, limit.MilliValue()/cpuPart), resource.DecimalSI)
 		} else {
-			requests[name] = *resource.NewQuantity(limit.Value()/4, resource.BinarySI)
+			requests[name] = *resource.NewQuantity(limit.Value()/memoryPart, resource.BinarySI)
 		}
 	}
 	return corev1.ResourceRequirements{Limits: limits, Requests: requests}, nil

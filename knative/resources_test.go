@@ -105,6 +105,23 @@ func TestRestricted(t *testing.T) {
 }
 
 // The kubelet replaces $(NAME): an operator's text must come through as it is.
+// Servers that are woken at once find room: what a pod claims is a small part of its limits.
+func TestClaims(t *testing.T) {
+	r, err := resources(deploy.Resources{CPU: "1", Memory: "128Mi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cpu, memory := r.Requests.Cpu().String(), r.Requests.Memory().String(); cpu != "10m" || memory != "32Mi" {
+		t.Errorf("claims %s and %s, want 10m and 32Mi", cpu, memory)
+	}
+	if cpu, memory := r.Limits.Cpu().String(), r.Limits.Memory().String(); cpu != "1" || memory != "128Mi" {
+		t.Errorf("limits %s and %s", cpu, memory)
+	}
+	if r, err = resources(deploy.Resources{CPU: "10m"}); err != nil || r.Requests.Cpu().String() != "1m" || len(r.Requests) != 1 {
+		t.Errorf("of 10m claims %v, %v", r.Requests, err)
+	}
+}
+
 func TestTextIsLiteral(t *testing.T) {
 	p := golden(t, "npx.shared.none")
 	p.Units[1].Env = append(p.Units[1].Env, deploy.EnvVar{Name: "A", Value: "$(HOME) costs $5"})

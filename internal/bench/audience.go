@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mcpgateway/internal/measure"
 )
 
 // audience is clients that hold a listening stream open, each on a connection of its own.
@@ -22,7 +24,7 @@ const opening = 16
 
 // gather opens n listening streams, of the callers in turn, every other one in the legacy era. What it returns must be
 // dismissed, with an error too.
-func gather(ctx context.Context, callers []*caller, n int) (*audience, error) {
+func gather(ctx context.Context, callers []*measure.Caller, n int) (*audience, error) {
 	ctx, leave := context.WithCancel(ctx)
 	a := &audience{leave: leave, transport: &http.Transport{DisableCompression: true, ReadBufferSize: 1024, WriteBufferSize: 1024}}
 	patience := time.AfterFunc(30*time.Second, leave) // a client's Timeout would end the streams too
@@ -38,22 +40,21 @@ func gather(ctx context.Context, callers []*caller, n int) (*audience, error) {
 		})
 	}
 	wg.Wait()
-	if err := summarise(errs); err != nil {
+	if err := measure.Summarise(errs); err != nil {
 		return a, fmt.Errorf("open listeners: %w", err)
 	}
 	return a, nil
 }
 
 // join opens a stream, and reads it until the audience leaves.
-func (a *audience) join(ctx context.Context, c *caller, inSession bool) (err error) {
-	l := c.listener()
+func (a *audience) join(ctx context.Context, c *measure.Caller, inSession bool) (err error) {
+	l := c.Listener()
 	if inSession {
-		if l, err = c.legacyListener(ctx); err != nil {
+		if l, err = c.LegacyListener(ctx); err != nil {
 			return err
 		}
 	}
-	l.client = &http.Client{Transport: a.transport}
-	response, err := l.open(ctx)
+	response, err := l.Through(&http.Client{Transport: a.transport}).Open(ctx)
 	if err != nil {
 		return err
 	}

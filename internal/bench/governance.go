@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpgateway/internal/measure"
 	"mcpgateway/internal/proxytest"
 )
 
@@ -31,7 +32,7 @@ type governance struct {
 	sink            recordSink
 }
 
-func govern(ctx context.Context, p *printer, bin string, d time.Duration) (err error) {
+func govern(ctx context.Context, p *measure.Printer, bin string, d time.Duration) (err error) {
 	g := &governance{}
 	sink := httptest.NewServer(&g.sink)
 	defer sink.Close()
@@ -72,7 +73,7 @@ func (s *systems) startOne(ctx context.Context, bin, dir, id, platform, catalog 
 	if s.ours.modern, err = s.caller(id); err != nil {
 		return err
 	}
-	if err := s.ours.modern.call(ctx); err != nil {
+	if err := s.ours.modern.Call(ctx); err != nil {
 		return err
 	}
 	if s.shim, err = findShim(id); err != nil {
@@ -96,21 +97,21 @@ func manyPolicies() string {
 }
 
 // measure has both be called in turn, and counts what arrived at the sink.
-func (g *governance) measure(ctx context.Context, p *printer, d time.Duration) error {
-	pace := loadTest{"governed, 200 calls/s", func(ctx context.Context, s *system) (slice, error) {
-		return openLoop(ctx, s.modern.call, callsASecond, sliceLength)
+func (g *governance) measure(ctx context.Context, p *measure.Printer, d time.Duration) error {
+	pace := loadTest{"governed, 200 calls/s", func(ctx context.Context, s *system) (measure.Slice, error) {
+		return measure.OpenLoop(ctx, s.modern.Call, callsASecond, sliceLength)
 	}}
 	parts, err := pace.rounds(ctx, []*system{g.plain.ours, g.governed.ours}, d)
 	if err != nil {
 		return err
 	}
 	plain, governed := parts[g.plain.ours], parts[g.governed.ours]
-	p.pair("1 policy", "governed", "ratio")
-	p.ratio(figure{name: "p50, ms", of: percentile(0.50)}, plain, governed)
-	p.ratio(figure{name: "p99, ms", of: percentile(0.99), limit: maxGoverned}, plain, governed)
-	p.ratio(figure{name: "p99 of a second, its median, ms", of: medianP99}, plain, governed)
-	p.ratio(figure{name: "CPU of the proxies per call, µs", of: cpuPerCall}, plain, governed)
-	p.note("governed: %d policies, %d of them with conditions that are asked for each call; records with bodies to a sink over HTTP", policyCount, conditionCount)
+	p.Pair("1 policy", "governed", "ratio")
+	p.Ratio(measure.Figure{Name: "p50, ms", Of: measure.Percentile(0.50)}, plain, governed)
+	p.Ratio(measure.Figure{Name: "p99, ms", Of: measure.Percentile(0.99), Limit: maxGoverned}, plain, governed)
+	p.Ratio(measure.Figure{Name: "p99 of a second, its median, ms", Of: measure.MedianP99}, plain, governed)
+	p.Ratio(measure.Figure{Name: "CPU of the proxies per call, µs", Of: measure.CPUPerCall}, plain, governed)
+	p.Note("governed: %d policies, %d of them with conditions that are asked for each call; records with bodies to a sink over HTTP", policyCount, conditionCount)
 	if err := g.governed.memory(p, "governed shim, memory, MB"); err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s *recordSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // await says how many records came, once no more come.
-func (s *recordSink) await(ctx context.Context, p *printer) error {
+func (s *recordSink) await(ctx context.Context, p *measure.Printer) error {
 	const batchEvery = 5 * time.Second
 	for last := int64(-1); s.records.Load() != last; {
 		last = s.records.Load()
@@ -147,7 +148,7 @@ func (s *recordSink) await(ctx context.Context, p *printer) error {
 			return ctx.Err()
 		}
 	}
-	p.note("%d records arrived", s.records.Load())
+	p.Note("%d records arrived", s.records.Load())
 	if s.records.Load() == 0 {
 		return errors.New("no record arrived at the sink")
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpgateway/internal/measure"
 	"mcpgateway/internal/proxytest"
 )
 
@@ -39,16 +40,16 @@ const (
 type listenersTest struct {
 	name, listened string
 
-	systems               // the rig, the server that is called, the one that sleeps
-	steady        *system // what is called
-	behind        *caller // the same server, asked past gateway and shim: what its listeners cost itself
-	listening     []*caller
+	systems                       // the rig, the server that is called, the one that sleeps
+	steady        *system         // what is called
+	behind        *measure.Caller // the same server, asked past gateway and shim: what its listeners cost itself
+	listening     []*measure.Caller
 	without, with cost
 }
 
 // cost is what was measured of the gateway in one of its states.
 type cost struct {
-	slices, direct []slice
+	slices, direct []measure.Slice
 	gateway, shim  use
 }
 
@@ -60,7 +61,7 @@ type use struct {
 
 // listeners measures what listeners cost that hear nothing: those of a server that runs and of one that sleeps. Each test
 // has a new gateway, whose memory holds nothing of what was before.
-func listeners(ctx context.Context, p *printer, bin string, d time.Duration) error {
+func listeners(ctx context.Context, p *measure.Printer, bin string, d time.Duration) error {
 	for _, t := range []*listenersTest{{name: "awake", listened: steadyID}, {name: "asleep", listened: sleeperID}} {
 		if err := t.run(ctx, bin, max(1, int(d/(3*blockLength*sliceLength)))); err != nil {
 			return fmt.Errorf("listeners, server %s: %w", t.name, err)
@@ -80,7 +81,7 @@ func (t *listenersTest) run(ctx context.Context, bin string, rounds int) (err er
 		return err
 	}
 	// Until garbage was collected some times: the memory that calls take is not the listeners'.
-	if _, err := closedLoop(ctx, t.steady.modern.call, cpuConnections, warmUp); err != nil {
+	if _, err := measure.ClosedLoop(ctx, t.steady.modern.Call, cpuConnections, warmUp); err != nil {
 		return err
 	}
 	for range rounds {
@@ -123,9 +124,9 @@ func (t *listenersTest) start(ctx context.Context, bin, dir string) (err error) 
 		if err != nil {
 			return err
 		}
-		t.listening = append(t.listening, newCaller(t.rig.URL+proxytest.Path(t.listened), token))
+		t.listening = append(t.listening, measure.NewCaller(t.rig.URL+proxytest.Path(t.listened), token))
 	}
-	if err := t.steady.modern.call(ctx); err != nil {
+	if err := t.steady.modern.Call(ctx); err != nil {
 		return err
 	}
 	if t.shim, err = findShim(steadyID); err != nil {
@@ -137,7 +138,7 @@ func (t *listenersTest) start(ctx context.Context, bin, dir string) (err error) 
 }
 
 // serverBehind makes calls of the sample server that stands beside a shim.
-func serverBehind(shim int, program string) (*caller, error) {
+func serverBehind(shim int, program string) (*measure.Caller, error) {
 	supervisor, err := parentOf(shim)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func serverBehind(shim int, program string) (*caller, error) {
 			return nil, fmt.Errorf("read the arguments of process %d: %w", pid, err)
 		}
 		if _, address, found := strings.Cut(string(line), "-addr\x00"); found {
-			return newCaller("http://"+strings.TrimRight(address, "\x00")+"/mcp", ""), nil
+			return measure.NewCaller("http://"+strings.TrimRight(address, "\x00")+"/mcp", ""), nil
 		}
 	}
 	return nil, fmt.Errorf("no process of %s stands beside the shim", program)
@@ -195,7 +196,7 @@ func (t *listenersTest) measure(ctx context.Context, c *cost, rest time.Duration
 			return err
 		}
 		if i%4 == 3 {
-			part, err := openLoop(ctx, t.behind.call, callsASecond, sliceLength)
+			part, err := measure.OpenLoop(ctx, t.behind.Call, callsASecond, sliceLength)
 			if err != nil {
 				return fmt.Errorf("past the gateway: %w", err)
 			}
@@ -223,7 +224,7 @@ func (t *listenersTest) oneSlice(ctx context.Context, c *cost) error {
 	if err != nil {
 		return err
 	}
-	part, err := openLoop(ctx, t.steady.modern.call, callsASecond, sliceLength)
+	part, err := measure.OpenLoop(ctx, t.steady.modern.Call, callsASecond, sliceLength)
 	if err != nil {
 		return err
 	}
@@ -231,7 +232,7 @@ func (t *listenersTest) oneSlice(ctx context.Context, c *cost) error {
 	if err != nil {
 		return err
 	}
-	part.cpu = after - before
+	part.CPU = after - before
 	c.slices = append(c.slices, part)
 	return nil
 }
@@ -264,16 +265,22 @@ func (t *listenersTest) rest(ctx context.Context, c *cost, d time.Duration, note
 	return nil
 }
 
-func (t *listenersTest) print(p *printer) {
-	p.pair("without", "with", "ratio")
+func (t *listenersTest) print(p *measure.Printer) {
+	p.Pair("without", "with", "ratio")
 	of := fmt.Sprintf(", %d listeners, %s", listenerCount, t.name)
-	p.ratio(figure{name: "p50, ms" + of, of: percentile(0.50), limit: maxSlowdown}, t.without.slices, t.with.slices)
-	p.ratio(figure{name: "p99, ms" + of, of: percentile(0.99), limit: maxSlowdown}, t.without.slices, t.with.slices)
-	p.ratio(figure{name: "p99 of a second, its median, ms", of: medianP99}, t.without.slices, t.with.slices)
-	p.ratio(figure{name: "the server itself: p99, ms", of: percentile(0.99)}, t.without.direct, t.with.direct)
-	p.ratio(figure{name: "CPU of gateway and shim per call, µs", of: cpuPerCall}, t.without.slices, t.with.slices)
-	p.perListener("gateway memory, MB", t.without.gateway.mb, t.with.gateway.mb, maxListenerKB)
-	p.perListener("memory of the shim that is called, MB", t.without.shim.mb, t.with.shim.mb, 0)
-	p.note("while nobody calls, the gateway is busy for %.1f ms a second without listeners and %.1f with them, the shim for %.1f and %.1f",
+	p.Ratio(measure.Figure{Name: "p50, ms" + of, Of: measure.Percentile(0.50), Limit: maxSlowdown}, t.without.slices, t.with.slices)
+	p.Ratio(measure.Figure{Name: "p99, ms" + of, Of: measure.Percentile(0.99), Limit: maxSlowdown}, t.without.slices, t.with.slices)
+	p.Ratio(measure.Figure{Name: "p99 of a second, its median, ms", Of: measure.MedianP99}, t.without.slices, t.with.slices)
+	p.Ratio(measure.Figure{Name: "the server itself: p99, ms", Of: measure.Percentile(0.99)}, t.without.direct, t.with.direct)
+	p.Ratio(measure.Figure{Name: "CPU of gateway and shim per call, µs", Of: measure.CPUPerCall}, t.without.slices, t.with.slices)
+	perListener(p, "gateway memory, MB", t.without.gateway.mb, t.with.gateway.mb, maxListenerKB)
+	perListener(p, "memory of the shim that is called, MB", t.without.shim.mb, t.with.shim.mb, 0)
+	p.Note("while nobody calls, the gateway is busy for %.1f ms a second without listeners and %.1f with them, the shim for %.1f and %.1f",
 		t.without.gateway.busy, t.with.gateway.busy, t.without.shim.busy, t.with.shim.busy)
+}
+
+// perListener prints memory without listeners and with them, and what that is for each, in KB of 1,000 bytes.
+func perListener(p *measure.Printer, name string, without, with, limit float64) {
+	each := (with - without) * 1e3 / listenerCount
+	fmt.Fprintf(p.Out, "%-38s %9.2f %9.2f   %-21s %s\n", name, without, with, fmt.Sprintf("%.1f KB each", each), p.Verdict(each, limit, false))
 }

@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"mcpgateway/internal/measure"
 )
 
 func main() {
@@ -32,13 +34,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	p := printer{out: os.Stdout}
+	p := measure.Printer{Out: os.Stdout}
 	err := run(ctx, &p, settings{bin: *bin, duration: *duration, wakes: *wakes, only: *only})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	if p.missed > 0 && *enforce {
+	if p.Missed > 0 && *enforce {
 		os.Exit(1)
 	}
 }
@@ -51,7 +53,7 @@ type settings struct {
 }
 
 // run measures everything, or the part that was asked for, and prints as it goes.
-func run(ctx context.Context, p *printer, s settings) error {
+func run(ctx context.Context, p *measure.Printer, s settings) error {
 	bin, err := filepath.Abs(s.bin)
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func run(ctx context.Context, p *printer, s settings) error {
 }
 
 // calls measures what calls cost.
-func calls(ctx context.Context, p *printer, bin string, duration time.Duration, wakes int) (err error) {
+func calls(ctx context.Context, p *measure.Printer, bin string, duration time.Duration, wakes int) (err error) {
 	dir, err := os.MkdirTemp("", "mcp") // sockets need a short path
 	if err != nil {
 		return err
@@ -93,9 +95,9 @@ func calls(ctx context.Context, p *printer, bin string, duration time.Duration, 
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 
-	fmt.Fprintf(p.out, "%s/%s, %d cores, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	fmt.Fprintln(p.out, "reference: two httputil.ReverseProxy processes in a row; upstream of both: sample-server, each its own")
-	fmt.Fprintln(p.out, "call: tools/call with an argument of 1 KB and a result of 1 KB; token, policy and audit on")
+	fmt.Fprintf(p.Out, "%s/%s, %d cores, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintln(p.Out, "reference: two httputil.ReverseProxy processes in a row; upstream of both: sample-server, each its own")
+	fmt.Fprintln(p.Out, "call: tools/call with an argument of 1 KB and a result of 1 KB; token, policy and audit on")
 	for _, measure := range []func() error{
 		func() error { return s.footprint(ctx, p, bin) },
 		func() error { return s.load(ctx, p, duration) },

@@ -5,6 +5,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"time"
+
+	"mcpgateway/internal/measure"
 )
 
 // referenceVerb has this program be one proxy of the reference: bench referenceVerb ADDRESS TARGET.
@@ -19,7 +21,7 @@ func serveReference(address, target string) error {
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		Transport: &http.Transport{MaxIdleConnsPerHost: maxConnections, DisableCompression: true},
+		Transport: &http.Transport{MaxIdleConnsPerHost: measure.MaxConnections, DisableCompression: true},
 	}
 	server := &http.Server{
 		Addr:              address,

@@ -10,14 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"mcpgateway/internal/measure"
 	"mcpgateway/internal/proxytest"
 )
 
 // system is one way to a sample server.
 type system struct {
 	name    string
-	modern  *caller
-	legacy  *caller
+	modern  *measure.Caller
+	legacy  *measure.Caller
 	proxies []int // processes whose processor time counts: those between caller and server, and what stores their records
 }
 
@@ -26,9 +27,9 @@ type systems struct {
 	direct, reference, ours *system
 	stdio                   *system // as ours, but that the server speaks stdio behind the bridge
 
-	shim      int     // process of ours
-	sleeper   *caller // calls a server that sleeps after sleepAfter without a call
-	program   string  // of the sleeping server, used by nothing else
+	shim      int             // process of ours
+	sleeper   *measure.Caller // calls a server that sleeps after sleepAfter without a call
+	program   string          // of the sleeping server, used by nothing else
 	rig       *proxytest.Rig
 	processes []*proxytest.Process
 }
@@ -59,16 +60,16 @@ func startSystems(ctx context.Context, bin, dir string) (*systems, error) {
 	}
 	s.rig = rig
 	s.ours, s.stdio = &system{name: "ours"}, &system{name: "stdio"}
-	for id, to := range map[string]**caller{steadyID: &s.ours.modern, stdioID: &s.stdio.modern, sleeperID: &s.sleeper} {
+	for id, to := range map[string]**measure.Caller{steadyID: &s.ours.modern, stdioID: &s.stdio.modern, sleeperID: &s.sleeper} {
 		if *to, err = s.caller(id); err != nil {
 			return s, err
 		}
 	}
 	for _, sys := range s.withStdio() {
-		if err := sys.modern.call(ctx); err != nil {
+		if err := sys.modern.Call(ctx); err != nil {
 			return s, fmt.Errorf("first call, %s: %w", sys.name, err)
 		}
-		if sys.legacy, err = sys.modern.legacySession(ctx); err != nil {
+		if sys.legacy, err = sys.modern.LegacySession(ctx); err != nil {
 			return s, fmt.Errorf("%s: %w", sys.name, err)
 		}
 	}
@@ -116,8 +117,8 @@ func (s *systems) startReference(ctx context.Context, sample, dir string) error 
 			return err
 		}
 	}
-	s.direct = &system{name: "direct", modern: newCaller("http://"+addresses[0]+"/mcp", "")}
-	s.reference = &system{name: "reference", modern: newCaller("http://"+addresses[2]+"/mcp", ""),
+	s.direct = &system{name: "direct", modern: measure.NewCaller("http://"+addresses[0]+"/mcp", "")}
+	s.reference = &system{name: "reference", modern: measure.NewCaller("http://"+addresses[2]+"/mcp", ""),
 		proxies: []int{s.processes[1].PID(), s.processes[2].PID()}}
 	return nil
 }
@@ -146,12 +147,12 @@ func mayEcho(users ...string) string {
 }
 
 // caller makes calls of a server of ours.
-func (s *systems) caller(id string) (*caller, error) {
+func (s *systems) caller(id string) (*measure.Caller, error) {
 	token, err := s.rig.Token(id)
 	if err != nil {
 		return nil, fmt.Errorf("make token: %w", err)
 	}
-	return newCaller(s.rig.URL+proxytest.Path(id), token), nil
+	return measure.NewCaller(s.rig.URL+proxytest.Path(id), token), nil
 }
 
 func (s *systems) all() []*system { return []*system{s.direct, s.reference, s.ours} }

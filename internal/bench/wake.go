@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"mcpgateway/internal/measure"
 )
 
 // What the project allows.
@@ -19,13 +21,13 @@ const (
 const idleFor = 3 * time.Second
 
 // footprint measures the shim's program and its memory at rest. The shim has answered a few calls by then.
-func (s *systems) footprint(ctx context.Context, p *printer, bin string) error {
+func (s *systems) footprint(ctx context.Context, p *measure.Printer, bin string) error {
 	program, err := os.Stat(filepath.Join(bin, "shim"))
 	if err != nil {
 		return err
 	}
-	p.head()
-	p.single("shim program, MB", float64(program.Size())/1e6, maxShimMB)
+	head(p)
+	p.Single("shim program, MB", float64(program.Size())/1e6, maxShimMB)
 	if err := pause(ctx, idleFor); err != nil {
 		return err
 	}
@@ -33,23 +35,23 @@ func (s *systems) footprint(ctx context.Context, p *printer, bin string) error {
 	if err != nil {
 		return err
 	}
-	p.single("shim memory at rest, MB", all, maxMemoryMB)
-	p.note("%.2f MB of it are not the program's file", anonymous)
+	p.Single("shim memory at rest, MB", all, maxMemoryMB)
+	p.Note("%.2f MB of it are not the program's file", anonymous)
 	return nil
 }
 
 // memory prints what the shim occupies now.
-func (s *systems) memory(p *printer, name string) error {
+func (s *systems) memory(p *measure.Printer, name string) error {
 	all, _, err := residentMB(s.shim)
 	if err != nil {
 		return err
 	}
-	p.single(name, all, 0)
+	p.Single(name, all, 0)
 	return nil
 }
 
 // wake measures how long a call to a sleeping server takes until the first byte of its answer. Gateway and deployer run.
-func (s *systems) wake(ctx context.Context, p *printer, samples int) error {
+func (s *systems) wake(ctx context.Context, p *measure.Printer, samples int) error {
 	if samples < 1 {
 		return nil
 	}
@@ -59,15 +61,15 @@ func (s *systems) wake(ctx context.Context, p *printer, samples int) error {
 			return err
 		}
 		began := time.Now()
-		firstByte, err := s.sleeper.firstByte(ctx)
+		firstByte, err := s.sleeper.FirstByte(ctx)
 		if err != nil {
 			return fmt.Errorf("wake %d: %w", i+1, err)
 		}
 		took[i] = firstByte.Sub(began)
 	}
-	p.single(fmt.Sprintf("wake, median of %d, ms", samples), quantile(took, 0.5).Seconds()*1e3, maxWakeMS)
-	p.single("wake, p95, ms", quantile(took, 0.95).Seconds()*1e3, maxWakeMS)
-	p.single("wake, longest, ms", quantile(took, 1).Seconds()*1e3, 0)
+	p.Single(fmt.Sprintf("wake, median of %d, ms", samples), measure.Quantile(took, 0.5).Seconds()*1e3, maxWakeMS)
+	p.Single("wake, p95, ms", measure.Quantile(took, 0.95).Seconds()*1e3, maxWakeMS)
+	p.Single("wake, longest, ms", measure.Quantile(took, 1).Seconds()*1e3, 0)
 	return nil
 }
 

@@ -27,8 +27,12 @@ type sampleServer struct {
 	streams  *mcpserver.StreamableHTTPServer
 }
 
+// hosts says which hosts a request may name. A page that a browser shows can reach loopback under a name of its own
+// (DNS rebinding), so what comes over loopback must name it, but for insecureAny.
+type hosts struct{ insecureAny bool }
+
 // newServer makes the server with all that it offers. Sessions are not kept: an id from before a sleep stays good.
-func newServer(log *slog.Logger) *sampleServer {
+func newServer(log *slog.Logger, may hosts) *sampleServer {
 	s := &sampleServer{mcp: mcpserver.NewMCPServer("sample-server", "1.0.0",
 		mcpserver.WithToolCapabilities(true),
 		mcpserver.WithPromptCapabilities(false),
@@ -46,6 +50,7 @@ func newServer(log *slog.Logger) *sampleServer {
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	s.streams = mcpserver.NewStreamableHTTPServer(s.mcp,
 		mcpserver.WithStreamableHTTPServer(s.http),
+		mcpserver.WithDisableLocalhostProtection(may.insecureAny),
 		mcpserver.WithStreamableHTTPLogger(log))
 	mux.Handle("/mcp", s.endListeners(s.streams))
 	return s

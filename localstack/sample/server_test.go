@@ -31,13 +31,18 @@ type sample struct {
 // start serves on a free loopback port until the test ends.
 func start(t *testing.T) *sample {
 	t.Helper()
+	return startFor(t, hosts{})
+}
+
+func startFor(t *testing.T, may hosts) *sample {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &sample{url: "http://" + ln.Addr().String() + "/mcp", stop: stop, stopped: make(chan error, 1)}
-	go func() { s.stopped <- newServer(slog.New(slog.DiscardHandler)).serve(ctx, ln) }()
+	go func() { s.stopped <- newServer(slog.New(slog.DiscardHandler), may).serve(ctx, ln) }()
 	t.Cleanup(stop)
 	return s
 }
@@ -309,7 +314,7 @@ func TestStdioAnswersInBothEras(t *testing.T) {
 		in, toServer := io.Pipe()
 		fromServer, out := io.Pipe()
 		served := make(chan error, 1)
-		go func() { served <- newServer(slog.New(slog.DiscardHandler)).serveStdio(t.Context(), in, out) }()
+		go func() { served <- newServer(slog.New(slog.DiscardHandler), hosts{}).serveStdio(t.Context(), in, out) }()
 		c := client.NewClient(transport.NewIO(fromServer, toServer, io.NopCloser(strings.NewReader(""))), client.WithProtocolVersion(revision))
 		if err := c.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -327,4 +332,27 @@ func TestStdioAnswersInBothEras(t *testing.T) {
 			t.Errorf("ended with %v at the end of its input", err)
 		}
 	})
+}
+
+// Over loopback it answers to names of loopback only, unless it is told to answer to all.
+func TestHosts(t *testing.T) {
+	for _, tt := range []struct {
+		may     hosts
+		refused bool
+	}{{hosts{}, true}, {hosts{insecureAny: true}, false}} {
+		r, err := http.NewRequest(http.MethodPost, startFor(t, tt.may).url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "one.example.test"
+		r.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if refused := response.StatusCode == http.StatusForbidden; refused != tt.refused {
+			t.Errorf("%+v: %s", tt.may, response.Status)
+		}
+	}
 }

@@ -1,9 +1,8 @@
-package main
+package measure
 
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,7 +17,7 @@ func TestCaller(t *testing.T) {
 		answer  string
 		wantErr string
 	}{
-		{name: "echoed", status: 200, answer: `{"text":"` + payload + `"}`},
+		{name: "echoed", status: 200, answer: `{"text":"` + Payload + `"}`},
 		{name: "refused", status: 403, answer: `{"error":"no"}`, wantErr: `403 Forbidden: {"error":"no"}`},
 		{name: "another answer", status: 200, answer: `{"text":"x"}`, wantErr: "does not hold what was sent"},
 	}
@@ -37,7 +36,7 @@ func TestCaller(t *testing.T) {
 			}))
 			defer s.Close()
 			before := time.Now()
-			at, err := newCaller(s.URL, "secret").firstByte(t.Context())
+			at, err := NewCaller(s.URL, "secret").FirstByte(t.Context())
 			if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
 				t.Errorf("err = %v, want %q", err, tt.wantErr)
 			}
@@ -59,36 +58,35 @@ func TestLegacySession(t *testing.T) {
 			r.Header.Get("Authorization") != "Bearer secret" || strings.Contains(string(body), "_meta") {
 			t.Errorf("not a legacy call: %v %s", r.Header, body)
 		}
-		io.WriteString(w, payload)
+		io.WriteString(w, Payload)
 	}))
 	defer s.Close()
-	c, err := newCaller(s.URL, "secret").legacySession(t.Context())
+	c, err := NewCaller(s.URL, "secret").LegacySession(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.call(t.Context()); err != nil {
+	if err := c.Call(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestReferencePassesOn(t *testing.T) {
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.URL.Path+" "+payload)
+func TestCallerNamesAnotherHost(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "one.example.test" {
+			t.Errorf("Host = %q", r.Host)
+		}
+		w.Header().Set("Mcp-Session-Id", "s1")
+		io.WriteString(w, Payload)
 	}))
-	defer upstream.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	defer s.Close()
+	c := NewCaller(s.URL, "").For("one.example.test")
+	inSession, err := c.LegacySession(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := ln.Addr().String()
-	ln.Close()
-	go func() { _ = serveReference(address, upstream.URL) }() // ends with the test program
-	c := newCaller("http://"+address+"/mcp", "")
-	for range 100 {
-		if err = c.call(t.Context()); err == nil {
-			return
+	for _, c := range []*Caller{c, inSession} {
+		if err := c.Call(t.Context()); err != nil {
+			t.Error(err)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error(err)
 }

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func TestOpenLoopCountsFromWhenCallsWereDue(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	var oneAtATime sync.Mutex
 	var first sync.Once
-	s, err := openLoop(t.Context(), func(context.Context) error {
+	s, err := OpenLoop(t.Context(), func(context.Context) error {
 		oneAtATime.Lock()
 		defer oneAtATime.Unlock()
 		first.Do(func() { time.Sleep(stall) })
@@ -24,14 +24,14 @@ func TestOpenLoopCountsFromWhenCallsWereDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.calls != 40 || len(s.latencies) != 40 {
-		t.Fatalf("%d calls, %d latencies, want 40", s.calls, len(s.latencies))
+	if s.Calls != 40 || len(s.Latencies) != 40 {
+		t.Fatalf("%d calls, %d Latencies, want 40", s.Calls, len(s.Latencies))
 	}
 	// 20 calls are due during the stall; half of them must have waited at least half of it.
 	held := 0
-	for i, l := range s.latencies {
-		if l < s.late[i] {
-			t.Errorf("call %d: latency %v leaves out that it was sent %v late", i, l, s.late[i])
+	for i, l := range s.Latencies {
+		if l < s.Late[i] {
+			t.Errorf("call %d: latency %v leaves out that it was sent %v late", i, l, s.Late[i])
 		}
 		if l >= stall/2 {
 			held++
@@ -40,14 +40,14 @@ func TestOpenLoopCountsFromWhenCallsWereDue(t *testing.T) {
 	if held < 10 {
 		t.Errorf("%d calls were held up for %v or more, want at least 10", held, stall/2)
 	}
-	if s.elapsed < 390*time.Millisecond {
-		t.Errorf("40 calls at 100 a second took %v", s.elapsed)
+	if s.Elapsed < 390*time.Millisecond {
+		t.Errorf("40 calls at 100 a second took %v", s.Elapsed)
 	}
 }
 
 func TestClosedLoopKeepsConnectionsBusy(t *testing.T) {
 	var now, most atomic.Int64
-	s, err := closedLoop(t.Context(), func(context.Context) error {
+	s, err := ClosedLoop(t.Context(), func(context.Context) error {
 		n := now.Add(1)
 		defer now.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -61,8 +61,8 @@ func TestClosedLoopKeepsConnectionsBusy(t *testing.T) {
 	if most.Load() != 4 {
 		t.Errorf("at most %d calls at once, want 4", most.Load())
 	}
-	if s.calls < 8 || s.calls > 44 {
-		t.Errorf("%d calls of 10 ms in 100 ms on 4 connections", s.calls)
+	if s.Calls < 8 || s.Calls > 44 {
+		t.Errorf("%d calls of 10 ms in 100 ms on 4 connections", s.Calls)
 	}
 }
 
@@ -75,16 +75,16 @@ func TestLoopsReportFailedCalls(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := openLoop(t.Context(), call, 1000, 10*time.Millisecond); !errors.Is(err, broken) || !strings.Contains(err.Error(), "1 of 10") {
+	if _, err := OpenLoop(t.Context(), call, 1000, 10*time.Millisecond); !errors.Is(err, broken) || !strings.Contains(err.Error(), "1 of 10") {
 		t.Errorf("open loop: %v", err)
 	}
 	n.Store(0)
-	if _, err := closedLoop(t.Context(), call, 2, time.Second); !errors.Is(err, broken) {
+	if _, err := ClosedLoop(t.Context(), call, 2, time.Second); !errors.Is(err, broken) {
 		t.Errorf("closed loop: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := openLoop(ended, call, 1, time.Hour); !errors.Is(err, context.Canceled) {
+	if _, err := OpenLoop(ended, call, 1, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// maxConnections bounds what is open at once; an open loop at a few hundred calls a second needs far less.
-const maxConnections = 256
+// MaxConnections bounds what is open at once; an open loop at a few hundred calls a second needs far less.
+const MaxConnections = 256
 
-// payload is what is sent to be echoed: 1 KB.
-var payload = strings.Repeat("0123456789abcdef", 64)
+// Payload is what is sent to be echoed: 1 KB.
+var Payload = strings.Repeat("0123456789abcdef", 64)
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 10
@@ -27,26 +27,27 @@ const (
 	legacy = "2025-11-25"
 )
 
-// caller makes one kind of call at one address.
-type caller struct {
+// Caller makes one kind of call at one address.
+type Caller struct {
 	client *http.Client
 	method string
 	url    string
+	host   string // "" is the URL's
 	header http.Header
 	body   []byte
 }
 
-// newCaller prepares calls of the tool echo. token may be empty.
-func newCaller(url, token string) *caller {
-	return &caller{
+// NewCaller prepares calls of the tool echo. token may be empty.
+func NewCaller(url, token string) *Caller {
+	return &Caller{
 		client: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: maxConnections, DisableCompression: true},
+			Transport: &http.Transport{MaxIdleConnsPerHost: MaxConnections, DisableCompression: true},
 			Timeout:   30 * time.Second,
 		},
 		method: http.MethodPost,
 		url:    url,
 		header: headers(modern, token, "Mcp-Method", "tools/call", "Mcp-Name", "echo"),
-		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload},
+		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": Payload},
 			"_meta": modernMeta}),
 	}
 }
@@ -56,10 +57,10 @@ var modernMeta = map[string]any{"io.modelcontextprotocol/protocolVersion": moder
 	"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "bench", "version": "1"},
 	"io.modelcontextprotocol/clientCapabilities": struct{}{}}
 
-// legacySession makes a caller at the same address that has opened a session.
-func (c *caller) legacySession(ctx context.Context) (*caller, error) {
+// LegacySession makes a caller at the same address that has opened a session.
+func (c *Caller) LegacySession(ctx context.Context) (*Caller, error) {
 	token := c.token()
-	open := &caller{client: c.client, method: c.method, url: c.url, header: headers("", token),
+	open := &Caller{client: c.client, method: c.method, url: c.url, host: c.host, header: headers("", token),
 		body: message("initialize", map[string]any{"protocolVersion": legacy, "capabilities": struct{}{},
 			"clientInfo": map[string]string{"name": "bench", "version": "1"}})}
 	header, _, err := open.do(ctx)
@@ -70,19 +71,33 @@ func (c *caller) legacySession(ctx context.Context) (*caller, error) {
 	if session == "" {
 		return nil, fmt.Errorf("initialize: the server gave no session")
 	}
-	return &caller{client: c.client, method: c.method, url: c.url, header: headers(legacy, token, "Mcp-Session-Id", session),
-		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": payload}})}, nil
+	return &Caller{client: c.client, method: c.method, url: c.url, host: c.host, header: headers(legacy, token, "Mcp-Session-Id", session),
+		body: message("tools/call", map[string]any{"name": "echo", "arguments": map[string]string{"message": Payload}})}, nil
 }
 
-// listener makes the caller's modern listening stream.
-func (c *caller) listener() *caller {
-	return &caller{client: c.client, method: http.MethodPost, url: c.url, header: headers(modern, c.token(), "Mcp-Method", "subscriptions/listen"),
+// Through makes the same calls by another client.
+func (c *Caller) Through(client *http.Client) *Caller {
+	other := *c
+	other.client = client
+	return &other
+}
+
+// For makes the same calls to another host at the same address.
+func (c *Caller) For(host string) *Caller {
+	other := *c
+	other.host = host
+	return &other
+}
+
+// Listener makes the caller's modern listening stream.
+func (c *Caller) Listener() *Caller {
+	return &Caller{client: c.client, method: http.MethodPost, url: c.url, host: c.host, header: headers(modern, c.token(), "Mcp-Method", "subscriptions/listen"),
 		body: message("subscriptions/listen", map[string]any{"notifications": map[string]bool{"toolsListChanged": true}, "_meta": modernMeta})}
 }
 
-// legacyListener makes a listening stream of a session of its own.
-func (c *caller) legacyListener(ctx context.Context) (*caller, error) {
-	s, err := c.legacySession(ctx)
+// LegacyListener makes a listening stream of a session of its own.
+func (c *Caller) LegacyListener(ctx context.Context) (*Caller, error) {
+	s, err := c.LegacySession(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +107,7 @@ func (c *caller) legacyListener(ctx context.Context) (*caller, error) {
 	return s, nil
 }
 
-func (c *caller) token() string { return strings.TrimPrefix(c.header.Get("Authorization"), "Bearer ") }
+func (c *Caller) token() string { return strings.TrimPrefix(c.header.Get("Authorization"), "Bearer ") }
 
 func headers(revision, token string, more ...string) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
@@ -116,28 +131,28 @@ func message(method string, params any) []byte {
 	return m
 }
 
-// call makes the call and checks that it was answered.
-func (c *caller) call(ctx context.Context) error {
+// Call makes the call and checks that it was answered.
+func (c *Caller) Call(ctx context.Context) error {
 	_, answer, err := c.do(ctx)
 	if err != nil {
 		return err
 	}
-	if !bytes.Contains(answer, []byte(payload)) {
+	if !bytes.Contains(answer, []byte(Payload)) {
 		return fmt.Errorf("the answer does not hold what was sent: %.200s", answer)
 	}
 	return nil
 }
 
-// firstByte makes the call and tells when the answer's first byte came.
-func (c *caller) firstByte(ctx context.Context) (time.Time, error) {
+// FirstByte makes the call and tells when the answer's first byte came.
+func (c *Caller) FirstByte(ctx context.Context) (time.Time, error) {
 	var at time.Time
 	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { at = time.Now() }}
-	err := c.call(httptrace.WithClientTrace(ctx, trace))
+	err := c.Call(httptrace.WithClientTrace(ctx, trace))
 	return at, err
 }
 
-func (c *caller) do(ctx context.Context) (http.Header, []byte, error) {
-	response, err := c.open(ctx)
+func (c *Caller) do(ctx context.Context) (http.Header, []byte, error) {
+	response, err := c.Open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -149,13 +164,13 @@ func (c *caller) do(ctx context.Context) (http.Header, []byte, error) {
 	return response.Header, answer, nil
 }
 
-// open sends the request and returns the answer, unread, where it is no refusal.
-func (c *caller) open(ctx context.Context) (*http.Response, error) {
+// Open sends the request and returns the answer, unread, where it is no refusal.
+func (c *Caller) Open(ctx context.Context) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, c.method, c.url, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, err
 	}
-	request.Header = c.header.Clone()
+	request.Host, request.Header = c.host, c.header.Clone()
 	response, err := c.client.Do(request)
 	if err != nil {
 		return nil, err
