@@ -224,7 +224,7 @@ func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance,
 	flight := s.flights.DoChan(id.Text(), func() (any, error) { return s.ensure(c) })
 	select {
 	case <-ctx.Done():
-		return nil, c.brokeOff(context.Cause(ctx))
+		return nil, c.brokeOff(notStarted(context.Cause(ctx)))
 	case r := <-flight:
 		c.timing.add("ensure", time.Since(began))
 		c.timing.add("wake", time.Since(began))
