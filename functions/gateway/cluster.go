@@ -25,6 +25,8 @@ type cluster interface {
 	State(ctx context.Context, key deploy.Key, trust time.Duration) (ingress.State, error)
 	// Heard notes that an instance has just answered.
 	Heard(deploy.Instance)
+	// Warm makes the connection for State.
+	Warm(context.Context) error
 	// Dial connects to the ingress.
 	Dial(context.Context) (net.Conn, error)
 }

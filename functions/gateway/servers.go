@@ -197,7 +197,7 @@ func (s *servers) locate(ctx context.Context, key deploy.Key, entry *catalog.Ser
 func (s *servers) sleeps(key deploy.KeyID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Round(0)       // the next request may come after we were frozen for long
 	for k, until := range s.asleep { // few: those asked for within a second
 		if until.Before(now) {
 			delete(s.asleep, k)

@@ -50,10 +50,7 @@ func within(age, most time.Duration) bool { return age >= 0 && age < most }
 func (m *Mirror) look(began time.Time, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), giveUp) // of nobody: others wait for the same look
 	defer cancel()
-	changed, err := m.refresh(ctx)
-	if changed {
-		m.Changed()
-	}
+	err := m.Look(ctx)
 	if err != nil {
 		m.Logger.Warn("documents not looked at, the copy stays in force", "error", err)
 	}

@@ -53,7 +53,7 @@ func Parse(at string) (l Location, is bool, err error) {
 
 // Mirror is a copy. It may be used concurrently.
 type Mirror struct {
-	// Changed is called when the copy changed, and must be set before the first Keep.
+	// Changed is called when the copy changed, and must be set before the first look at what changed.
 	Changed func()
 
 	Config
@@ -103,6 +103,15 @@ type object struct {
 	name string
 	etag string // empty: there is none
 	text []byte // nil where it did not change
+}
+
+// Look makes the copy as the objects are now. With an error it stays what it was.
+func (m *Mirror) Look(ctx context.Context) error {
+	changed, err := m.refresh(ctx)
+	if changed {
+		m.Changed()
+	}
+	return err
 }
 
 // refresh fetches what changed, and tells whether anything did. Nothing is replaced unless all could be asked for.
