@@ -84,6 +84,7 @@ func lookAt(files *documents.Keeper, copied *mirror.Mirror, log *slog.Logger) fu
 // serveInvocations answers as a function, until the process ends. Nothing is compared with the catalog before the first
 // invocation: with many servers that takes longer than Lambda gives. It is the schedule's.
 func (d *deployer) serveInvocations(copied *mirror.Mirror) error {
+	d.log.Info("ready", "servers", len(d.files.Load().Catalog.Servers), "version", version, "commit", commit)
 	lambda.Start(func(ctx context.Context, payload json.RawMessage) (any, error) {
 		if copied != nil {
 			copied.Keep(ctx)

@@ -24,6 +24,9 @@ import (
 	"mcpgateway/internal/socket"
 )
 
+// What was built, as make package says.
+var version, commit = "devel", "unknown"
+
 const help = `usage: deployer
 
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
@@ -111,7 +114,7 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers))
+	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers), "version", version, "commit", commit)
 	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	return serve(d, server, files, runner, listener, signals)

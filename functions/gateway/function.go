@@ -76,5 +76,5 @@ func (g *gateway) warm(ctx context.Context) {
 		}
 	}
 	all.Wait()
-	g.log.Info("ready", "took", time.Since(began))
+	g.log.Info("ready", "took", time.Since(began), "version", version, "commit", commit)
 }

@@ -33,6 +33,9 @@ import (
 	"mcpgateway/knative/ingress"
 )
 
+// What was built, as make package says.
+var version, commit = "devel", "unknown"
+
 const help = `usage: gateway
 
 Serves /mcp-connect/{id} for every server of the catalog. Configured by the environment:
@@ -199,7 +202,7 @@ const drain = 10 * time.Second
 func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	server := newServer(g, slog.NewLogLogger(g.log.Handler(), slog.LevelWarn))
 	server.RegisterOnShutdown(g.leave) // listeners would never end by themselves
-	g.log.Info("serving", "address", listener.Addr().String())
+	g.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
