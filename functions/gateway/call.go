@@ -41,7 +41,8 @@ type call struct {
 
 	messages *mcp.Body // of the body, once they were asked for
 
-	handoff *detach.Handoff // of a listener
+	handoff    *detach.Handoff // of a listener
+	supersedes bool            // an older listener of its session
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {

@@ -41,6 +41,8 @@ func (g *gateway) listen(c *call) error {
 			return err
 		}
 	}
+	// Whoever listened before may have left unnoticed. (With an id it may be the rest of a call's answer: that is another stream.)
+	c.supersedes = c.metered() && c.entry.Listen == "hold" && c.r.Header.Get("Last-Event-Id") == ""
 	ctx, cancel := context.WithDeadline(g.leaving, c.bound(c.who.Expiry))
 	defer cancel()
 	defer g.listeners.add(g, c, cancel)()
@@ -119,6 +121,10 @@ func (l *listening) relay(resp *http.Response) (ended bool) {
 		}
 		if l.silent = string(e.Raw) == mcp.SilenceComment; l.silent {
 			continue
+		}
+		if string(e.Raw) == mcp.SupersededComment {
+			l.farewell(neverAgain)
+			return true
 		}
 		if !acknowledged && len(e.Data) > 0 {
 			acknowledged = true // the client got the first leg's, and there must not be two

@@ -302,3 +302,62 @@ func TestPollsKeepNoInstanceAwake(t *testing.T) {
 		t.Errorf("just after a call: %q", got.body)
 	}
 }
+
+// A held listener takes the place of an older one of its session, which ends when a shim says so.
+func TestSupersededListener(t *testing.T) {
+	var asked atomic.Value
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		asked.Store(req.Header.Get(mcp.HeaderSupersede))
+		if req.Method == http.MethodPost {
+			answerJSON(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, word+mcp.SupersededComment)
+	})
+	r.version.Catalog.Servers[0].Listen = "hold"
+	_ = r.meter(t, time.Minute, r.request(t, "POST", "github", echo))
+	if asked.Load() != "" {
+		t.Error("a call takes a listener's place")
+	}
+	got := r.meter(t, time.Minute, r.request(t, "GET", "github", ""))
+	_, end, _ := strings.Cut(got.body, word)
+	if !strings.HasPrefix(end, "retry: 2") || got.err != nil || got.took > 10*time.Second || asked.Load() != "1" {
+		t.Errorf("ended with %q after %v, asked with %q", end, got.took, asked.Load())
+	}
+	_ = r.meter(t, time.Minute, r.request(t, "GET", "github", "", "Last-Event-ID", "9"))
+	if asked.Load() != "" {
+		t.Error("the rest of a call's answer takes a listener's place")
+	}
+	lines, leave := listen(t, r, r.request(t, "GET", "github", ""))
+	defer leave()
+	expectLine(t, lines, `data: {"word":1}`)
+	if asked.Load() != "" {
+		t.Error("a gateway that learns who leaves takes a listener's place")
+	}
+}
+
+// What the first request would wait for is there before it, where it can be had.
+func TestWarm(t *testing.T) {
+	r, f := newClusterRig(t, answerJSON)
+	f.set("mcp-github", func(s *fakeService) { s.actual, s.desired = 1, 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r.gateway.warm(ctx)
+	conns, asked := f.count(func() int { return f.conns }), f.count(func() int { return f.asked })
+	if conns != 1 || asked != 1 {
+		t.Errorf("%d connections to the ingress, %d questions", conns, asked)
+	}
+	if got := r.meter(t, time.Minute, r.request(t, "POST", "github", echo)); got.StatusCode != 200 || f.count(func() int { return f.conns }) != conns {
+		t.Errorf("a call: %+v, %d connections", got, f.conns)
+	}
+	f.ingress.Close()
+	f.api.Close()
+	began := time.Now()
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	r.gateway.warm(ctx)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("without a cluster it took %v", took)
+	}
+}

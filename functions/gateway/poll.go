@@ -16,7 +16,7 @@ const (
 	pollQuiet  = time.Second      // a poll of a server that is awake ends when nothing was said for so long
 	pollAgain  = 30 * time.Second // until the client is to ask again: a listener's hour is 120 polls
 	holdAgain  = time.Second
-	neverAgain = 5 * time.Minute // where there is nothing to hear; there is no way to say never
+	neverAgain = 5 * time.Minute // where there is nothing to hear, or another hears it; there is no way to say never
 )
 
 // declineListener answers where nobody may listen. That a server has no such stream is said by 405 in the legacy era

@@ -363,6 +363,9 @@ func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
 	if agent := c.r.UserAgent(); agent != "" {
 		r.Header[mcp.HeaderUserAgent] = []string{agent}
 	}
+	if c.supersedes {
+		r.Header[mcp.HeaderSupersede] = []string{"1"}
+	}
 	telemetry.Leave(ctx, r.Header)
 	i.used()
 	resp, err := i.transport.RoundTrip(r)

@@ -11,6 +11,10 @@ import (
 // out and keeps the client's side open.
 const SilenceComment = ":shim-silence\n\n"
 
+// SupersededComment is what a shim ends a listener's leg with when a newer listener of the session took its place. The
+// gateway takes it out, and ends the client's side.
+const SupersededComment = ":shim-superseded\n\n"
+
 // Event is one server-sent event (WHATWG HTML, "server-sent events") with the bytes it came in.
 type Event struct {
 	Raw   []byte // every line up to and with the blank one, comments too; shorter where the stream broke off
