@@ -3,7 +3,9 @@ SHELL       := bash
 .DEFAULT_GOAL := help
 
 RUNS    ?= 1
+VERSION ?= devel
 FUZZTIME ?= 10s
+FRONT   ?= url
 
 # Static binaries without paths of this machine: what is tried here is what an image holds.
 build_go = CGO_ENABLED=0 go build -trimpath
@@ -19,8 +21,14 @@ build: ## build all programs into bin/
 	$(build_go) -ldflags '-s -w' -o bin/shim ./shim
 	$(build_go) -o bin/sample-server ./localstack/sample
 
+package: ## make the zips of the functions, for arm64 and amd64, into bin/; VERSION=... names them
+	go run ./internal/bundle -version $(VERSION)
+
 run: build ## run the whole system on this machine
 	bin/mcpgateway run
+
+run-lambda: build ## the same with the gateway as a function behind a front of AWS, FRONT=rest,remap,lag for another
+	bin/mcpgateway run --lambda $(FRONT)
 
 test: ## vet, then all tests under the race detector; lists what was skipped
 	go vet ./...
@@ -57,4 +65,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build run test lint conformance e2e e2e-knative kind bench bench-knative fuzz planted clean
+.PHONY: help build package run run-lambda test lint conformance e2e e2e-knative kind bench bench-knative fuzz planted clean

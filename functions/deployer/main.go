@@ -19,22 +19,26 @@ import (
 	"syscall"
 	"time"
 
-	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
 )
 
+// What was built, as make package says.
+var version, commit = "devel", "unknown"
+
 const help = `usage: deployer
 
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
-  PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets
+  PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets; on Lambda it may be
+             s3://BUCKET/KEY, and what it names beside it is there too
   SHIM       the shim's program (the file "shim" beside this one), where servers are processes of this machine
   SERVER_USERS
              FIRST-LAST, numbers of users that nothing else on this machine uses: every server gets one of its own, and can
              read neither the files and memory of shims nor those of other servers. Needs Linux and root; not set: servers
              run as the deployer does
-Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
+Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, it answers invocations: of the gateway, and scheduled events of EventBridge,
+with which it compares what runs with the files. Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
 the version before stays in force. SIGTERM stops all servers that are processes; when the deployer is killed instead,
 they go on, and the next deployer finds them. What is in a cluster goes on in any case.
 `
@@ -74,9 +78,9 @@ type servers interface {
 	Close() error
 }
 
-// run wires the deployer and serves until a signal stops it.
+// run wires the deployer and serves until a signal stops it, or as a function.
 func run(signals <-chan os.Signal, log *slog.Logger) error {
-	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: compile.Check, Logger: log})
+	files, copied, err := openDocuments(log)
 	if err != nil {
 		return err
 	}
@@ -92,11 +96,15 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 		return fmt.Errorf("read the key that signs rules: %w", err)
 	}
 	d := &deployer{runner: runner, key: ed25519.NewKeyFromSeed(seed), log: log, changed: make(chan struct{}, 1),
-		latecomers: newLatecomers(files.Look)}
-	// Before anybody can ask: no instance starts without rules. Issuers that do not answer at once come later.
+		latecomers: newLatecomers(lookAt(files, copied, log))}
 	d.files.Store(first)
-	d.reconcile(context.Background(), firstPatience)
 	files.Accept = d.accept
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		signal.Reset(syscall.SIGTERM, syscall.SIGINT) // there is nothing to stop
+		return d.serveInvocations(copied)
+	}
+	// Before anybody can ask: no instance starts without rules. Issuers that do not answer at once come later.
+	d.reconcile(context.Background(), firstPatience)
 	handler, err := newHandler(d, platform.Deployer)
 	if err != nil {
 		return err
@@ -106,7 +114,7 @@ func run(signals <-chan os.Signal, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers))
+	log.Info("serving", "address", address, "servers", len(first.Catalog.Servers), "version", version, "commit", commit)
 	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	return serve(d, server, files, runner, listener, signals)

@@ -105,6 +105,10 @@ func needs(c *catalog.Catalog) []deploy.Need {
 
 // publishAll puts the rules and the egress of all servers in force. The caller holds publishing.
 func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers []identity.Issuer) {
+	d.publishThese(ctx, f, issuers, func(catalog.Server) bool { return true })
+}
+
+func (d *deployer) publishThese(ctx context.Context, f *documents.Version, issuers []identity.Issuer, these func(catalog.Server) bool) {
 	// Once for all servers, since a policy may be for each of them. The catalog itself stays as it was read.
 	policies, err := compile.Policies(f.Catalog.Policies)
 	if err != nil {
@@ -114,6 +118,9 @@ func (d *deployer) publishAll(ctx context.Context, f *documents.Version, issuers
 	ready := *f.Catalog
 	ready.Policies = policies
 	for _, s := range ready.Servers {
+		if !these(s) {
+			continue
+		}
 		if err := d.publish(ctx, &ready, f.Platform, s, issuers); err != nil {
 			d.log.Error("rules not changed", "server", s.ID, "error", err)
 		}
@@ -144,6 +151,22 @@ func (d *deployer) forget(ctx context.Context, f *documents.Version) error {
 		ids = append(ids, s.ID)
 	}
 	return d.runner.Retain(ctx, ids)
+}
+
+// publishOne puts the rules of a server in force before it is asked for, where the catalog has it.
+func (d *deployer) publishOne(ctx context.Context, server string) {
+	f := d.files.Load()
+	if _, ok := f.Catalog.Server(server); !ok {
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, firstPatience)
+	defer cancel()
+	issuers := f.Verifier.Snapshot(asking)
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	if d.files.Load() == f { // else newer ones were published meanwhile
+		d.publishThese(ctx, f, issuers, func(s catalog.Server) bool { return s.ID == server })
+	}
 }
 
 // publish puts a server's rules in force if they differ from those that are.

@@ -19,10 +19,13 @@ import (
 	"mcpgateway/knative/names"
 )
 
+// rulesKey is the name of its file, in the folder for state.
+const rulesKey = "rules.key"
+
 // rulesSeed is the seed of the key that signs rules. On one machine it is made where there is none. In a cluster it is a
 // Secret that an operator made: a deployer that started anew with another key would have every shim refuse its rules.
 func rulesSeed(d catalog.Deployer) ([]byte, error) {
-	path := filepath.Join(d.State, "rules.key")
+	path := filepath.Join(d.State, rulesKey)
 	if d.Knative == nil {
 		return process.RandomFile(path, ed25519.SeedSize)
 	}

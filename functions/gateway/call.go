@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -30,6 +29,7 @@ type call struct {
 	status int    // of the answer; 0 while there is none
 	era    mcp.Era
 	timing timing
+	end    time.Time // of the answer, at the latest; zero where no deadline follows
 
 	registry bool // it is for the registry API, which has errors of its own form
 
@@ -41,13 +41,15 @@ type call struct {
 
 	messages *mcp.Body // of the body, once they were asked for
 
-	handoff *detach.Handoff // of a listener
+	handoff    *detach.Handoff // of a listener
+	supersedes bool            // an older listener of its session
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	c := &call{r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}, snapshot: s}
+	c := &call{r: r, id: hex.EncodeToString(id[:]), era: mcp.EraOf(r.Header), timing: timing{began: time.Now()}, snapshot: s,
+		end: endOf(r.Context())}
 	c.w = &patientWriter{ResponseWriter: w, ctl: http.NewResponseController(w), status: &c.status}
 	return c
 }
@@ -125,16 +127,6 @@ func (c *call) read() error {
 	var err error
 	c.body, err = mcp.ReadBody(c.r)
 	return err
-}
-
-// lifetime is how long the server may work on the call. In the modern era a client that leaves cancels its request, in
-// the legacy era it expressly does not (MCP 2025-11-25, transports, "sending messages").
-func (c *call) lifetime(most catalog.Duration) (context.Context, context.CancelFunc) {
-	ctx := c.r.Context()
-	if c.era == mcp.Legacy && !c.listener() {
-		ctx = context.WithoutCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Duration(most))
 }
 
 // parse reads the body, once. Where that is not needed it is not done: bodies may be large.

@@ -25,6 +25,8 @@ type cluster interface {
 	State(ctx context.Context, key deploy.Key, trust time.Duration) (ingress.State, error)
 	// Heard notes that an instance has just answered.
 	Heard(deploy.Instance)
+	// Warm makes the connection for State.
+	Warm(context.Context) error
 	// Dial connects to the ingress.
 	Dial(context.Context) (net.Conn, error)
 }
@@ -73,6 +75,9 @@ func (c *call) wakes() bool {
 // here once nobody calls any more.
 func (s *servers) findInCluster(ctx context.Context, c *call) *instance {
 	key := c.key()
+	if c.polls() && !s.uses.within(key.ID(), window(c.entry)/2) {
+		return nil // asked for again and again it would keep the instance awake: Knative counts every request
+	}
 	if c.r.Method == http.MethodPost && !c.listener() {
 		body, err := c.parse()
 		switch {
@@ -121,6 +126,14 @@ func (e *strangerError) public() *mcp.Error {
 
 // errNotStarted says that an instance was not there when the time was over in which it may start.
 var errNotStarted = errors.New("the server did not start in time")
+
+// notStarted is the error of a call that ended while its instance was started.
+func notStarted(cause error) error {
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return errNotStarted
+	}
+	return cause
+}
 
 // wakeByAsking sends the call, which wakes the instance. One that the cluster does not have is made first.
 func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (*http.Response, error) {
@@ -181,6 +194,9 @@ func (s *servers) sendThrough(ctx context.Context, c *call, to *instance) (*http
 		}
 		err = context.Cause(ctx)
 	}
+	if errors.Is(err, context.DeadlineExceeded) && !s.sees(c.key()) {
+		err = notStarted(err)
+	}
 	if err == nil && resp.Header.Get(mcp.HeaderShim) != c.server {
 		err = refuseStranger(resp)
 	}
@@ -194,6 +210,15 @@ func (s *servers) sendThrough(ctx context.Context, c *call, to *instance) (*http
 	}
 	resp.Body = &endingBody{resp.Body, func() { cancel(nil) }}
 	return resp, nil
+}
+
+// sees tells, of a call whose time is over, whether its instance is there. Where nobody can say so it counts as there: the
+// call may have run.
+func (s *servers) sees(key deploy.Key) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), reserve/4)
+	defer cancel()
+	state, err := s.cluster.State(ctx, key, asleepFor)
+	return err != nil || state == ingress.Awake
 }
 
 // endingBody ends the context of its exchange with itself.

@@ -22,21 +22,34 @@ type listening struct {
 	c      *call
 	out    *eventWriter
 	legs   int
-	lastID []byte // of the last event with an id: where the next leg goes on
-	silent bool   // the last leg ended because nothing was to be said
+	lastID []byte      // of the last event with an id: where the next leg goes on
+	silent bool        // the last leg ended because nothing was to be said
+	acked  bool        // the client was told what it will hear of
+	quiet  *time.Timer // ends a leg on which nothing is said; nil where it may be silent
 }
 
 // listen serves a listening stream until the client leaves, its token expires, the documents say that the client may
 // listen no more, or the server ends it. A stream of the modern era wakes the server once, to be acknowledged
-// (MCP 2026-07-28, subscriptions); one of the legacy era never.
+// (MCP 2026-07-28, subscriptions); one of the legacy era never. Where every moment of it is paid for, no stream wakes
+// anything, and all of them end.
 func (g *gateway) listen(c *call) error {
-	ctx, cancel := context.WithDeadline(g.leaving, c.who.Expiry)
+	if c.entry.Listen == "off" && c.r.Header.Get("Last-Event-Id") == "" { // with it, it is the rest of a call's answer
+		return g.declineListener(c)
+	}
+	if c.metered() && c.r.Method == http.MethodPost {
+		if err := c.checkSubscription(); err != nil {
+			return err
+		}
+	}
+	// Whoever listened before may have left unnoticed. (With an id it may be the rest of a call's answer: that is another stream.)
+	c.supersedes = c.metered() && c.entry.Listen == "hold" && c.r.Header.Get("Last-Event-Id") == ""
+	ctx, cancel := context.WithDeadline(g.leaving, c.bound(c.who.Expiry))
 	defer cancel()
 	defer g.listeners.add(g, c, cancel)()
 	unhook := context.AfterFunc(c.r.Context(), cancel)
 	defer unhook()
 	resp, err := g.servers.ask(ctx, c)
-	if resp == nil && err == nil && c.r.Method == http.MethodPost {
+	if resp == nil && err == nil && c.r.Method == http.MethodPost && !c.metered() {
 		resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)
 	}
 	if err != nil {
@@ -45,6 +58,25 @@ func (g *gateway) listen(c *call) error {
 	if resp != nil && !isStream(resp) {
 		return g.answer(c, resp)
 	}
+	c.beginListening(resp)
+	if stream := c.handoff.Take(c.w, c.r, cancel); stream != nil {
+		unhook() // the context ends with the handler, which is the next to happen
+		c.w = stream
+		c.r = &http.Request{Method: c.r.Method, URL: c.r.URL, Header: c.r.Header, RemoteAddr: c.r.RemoteAddr}
+		c.handoff.Release()
+	}
+	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
+	defer l.out.stop()
+	if c.metered() {
+		l.meter(ctx, cancel, resp)
+	} else {
+		l.follow(ctx, resp)
+	}
+	return nil
+}
+
+// beginListening sends the head of a listening stream; resp is the answer of its first leg, nil where there is none.
+func (c *call) beginListening(resp *http.Response) {
 	h := c.w.Header()
 	if resp != nil {
 		mcp.ForwardResponseHeaders(h, resp.Header)
@@ -54,20 +86,18 @@ func (g *gateway) listen(c *call) error {
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Connection", "close")
 	c.begin(http.StatusOK)
-	if stream := c.handoff.Take(c.w, c.r, cancel); stream != nil {
-		unhook() // the context ends with the handler, which is the next to happen
-		c.w = stream
-		c.r = &http.Request{Method: c.r.Method, URL: c.r.URL, Header: c.r.Header, RemoteAddr: c.r.RemoteAddr}
-		c.handoff.Release()
-	}
-	l := &listening{g: g, c: c, out: newEventWriter(c, g.keepAlive)}
-	defer l.out.stop()
+}
+
+// follow goes from leg to leg. It is true where the stream is over: the client left, or the server knows it no longer, which
+// the next request tells; and false where its time is.
+func (l *listening) follow(ctx context.Context, resp *http.Response) (over bool) {
 	for {
 		if resp != nil && l.relay(resp) {
-			return nil
+			return true
 		}
+		var err error
 		if resp, err = l.next(ctx); err != nil {
-			return nil // the client left, its time is over, or the server knows it no longer: the next request tells
+			return errors.Is(err, errEnded)
 		}
 	}
 }
@@ -82,7 +112,7 @@ func (l *listening) relay(resp *http.Response) (ended bool) {
 	defer resp.Body.Close()
 	l.legs++
 	events := mcp.NewEventReader(resp.Body, maxEvent)
-	acknowledged := l.legs == 1 || l.c.r.Method == http.MethodGet
+	acknowledged := !l.acked && l.legs == 1 || l.c.r.Method == http.MethodGet
 	l.silent = false
 	for {
 		e, err := events.Next()
@@ -92,12 +122,19 @@ func (l *listening) relay(resp *http.Response) (ended bool) {
 		if l.silent = string(e.Raw) == mcp.SilenceComment; l.silent {
 			continue
 		}
+		if string(e.Raw) == mcp.SupersededComment {
+			l.farewell(neverAgain)
+			return true
+		}
 		if !acknowledged && len(e.Data) > 0 {
 			acknowledged = true // the client got the first leg's, and there must not be two
 			continue
 		}
 		if e.ID != nil {
 			l.lastID = e.ID
+		}
+		if l.acked = l.acked || len(e.Data) > 0; l.quiet != nil {
+			l.quiet.Reset(pollQuiet)
 		}
 		if l.out.write(e.Raw) != nil {
 			return true

@@ -20,26 +20,34 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/garbage"
+	"mcpgateway/internal/invoke"
+	"mcpgateway/internal/mirror"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/knative/ingress"
 )
 
+// What was built, as make package says.
+var version, commit = "devel", "unknown"
+
 const help = `usage: gateway
 
 Serves /mcp-connect/{id} for every server of the catalog. Configured by the environment:
-  PLATFORM       the platform file (platform.yaml), which names the catalog and the deployer
+  PLATFORM       the platform file (platform.yaml), which names the catalog and the deployer: a path, or s3://BUCKET/KEY,
+                 for which AWS_REGION and the credentials of a function are needed; what it names beside it is there too
   LISTEN         address to serve on (127.0.0.1:8080)
   PORT           instead of LISTEN: the port, on all addresses
   METRICS        unix:PATH or HOST:PORT to serve /metrics for Prometheus on; not set: nowhere
   STATUS_SOCKET  a Unix socket that tells its owner what is under way, as JSON; without it nobody is told
 The platform file and the catalog are read again when they change, and at once at SIGHUP; with a mistake in them the
-version before stays in force. Logs go to stderr and audit records to stdout, as JSON lines.
+version before stays in force. Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events
+of a function URL or a streaming REST API are served instead. Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
 func main() {
@@ -59,15 +67,20 @@ func main() {
 	}
 }
 
+// run wires the gateway and serves: HTTP, or the events of a function.
 func run(log *slog.Logger) error {
-	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: catalog.LeaveConditions, Logger: log})
-	if err != nil {
+	s, err := readSettings()
+	files, copied, wrong := openDocuments(s, log)
+	if err = errors.Join(err, wrong); err != nil {
 		return err
 	}
 	first := files.Current()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := context.Background(), func() {}
+	if !s.function { // which a signal ends at once
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	}
 	defer stop()
-	measured, err := measure(ctx, first.Platform.Telemetry, os.Getenv("METRICS"), log)
+	measured, err := measure(ctx, first.Platform.Telemetry, s.metrics, log)
 	if err != nil {
 		return err
 	}
@@ -80,28 +93,46 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if path := os.Getenv("STATUS_SOCKET"); path != "" {
-		closeTraffic, err := g.serveTraffic(path)
+	files.Accept = g.accept
+	if s.function {
+		return serveEvents(g, copied, log)
+	}
+	if s.status != "" {
+		closeTraffic, err := g.serveTraffic(s.status)
 		if err != nil {
 			return err
 		}
 		defer closeTraffic() //nolint:errcheck // the process ends
 	}
-	files.Accept = g.accept
-	address := os.Getenv("LISTEN")
-	if port := os.Getenv("PORT"); port != "" && address == "" {
-		address = ":" + port
-	} else if address == "" {
-		address = "127.0.0.1:8080"
-	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", s.address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", address, err)
+		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", s.address, err)
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	go files.Watch(ctx, documents.Every, hangup)
+	if copied != nil {
+		go copied.Watch(ctx)
+	}
 	return serve(ctx, listener, g)
+}
+
+// openDocuments reads the operator's documents, where they are: copied is nil where they are files.
+func openDocuments(s settings, log *slog.Logger) (files *documents.Keeper, copied *mirror.Mirror, err error) {
+	if s.bucket != nil {
+		if copied, err = openMirror(*s.bucket, log); err != nil {
+			return nil, nil, err
+		}
+		s.platform = copied.Platform()
+	}
+	if s.platform == "" {
+		return nil, nil, nil // the settings' problem
+	}
+	files, err = documents.Open(documents.Config{Platform: s.platform, Conditions: catalog.LeaveConditions, Logger: log})
+	if copied != nil && err == nil {
+		copied.Changed = files.Look
+	}
+	return files, copied, err
 }
 
 // measure begins to tell operators how calls go, where anybody is to be told.
@@ -124,6 +155,13 @@ func newDeployer(c *catalog.Deployer, log *slog.Logger) (deployer, error) {
 	client := deploy.NewClient(c.Socket)
 	if c.URL != "" {
 		client = deploy.NewRemoteClient(c.URL, c.Token)
+	}
+	if c.Function != "" {
+		aws, err := awsenv.Config("LAMBDA")
+		if err != nil {
+			return nil, fmt.Errorf("deployer.function: %w", err)
+		}
+		client = deploy.NewClientOver(invoke.New(c.Function, aws))
 	}
 	if c.Knative == nil {
 		return client, nil
@@ -164,7 +202,7 @@ const drain = 10 * time.Second
 func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	server := newServer(g, slog.NewLogLogger(g.log.Handler(), slog.LevelWarn))
 	server.RegisterOnShutdown(g.leave) // listeners would never end by themselves
-	g.log.Info("serving", "address", listener.Addr().String())
+	g.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

@@ -197,7 +197,7 @@ func (s *servers) locate(ctx context.Context, key deploy.Key, entry *catalog.Ser
 func (s *servers) sleeps(key deploy.KeyID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Round(0)       // the next request may come after we were frozen for long
 	for k, until := range s.asleep { // few: those asked for within a second
 		if until.Before(now) {
 			delete(s.asleep, k)
@@ -224,7 +224,7 @@ func (s *servers) wake(ctx context.Context, c *call, limits *limits) (*instance,
 	flight := s.flights.DoChan(id.Text(), func() (any, error) { return s.ensure(c) })
 	select {
 	case <-ctx.Done():
-		return nil, c.brokeOff(context.Cause(ctx))
+		return nil, c.brokeOff(notStarted(context.Cause(ctx)))
 	case r := <-flight:
 		c.timing.add("ensure", time.Since(began))
 		c.timing.add("wake", time.Since(began))
@@ -362,6 +362,9 @@ func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
 	}
 	if agent := c.r.UserAgent(); agent != "" {
 		r.Header[mcp.HeaderUserAgent] = []string{agent}
+	}
+	if c.supersedes {
+		r.Header[mcp.HeaderSupersede] = []string{"1"}
 	}
 	telemetry.Leave(ctx, r.Header)
 	i.used()

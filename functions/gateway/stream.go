@@ -147,7 +147,7 @@ func (g *gateway) stream(c *call, resp *http.Response) error {
 		if err == io.EOF {
 			return nil
 		}
-		if errors.Is(err, context.DeadlineExceeded) && g.outOfTime(c, out, err) {
+		if errors.Is(err, context.DeadlineExceeded) && (c.spent() && out.suspend() || g.outOfTime(c, out, err)) {
 			return nil
 		}
 		if err != nil {
@@ -177,8 +177,10 @@ type eventWriter struct {
 	out   http.ResponseWriter
 	ctl   *http.ResponseController
 	every time.Duration
+	chase time.Duration // 0 where nothing is held back on the way
 
 	mu       sync.Mutex
+	loose    bool // what was written last was not chased
 	boundary mcp.Boundary
 	timer    *time.Timer
 	failed   error
@@ -187,11 +189,26 @@ type eventWriter struct {
 
 func newEventWriter(c *call, every time.Duration) *eventWriter {
 	w := &eventWriter{out: c.w, ctl: http.NewResponseController(c.w), every: every}
+	if c.metered() {
+		w.chase, w.loose = chase, true
+	}
 	w.mu.Lock() // the timer may be over before it is known here
 	defer w.mu.Unlock()
 	w.failed = w.ctl.Flush()
-	w.timer = time.AfterFunc(w.patience(), w.comment)
+	w.timer = time.AfterFunc(w.next(), w.comment)
 	return w
+}
+
+// chase is how soon an event is followed by a comment where nothing else follows: a function's front may hold a chunk back
+// until the next one comes.
+const chase = 2 * time.Millisecond
+
+// next is when a comment is due; the caller holds w.mu.
+func (w *eventWriter) next() time.Duration {
+	if w.loose && w.boundary.Between() {
+		return w.chase
+	}
+	return w.patience()
 }
 
 // patience is how long the stream may be silent: up to a fifth less than w.every, so that streams that began together,
@@ -218,12 +235,27 @@ func (w *eventWriter) send(p []byte) error {
 	if w.failed != nil {
 		return w.failed
 	}
+	w.loose = w.chase > 0
 	if _, w.failed = w.out.Write(p); w.failed == nil {
 		w.failed = w.ctl.Flush()
 	}
 	_, _ = w.boundary.Write(p) // never fails
-	w.timer.Reset(w.patience())
+	w.timer.Reset(w.next())
 	return w.failed
+}
+
+// suspend ends a stream that its client can take up again by the id of the last event (SEP-1699); it is false where that
+// cannot be done.
+func (w *eventWriter) suspend() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.boundary.Resumable() && w.send(retry(time.Second)) == nil
+}
+
+// retry tells a client when to come back (WHATWG HTML, "server-sent events"). Up to a fifth sooner, so that not all come at
+// once.
+func retry(after time.Duration) []byte {
+	return fmt.Appendf(nil, "retry: %d\n\n", (after - rand.N(after/5)).Milliseconds())
 }
 
 var comment = []byte(": keep-alive\n\n")
@@ -234,11 +266,11 @@ func (w *eventWriter) comment() {
 	if w.stopped || w.failed != nil {
 		return
 	}
-	if !w.boundary.Between() {
-		w.timer.Reset(w.patience())
-		return
+	if w.boundary.Between() {
+		_ = w.send(comment) // a client that left is seen at the next event, or by its context
+		w.loose = false
 	}
-	_ = w.send(comment) // a client that left is seen at the next event, or by its context
+	w.timer.Reset(w.patience())
 }
 
 // stop ends the comments. The handler must not return before: its writer is not its own afterwards.

@@ -32,7 +32,7 @@ func (u *uses) call(key deploy.KeyID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	o := u.get(key)
-	o.last = time.Now()
+	o.last = time.Now().Round(0) // instances go on falling asleep while a function is frozen
 	close(o.called)
 	o.called = make(chan struct{})
 }

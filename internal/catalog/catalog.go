@@ -36,7 +36,7 @@ type Server struct {
 	Instances   Instances `yaml:"instances"`
 	Scale       Scale     `yaml:"scale"`
 	Sessions    string    `yaml:"sessions"`  // survive | strict | none; strict where empty
-	Listen      string    `yaml:"listen"`    // off | poll | hold; poll where empty
+	Listen      string    `yaml:"listen"`    // off | poll | hold; poll where empty. Only a gateway on Lambda tells the last two apart
 	Discovery   string    `yaml:"discovery"` // live | cached; live where empty
 	Startup     Startup   `yaml:"startup"`
 	Resources   Resources `yaml:"resources"`

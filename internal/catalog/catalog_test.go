@@ -267,9 +267,9 @@ policies:
 		got = append(got, what)
 	}
 	want := []string{
-		"7: sessions: survive", "8: listen other than poll", "9: discovery: cached",
+		"7: sessions: survive", "9: discovery: cached",
 		"10: egress without runtime.remote on one machine", "11: token for a server that speaks stdio", "15: instances.idleDelete on one machine",
-		"16: listen other than poll", "17: runtime.container on one machine", "17: scale.max other than 1",
+		"17: runtime.container on one machine", "17: scale.max other than 1",
 		"19: headers for a server that speaks stdio",
 		"21: filters.server",
 	}
@@ -288,6 +288,9 @@ policies:
 	}
 	if diff := cmp.Diff(&Stdio{Child: "session", Max: 8}, c.Servers[4].Stdio); diff != "" {
 		t.Errorf("a stdio server's default: %s", diff)
+	}
+	if c.Servers[0].Listen != "hold" || c.Servers[1].Listen != "off" { // which other YAML takes for false
+		t.Errorf("listen: %q and %q", c.Servers[0].Listen, c.Servers[1].Listen)
 	}
 	if f := c.Filters[0]; f.Timeout != Duration(2*time.Second) || f.OnError != "reject" {
 		t.Errorf("a filter's defaults: %+v", f)

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// functionName is one of AWS Lambda (API reference, CreateFunction).
+var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 // What the name of a server's Knative service holds besides the id, in bytes: mcp-<id>, and of a user's own
 // mcp-<id>-<16 hex digits>.
 const (
@@ -16,6 +19,14 @@ const (
 
 func checkDeployer(d *document, p *Deployer, dir string) {
 	checkDeployerURL(d, p, dir)
+	if d.has(&p.Function) {
+		switch {
+		case !d.matches(&p.Function, functionName):
+			d.bad(&p.Function, "deployer.function must be the name of a function: up to 64 letters, digits, - and _")
+		case d.has(&p.URL):
+			d.bad(&p.Function, "deployer.function and deployer.url: the deployer is at one place")
+		}
+	}
 	if p.Knative == nil {
 		return
 	}

@@ -1,6 +1,10 @@
 package catalog
 
-import "mcpgateway/internal/identity"
+import (
+	"slices"
+
+	"mcpgateway/internal/identity"
+)
 
 // Platform is where and how the gateway is offered.
 type Platform struct {
@@ -14,6 +18,18 @@ type Platform struct {
 	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
 	Deployer   Deployer          `yaml:"deployer"` // where the deployer is and what it needs
 	Telemetry  Telemetry         `yaml:"telemetry"`
+}
+
+// Files are the paths of what the platform names, for whoever brings them where they are read.
+func (p *Platform) Files() []string {
+	files := []string{p.Catalog}
+	if k := p.Deployer.Knative; k != nil {
+		files = append(files, k.Lock, k.NameKey, k.Kubeconfig, k.Ingress.CA)
+		if k.EKS != nil {
+			files = append(files, k.EKS.CA)
+		}
+	}
+	return slices.DeleteFunc(files, func(path string) bool { return path == "" })
 }
 
 // Telemetry is where gateway and shims tell how they do. Without it nothing is measured.
@@ -43,13 +59,14 @@ type AuditSink struct {
 
 // Deployer runs servers: as processes on this machine, or in a cluster.
 type Deployer struct {
-	URL     string   `yaml:"url"`     // http://HOST[:PORT] where the gateway asks for what is missing in a cluster, default the socket
-	Account string   `yaml:"account"` // NAMESPACE/NAME of the service account that alone may ask at url, default mcp-system/gateway
-	Token   string   `yaml:"token"`   // file of that account's token, for the audience mcpgateway-deployer: the gateway shows it at url
-	Socket  string   `yaml:"socket"`  // Unix socket path, default <state>/deployer.sock
-	State   string   `yaml:"state"`   // folder for sockets, rules and logs, default .run beside the platform file
-	Secrets string   `yaml:"secrets"` // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
-	Knative *Knative `yaml:"knative"` // where servers run in a cluster
+	URL      string   `yaml:"url"`      // http://HOST[:PORT] where the gateway asks for what is missing in a cluster, default the socket
+	Function string   `yaml:"function"` // instead of URL: the name of the function of AWS Lambda that it is
+	Account  string   `yaml:"account"`  // NAMESPACE/NAME of the service account that alone may ask at url, default mcp-system/gateway
+	Token    string   `yaml:"token"`    // file of that account's token, for the audience mcpgateway-deployer: the gateway shows it at url
+	Socket   string   `yaml:"socket"`   // Unix socket path, default <state>/deployer.sock
+	State    string   `yaml:"state"`    // folder for sockets, rules and logs, default .run beside the platform file
+	Secrets  string   `yaml:"secrets"`  // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
+	Knative  *Knative `yaml:"knative"`  // where servers run in a cluster
 }
 
 // TokenAudience is whom the token in deployer.token is for: the deployer takes no other, and nobody else takes this one.

@@ -30,7 +30,6 @@ var catalogUnbuilt = append([]unbuilt{
 var clusterUnbuilt = []unbuilt{
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
 	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
-	{"servers.listen", isNot("poll"), "listen other than poll", "the gateway ends silent listeners and clients come back"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},

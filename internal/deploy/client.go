@@ -86,6 +86,11 @@ func readToken(file string) (string, error) {
 	return strings.TrimSpace(string(token)), err
 }
 
+// NewClientOver returns a client for the deployer that a transport leads to.
+func NewClientOver(t http.RoundTripper) *Client {
+	return &Client{base: "http://deployer", http: &http.Client{Transport: t}}
+}
+
 // Ensure returns the instance of key, started if need be. It waits until the instance takes calls, as long as the
 // entry's startup time at most. Errors are *StartError, or ctx's.
 func (c *Client) Ensure(ctx context.Context, key Key) (Instance, error) {
@@ -125,6 +130,7 @@ func (c *Client) ask(ctx context.Context, method, path string, question, answer 
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	req.Header["Idempotency-Key"] = nil // net/http may ask again, where it finds its connection to be of long ago; it is not sent
 	res, err := c.http.Do(req)
 	if ctx.Err() != nil {
 		return ctx.Err()

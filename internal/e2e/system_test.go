@@ -18,6 +18,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/proxytest"
+	"mcpgateway/localstack/lambda"
 )
 
 // programs is the folder of the programs under test; TestMain builds them.
@@ -67,6 +68,7 @@ type system struct {
 	main     *identitytest.Issuer
 	partner  *identitytest.Issuer
 	gateway  *proxytest.Process
+	front    *lambda.Front // instead of it, where it is a function
 	deployer *proxytest.Process
 }
 
@@ -90,6 +92,7 @@ type layout struct {
 	users                                string            // of servers: the deployer's SERVER_USERS
 	shim                                 string            // another program than the shim
 	secrets                              map[string]string // by path below the folder of secrets
+	front                                *lambda.Config    // of the gateway, where it is to be a function; Function.Name and Program are filled in
 }
 
 func startAs(t *testing.T, l layout) *system {
@@ -143,7 +146,11 @@ servers:
 		s.write(filepath.Join("secrets", name), value)
 	}
 	s.startDeployer()
-	s.startGateway()
+	if l.front != nil {
+		s.startFront(*l.front)
+	} else {
+		s.startGateway()
+	}
 	t.Cleanup(s.stop)
 	return s
 }
@@ -179,7 +186,13 @@ func (s *system) start(name, network, address string) *proxytest.Process {
 
 // stop ends everything and looks whether anything is left.
 func (s *system) stop() {
+	if s.front != nil {
+		s.front.Close()
+	}
 	for _, p := range []*proxytest.Process{s.gateway, s.deployer} {
+		if p == nil {
+			continue
+		}
 		if err := p.Stop(); err != nil {
 			s.t.Error(err)
 		}
@@ -206,7 +219,7 @@ func (s *system) processes(program string) (found []int) {
 	for _, dir := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if filepath.Dir(exe) != programs && exe != os.Args[0] || pid == s.gateway.PID() || pid == s.deployer.PID() || pid == os.Getpid() {
+		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || pid == s.deployer.PID() || pid == os.Getpid() {
 			continue
 		}
 		if program == "" || filepath.Base(exe) == program {

@@ -23,7 +23,7 @@ type Config struct {
 	HTTPClient *http.Client
 	// Logger hears of fetched, changed and unreachable keys, never of a token. Where nil, slog.Default.
 	Logger *slog.Logger
-	// Now is the clock; time.Now where nil.
+	// Now is the clock; the one on the wall where nil.
 	Now func() time.Time
 	// Before is the verifier that the new one replaces. What it knows of the keys of issuers that both have is kept, and
 	// how old it is, so that nobody waits for an issuer because another was added. May be nil.
@@ -51,7 +51,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		return nil, errors.New("identity: no issuers are configured")
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = wall
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -77,6 +77,10 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	return v, nil
 }
+
+// wall is the time without the clock that stands still when the machine does: keys and tokens grow old while a function is
+// frozen between two requests.
+func wall() time.Time { return time.Now().Round(0) }
 
 // keysOf returns the keys of an issuer, nil where it is none of v's, or there is no v.
 func (v *Verifier) keysOf(url string) *keySource {

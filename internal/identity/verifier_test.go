@@ -247,3 +247,16 @@ func TestVerifierAfterAnother(t *testing.T) {
 		t.Errorf("the first verifier learned of an issuer: %v", err)
 	}
 }
+
+// Keys and tokens grow old while a process is frozen: then the monotonic clock may stand still.
+func TestClockOfAFrozenProcess(t *testing.T) {
+	v, err := NewVerifier(Config{Issuers: []Issuer{{URL: home, Audiences: []string{"{resource}"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, now := range map[string]func() time.Time{"tokens": v.now, "keys": v.issuers[0].keys.now} {
+		if at := now(); at != at.Round(0) {
+			t.Errorf("%s: %v has a monotonic reading", name, at)
+		}
+	}
+}

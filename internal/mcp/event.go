@@ -11,6 +11,10 @@ import (
 // out and keeps the client's side open.
 const SilenceComment = ":shim-silence\n\n"
 
+// SupersededComment is what a shim ends a listener's leg with when a newer listener of the session took its place. The
+// gateway takes it out, and ends the client's side.
+const SupersededComment = ":shim-superseded\n\n"
+
 // Event is one server-sent event (WHATWG HTML, "server-sent events") with the bytes it came in.
 type Event struct {
 	Raw   []byte // every line up to and with the blank one, comments too; shorter where the stream broke off
@@ -178,7 +182,12 @@ type Boundary struct {
 	inside bool // in an event, at the begin of a line
 	inLine bool
 	cr     bool
+	id     int  // how much of idBegin the line has; -1 where it is another line
+	named  bool // an event had an id
 }
+
+// idBegin begins the line with which an event is named.
+const idBegin = "id: "
 
 // Write implements io.Writer; it never fails.
 func (b *Boundary) Write(p []byte) (int, error) {
@@ -189,14 +198,31 @@ func (b *Boundary) Write(p []byte) (int, error) {
 			continue
 		case c == '\n' || c == '\r':
 			b.inside = b.inLine
-			b.inLine = false
+			b.inLine, b.id = false, 0
 		default:
 			b.inLine = true
+			b.name(c)
 		}
 		b.cr = c == '\r'
 	}
 	return len(p), nil
 }
+
+// name looks for an id in the byte that a line goes on with. The space before the value may be missing.
+func (b *Boundary) name(c byte) {
+	switch {
+	case b.id < 0:
+	case b.id < len(idBegin) && c == idBegin[b.id]:
+		b.id++
+	default:
+		b.named = b.named || b.id >= len(idBegin)-1
+		b.id = -1
+	}
+}
+
+// Resumable tells whether an event had an id, and the stream stands between two events: a client can take it up again by
+// that id.
+func (b *Boundary) Resumable() bool { return b.named && b.Between() }
 
 // Between tells whether the stream stands between two events.
 func (b *Boundary) Between() bool { return !b.inside && !b.inLine && !b.cr }

@@ -197,3 +197,32 @@ func said(events []Event) (out []string) {
 	}
 	return out
 }
+
+// A stream can be taken up again by an id only, and only between two events.
+func TestResumable(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                                 false,
+		"data: x\n\n":                      false,
+		"id: 1\ndata: x\n\n":               true,
+		"id:1\rdata: x\r\r":                false, // its line feed may follow
+		"id:1\r\ndata: x\r\n\r\n":          true,
+		"data: x\nid: 1\n\ndata: y\n\n":    true,
+		"id: 1\ndata: x\n\ndata: y\n":      false,
+		"id: \ndata: x\n\n":                false,
+		"id:\n\n":                          false,
+		"id\n\n":                           false,
+		"data: id: 1\n\n":                  false,
+		": id: 1\n\nx id: 1\n\nidx: 1\n\n": false,
+	} {
+		for size := 1; size <= len(text)+1; size++ {
+			var b Boundary
+			for part := []byte(text); len(part) > 0; {
+				n, _ := b.Write(part[:min(size, len(part))])
+				part = part[n:]
+			}
+			if b.Resumable() != want {
+				t.Errorf("%q in parts of %d: %v", text, size, !want)
+			}
+		}
+	}
+}

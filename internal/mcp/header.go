@@ -23,6 +23,10 @@ const (
 	HeaderUserAgent = "Gateway-User-Agent"
 )
 
+// HeaderSupersede is on a listener's leg that takes the place of an older one of its session. A gateway that cannot know
+// whether a client left sends it.
+const HeaderSupersede = "Gateway-Supersede"
+
 // HeaderShim is on every answer of a shim, and names its server. It is not among the headers that travel back, neither from
 // a server nor to a client.
 const HeaderShim = "Gateway-Shim"

@@ -118,6 +118,10 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 		}
 		_ = k.Close()
 	}
+	return c.dial(ctx)
+}
+
+func (c *Client) dial(ctx context.Context) (*conn, error) {
 	nc, err := c.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -125,6 +129,15 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	k := &conn{Conn: nc, client: c}
 	k.in = bufio.NewReaderSize(k, readBuffer)
 	return k, nil
+}
+
+// Warm makes a connection that the next request finds idle.
+func (c *Client) Warm(ctx context.Context) error {
+	k, err := c.dial(ctx)
+	if err == nil {
+		k.release()
+	}
+	return err
 }
 
 // shrink gives most of the buffer back, which must be empty: what reads an answer from it knows it by its address. A
@@ -196,7 +209,7 @@ func (c *Client) expire() {
 	now := time.Now()
 	c.mu.Lock()
 	n := 0
-	for n < len(c.idle) && now.Sub(c.idle[n].idle) >= c.MaxIdleTime { // those used longest ago come first
+	for n < len(c.idle) && !within(now.Sub(c.idle[n].idle), c.MaxIdleTime) { // those used longest ago come first
 		n++
 	}
 	expired := slices.Clone(c.idle[:n])
@@ -206,6 +219,9 @@ func (c *Client) expire() {
 		_ = k.Close()
 	}
 }
+
+// within is false for a time that is to come, too: the clock was set back.
+func within(age, most time.Duration) bool { return age >= 0 && age < most }
 
 // CloseIdleConnections closes what no exchange uses.
 func (c *Client) CloseIdleConnections() {
@@ -230,7 +246,7 @@ func (k *conn) release() {
 	}
 	c := k.client
 	if c.MaxIdleTime > 0 {
-		k.idle = time.Now()
+		k.idle = time.Now().Round(0) // by the wall's clock: it may be used next after the process was frozen for long
 		c.expire()
 	}
 	c.mu.Lock()

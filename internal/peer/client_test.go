@@ -414,3 +414,55 @@ func TestSilentStreamHoldsLittle(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 }
+
+// A connection that was made ahead is the first request's.
+func TestWarm(t *testing.T) {
+	c, conns := server(t, func(w http.ResponseWriter, _ *http.Request) {})
+	if err := c.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.RoundTrip(request(t, t.Context(), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	c.Dial = func(context.Context) (net.Conn, error) { return nil, errors.New("refused") }
+	if c.Warm(t.Context()) == nil {
+		t.Error("connected to nobody")
+	}
+}
+
+// How long a connection idles is told by the wall's clock: the other one may stand still while the process is frozen.
+func TestIdleWhileFrozen(t *testing.T) {
+	c, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {})
+	c.MaxIdleTime = time.Minute
+	dialed, dial := 0, c.Dial
+	c.Dial = func(ctx context.Context) (net.Conn, error) { dialed++; return dial(ctx) }
+	for i, change := range []func(time.Time) time.Time{
+		func(at time.Time) time.Time { return at },
+		func(at time.Time) time.Time { return at.Add(-time.Hour) }, // frozen for an hour
+		func(at time.Time) time.Time { return at.Add(time.Hour) },  // the clock was set back
+	} {
+		if err := c.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		idle := c.idle[len(c.idle)-1]
+		if idle.idle != idle.idle.Round(0) {
+			t.Errorf("%v has a monotonic reading", idle.idle)
+		}
+		idle.idle = change(idle.idle)
+		before := dialed
+		resp, err := c.RoundTrip(request(t, t.Context(), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if made := dialed - before; made != min(i, 1) {
+			t.Errorf("case %d: %d connections more", i, made)
+		}
+		c.CloseIdleConnections()
+	}
+}

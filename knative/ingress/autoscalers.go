@@ -71,7 +71,8 @@ func (a answer) holds(trust time.Duration) bool {
 	if a.failed != nil || a.state == Awake {
 		trust = Fresh
 	}
-	return time.Since(a.tried) < min(trust, Fresh)
+	age := time.Since(a.tried)
+	return age >= 0 && age < min(trust, Fresh) // the clock may have been set back
 }
 
 func (a answer) now() (State, error) {
@@ -87,7 +88,7 @@ func (a *autoscalers) refresh(service string) answer {
 	defer cancel()
 	began := time.Now()
 	state, err := a.ask(ctx, service)
-	now := time.Now()
+	now := time.Now().Round(0) // services go on falling asleep while a function is frozen
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sweep(now)
@@ -106,7 +107,7 @@ func (a *autoscalers) refresh(service string) answer {
 
 // heard notes that a service has just answered.
 func (a *autoscalers) heard(service string) {
-	now := time.Now()
+	now := time.Now().Round(0)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sweep(now)

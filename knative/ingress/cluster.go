@@ -140,6 +140,12 @@ func (k *Cluster) Find(ctx context.Context, key deploy.Key) (deploy.Instance, bo
 	return k.At(key), state == Awake, err
 }
 
+// Warm asks the API for nothing, so that the next question need not wait for a connection.
+func (k *Cluster) Warm(ctx context.Context) error {
+	_, err := k.autoscalers.ask(ctx, "")
+	return err
+}
+
 // Heard notes that an instance has just answered: it is awake, and Kubernetes need not be asked. It also learns of it later
 // than the client, whose next message may be one that must not wake.
 func (k *Cluster) Heard(at deploy.Instance) { k.autoscalers.heard(at.ID) }

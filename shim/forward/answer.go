@@ -83,11 +83,11 @@ func (a *answer) events(ctx context.Context) error {
 	events := mcp.NewEventReader(a.response.Body, maxEvent)
 	for {
 		e, err := events.Next()
-		if cause := context.Cause(ctx); err != nil && (cause == errSilent || cause == errDraining) {
+		if cause := context.Cause(ctx); err != nil && endings[cause] != "" {
 			if held := a.record(nil); held != nil {
 				return a.withhold(held)
 			}
-			a.write([]byte(mcp.SilenceComment))
+			a.write([]byte(endings[cause]))
 			return nil
 		}
 		if err == io.EOF {

@@ -51,6 +51,7 @@ type Forwarder struct {
 	endpoint  string // what requests are for
 	origin    string // where a remote server is; empty: beside the shim
 	transport *peer.Client
+	legs      *legs
 }
 
 // New makes a Forwarder.
@@ -63,7 +64,7 @@ func New(c Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Forwarder{Config: c, endpoint: endpoint, transport: client}
+	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[string]*leg{}}}
 	if c.Remote != nil {
 		f.origin, err = egress.Origin(c.Upstream)
 	}
@@ -90,6 +91,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	defer cancel(nil)
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
+	}
+	if x.Listener() && x.Session != "" && x.Request.Header.Get(mcp.HeaderSupersede) != "" {
+		defer f.legs.take(x.Session, cancel)()
 	}
 	asked, began := f.Outgoing(ctx, "server")
 	resp, err := f.exchange(asked, x)
@@ -126,7 +130,11 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 var (
 	errDraining = errors.New("the shim stops")
 	errSilent   = errors.New("the listener was silent")
+	errOlder    = errors.New("a newer listener took the place")
 )
+
+// endings are what a listener's leg ends with when we end it, by the reason.
+var endings = map[error]string{errDraining: mcp.SilenceComment, errSilent: mcp.SilenceComment, errOlder: mcp.SupersededComment}
 
 // lifetime is how long the server may work on the exchange. In the modern era a caller that leaves cancels its
 // request; in the legacy era that is expressly no cancellation (MCP 2025-11-25, transports, "sending messages"). A

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/lambdahttp"
+	"mcpgateway/internal/mirror"
+)
+
+// How long a function may take, before its first request, to fetch what requests would wait for. Lambda gives it ten seconds.
+const (
+	copyPatience = 8 * time.Second // without the documents there is nothing to serve
+	warmPatience = 2 * time.Second // the rest can be had later
+)
+
+// openMirror copies the documents that are in S3.
+func openMirror(at mirror.Location, log *slog.Logger) (*mirror.Mirror, error) {
+	aws, err := awsenv.Config("S3")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), copyPatience)
+	defer cancel()
+	return mirror.Open(ctx, mirror.Config{Location: at, AWS: aws, Named: namedFiles, Logger: log})
+}
+
+// namedFiles are what the gateway reads besides the platform file.
+func namedFiles(platform string) []string {
+	p, err := catalog.LoadPlatform(platform)
+	if err != nil {
+		return nil // whoever reads it next says why
+	}
+	return p.Files()
+}
+
+// serveEvents serves events until the process ends. Documents that are files do not change: they came with the program.
+func serveEvents(g *gateway, documents *mirror.Mirror, log *slog.Logger) error {
+	var handler http.Handler = g
+	if documents != nil {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			documents.Keep(r.Context())
+			g.ServeHTTP(w, r)
+		})
+	}
+	adapter, err := lambdahttp.New(lambdahttp.Config{Handler: handler, Logger: log})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), warmPatience)
+	defer cancel()
+	g.warm(ctx)
+	adapter.Start()
+	return nil
+}
+
+// warm fetches, all at once, what the first request would wait for: issuers' keys, and connections to the cluster. A first
+// handshake takes long in a small function, and the time before the first request costs its caller nothing. What cannot be
+// had in time the request fetches that needs it.
+func (g *gateway) warm(ctx context.Context) {
+	var all sync.WaitGroup
+	began := time.Now()
+	all.Go(func() { g.current.Load().verifier.Snapshot(ctx) })
+	if k := g.servers.cluster; k != nil {
+		for what, connect := range map[string]func(context.Context) error{"ingress": g.servers.pool.Warm, "cluster": k.Warm} {
+			all.Go(func() {
+				if err := connect(ctx); err != nil {
+					g.log.Warn("not connected ahead", "to", what, "error", err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	g.log.Info("ready", "took", time.Since(began), "version", version, "commit", commit)
+}
