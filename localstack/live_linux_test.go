@@ -123,10 +123,27 @@ func TestTable(t *testing.T) {
 	if diff := cmp.Diff(before, settings(t, terminal)); diff != "" {
 		t.Errorf("the terminal's settings changed:\n%s", diff)
 	}
-	checkLeft(t, shown.String())
+	checkLeft(t, written(t, terminal, &shown))
 	if err := Status(t.Context(), r.State, &output{}); err == nil || !strings.Contains(err.Error(), "nothing runs in "+r.State) {
 		t.Errorf("status afterwards: %v", err)
 	}
+}
+
+// written is all that was written to a terminal until now: what reads its other end may be behind.
+func written(t *testing.T, terminal *os.File, shown *output) string {
+	t.Helper()
+	const mark = "-- read until here --"
+	if _, err := terminal.WriteString(mark); err != nil {
+		t.Fatal(err)
+	}
+	for range 400 {
+		if text, found := strings.CutSuffix(shown.String(), mark); found {
+			return text
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("the terminal's other end is not read")
+	return ""
 }
 
 // testStatus asks from beside, as mcpgateway status does.
