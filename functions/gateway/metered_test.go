@@ -179,20 +179,28 @@ func TestMeteredListeners(t *testing.T) {
 		least, most   time.Duration
 		again         time.Duration // to come back after; 0: not told
 	}{
-		{"poll, asleep", "poll", false, false, nil, []string{"data"}, 0, 0, time.Second, pollAgain},
-		{"poll, awake", "poll", false, true, []string{word}, nil, 1, pollQuiet, 5 * time.Second, pollAgain},
-		{"poll by default", "", false, false, nil, []string{"data"}, 0, 0, time.Second, pollAgain},
-		{"poll, asleep, modern", "poll", true, false, []string{subscribed + "{}", unsubscribed}, nil, 0, 0, time.Second, pollAgain},
-		{"poll, awake, modern", "poll", true, true, []string{word, unsubscribed}, []string{subscribed}, 1, pollQuiet, 5 * time.Second, pollAgain},
+		{"poll, asleep", "poll", false, false, nil, []string{"data"}, 0, 0, 15 * time.Second, pollAgain},
+		{"poll, awake", "poll", false, true, []string{word}, nil, 1, pollQuiet, 15 * time.Second, pollAgain},
+		{"poll, silent", "poll", false, true, nil, []string{"data"}, 1, pollQuiet, 15 * time.Second, pollAgain},
+		{"poll by default", "", false, false, nil, []string{"data"}, 0, 0, 15 * time.Second, pollAgain},
+		{"poll, asleep, modern", "poll", true, false, []string{subscribed + "{}", unsubscribed}, nil, 0, 0, 15 * time.Second, pollAgain},
+		{"poll, awake, modern", "poll", true, true, []string{word, unsubscribed}, []string{subscribed}, 1, pollQuiet, 15 * time.Second, pollAgain},
 		{"hold, asleep", "hold", false, false, []string{": keep-alive"}, []string{"data"}, 0, 2 * time.Second, 3 * time.Second, holdAgain},
 		{"hold, asleep, modern", "hold", true, false, []string{subscribed + `{"toolsListChanged":true}`, unsubscribed}, nil, 0, 2 * time.Second, 3 * time.Second, holdAgain},
 		{"hold, awake", "hold", false, true, []string{word}, nil, 1, 2 * time.Second, 3 * time.Second, holdAgain},
-		{"off, modern", "off", true, true, []string{subscribed + "{}", unsubscribed}, nil, 0, 0, time.Second, neverAgain},
+		{"off, modern", "off", true, true, []string{subscribed + "{}", unsubscribed}, nil, 0, 0, 15 * time.Second, neverAgain},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var legs atomic.Int32
-			r := listenRig(t, c.mode, word, &legs)
+			said, left := word, 30*time.Second
+			if c.name == "poll, silent" {
+				said = ""
+			}
+			if c.mode == "hold" {
+				left = 3 * time.Second
+			}
+			r := listenRig(t, c.mode, said, &legs)
 			if c.awake {
 				_ = r.meter(t, time.Minute, r.request(t, "POST", "github", echo))
 			}
@@ -201,7 +209,7 @@ func TestMeteredListeners(t *testing.T) {
 			if c.modern {
 				req = r.request(t, "POST", "github", subscribe, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen")
 			}
-			got := r.meter(t, 3*time.Second, req)
+			got := r.meter(t, left, req)
 			if got.StatusCode != 200 || got.err != nil || got.took < c.least || got.took > c.most {
 				t.Errorf("got %+v", got)
 			}

@@ -77,7 +77,7 @@ func TestNoAnswers(t *testing.T) {
 		},
 		"failed": func(w http.ResponseWriter, _ string) {
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
-			_, _ = io.WriteString(w, `{"errorMessage":"secret"}`)
+			_, _ = io.WriteString(w, `{"errorMessage":"secret","status":200,"answer":{"id":"one"}}`)
 		},
 		"another function": func(w http.ResponseWriter, _ string) { _, _ = io.WriteString(w, `"hello"`) },
 		"nothing":          func(w http.ResponseWriter, _ string) { _, _ = io.WriteString(w, `null`) },

@@ -155,9 +155,9 @@ func (w *writer) finish(err error) (head, io.ReadCloser) {
 // serve calls the handler. No panic may pass: the runtime would end the process, and the answer as if it were whole.
 func (a *Adapter) serve(serve http.HandlerFunc, w *writer, r *http.Request) (err error) {
 	defer func() {
-		switch p := recover(); {
-		case p == nil:
-		case p == http.ErrAbortHandler: // no bug: it cuts an answer off
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // no bug: it cuts an answer off
 			err = errBrokeOff
 		default:
 			a.log.Error("panic", "panic", p, "stack", string(debug.Stack()))

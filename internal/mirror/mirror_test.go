@@ -28,10 +28,11 @@ type bucket struct {
 	asked  []string // "key status"
 	status int      // that everything is answered with; 0: what S3 would
 	hold   chan struct{}
+	held   chan struct{} // gets a word when a request is
 }
 
 func newBucket(t *testing.T) *bucket {
-	b := &bucket{t: t, backend: s3mem.New()}
+	b := &bucket{t: t, backend: s3mem.New(), held: make(chan struct{}, 100)}
 	if err := b.backend.CreateBucket("docs"); err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +42,7 @@ func newBucket(t *testing.T) *bucket {
 		status, hold := b.status, b.hold
 		b.mu.Unlock()
 		if hold != nil {
+			b.held <- struct{}{}
 			select {
 			case <-hold:
 			case <-r.Context().Done():
@@ -297,6 +299,7 @@ func TestFrozenInALook(t *testing.T) {
 	b.set(0, hold)
 	m.age(10 * time.Minute)
 	_, _ = m.begin()
+	<-b.held
 	b.mu.Lock()
 	b.hold = nil // only the one under way hangs
 	b.mu.Unlock()
