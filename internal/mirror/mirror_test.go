@@ -136,7 +136,12 @@ func copied(t *testing.T, m *Mirror) map[string]string {
 
 func TestMirror(t *testing.T) {
 	b := newBucket(t)
-	b.put("prod/platform.yaml", "catalog.yaml keys/ca.pem none.yaml /etc/passwd ../secret")
+	outside := filepath.Join(t.TempDir(), "outside") // a file of the test's own: it is what a fault would remove
+	if err := os.WriteFile(outside, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	platform := "catalog.yaml keys/ca.pem none.yaml " + outside + " ../secret"
+	b.put("prod/platform.yaml", platform)
 	b.put("prod/catalog.yaml", "one")
 	b.put("prod/keys/ca.pem", "")
 	b.put("prod/other.yaml", "not named")
@@ -145,9 +150,12 @@ func TestMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"platform.yaml": "catalog.yaml keys/ca.pem none.yaml /etc/passwd ../secret", "catalog.yaml": "one", "keys/ca.pem": ""}
+	want := map[string]string{"platform.yaml": platform, "catalog.yaml": "one", "keys/ca.pem": ""}
 	if diff := cmp.Diff(want, copied(t, m)); diff != "" {
 		t.Errorf("copy: %s", diff)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
 	}
 	if asked := b.were(); len(asked) != 4 || asked[0] != "prod/platform.yaml OK" {
 		t.Errorf("asked %q", asked)
