@@ -22,6 +22,7 @@ import (
 
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/imagelock"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/knative/names"
 )
 
@@ -220,7 +221,7 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	return live, err == nil, err
 }
 
-// generate makes the secrets that nobody chooses, where they are missing. It only ever creates: what is there it can
+// generate makes the secrets that nobody chooses, and the one that the gateway knows, where they are missing. It only ever creates: what is there it can
 // neither read nor change.
 func (d *Deployer) generate(ctx context.Context, p deploy.Plan) error {
 	for store, keys := range generated(p) {
@@ -228,6 +229,9 @@ func (d *Deployer) generate(ctx context.Context, p deploy.Plan) error {
 		for _, key := range keys {
 			values[key] = make([]byte, 32)
 			_, _ = rand.Read(values[key]) // it never fails (crypto/rand, Go 1.24)
+		}
+		if store == shimStore(p.Server) {
+			values[deploy.KeyGateway] = sealedtoken.Key(d.settings.NameKey, p.Server)
 		}
 		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
 		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})

@@ -42,7 +42,7 @@ func checkKnative(d *document, k *Knative, dir string) {
 	if d.has(&k.Kubeconfig) {
 		d.filePath(&k.Kubeconfig, "deployer.knative.kubeconfig", dir, "")
 	}
-	if d.has(&k.NameKey) {
+	if d.required(&k.NameKey, k, "deployer.knative.nameKey") {
 		d.filePath(&k.NameKey, "deployer.knative.nameKey", dir, "")
 	}
 	d.filePath(&k.Lock, "deployer.knative.lock", dir, "catalog.lock")
@@ -141,8 +141,5 @@ func checkService(d *document, s *Server, p *Platform) {
 	}
 	if ValidID(s.ID) && len(s.ID)+extra > maxServiceName {
 		d.bad(&s.ID, "id is longer than %d characters, and so would the name of its Knative service be too long", maxServiceName-extra)
-	}
-	if s.Instances.PerUser && k.NameKey == "" {
-		d.bad(s, "instances per user need deployer.knative.nameKey in the platform file: it hides users' names in those of their services")
 	}
 }
