@@ -43,9 +43,9 @@ conformance: build ## run the MCP conformance suite direct and through the gatew
 e2e: build ## have other people's clients use the whole system, E2EFLAGS='-only PATTERN' some of them
 	go run ./internal/clients $(E2EFLAGS)
 
-e2e-knative: ## the same in a real Kubernetes with Knative: needs root, and at first 20 minutes or more to build it
+e2e-knative: build ## the same in a real Kubernetes with Knative: needs root, and at first 20 minutes or more to build it
 	knative/e2e.sh
-	knative/e2e-cluster.sh -v
+	CONFORMANCE=1 knative/e2e-cluster.sh -v
 
 kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how
 	knative/kind.sh $(KINDFLAGS)

@@ -140,7 +140,7 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 			RetryAfter: again, Cause: unready}
 	}
 	if unready != nil {
-		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", unready)
+		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", d.revisionTrouble(ctx, live, unready))
 	}
 	if written {
 		d.log.Info("deployed", "server", p.Server, "service", live.Name, "revision", live.Status.LatestReadyRevisionName)

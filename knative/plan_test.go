@@ -192,7 +192,7 @@ func testSecrets(t *testing.T, s *servingv1.Service) {
 			}
 		}
 	}
-	want := map[string][]string{"mcp-github-shim/seal": {"shim"}, "mcp-github-shim/exchange": {"shim"}}
+	want := map[string][]string{"mcp-github-shim/seal": {"shim"}, "mcp-github-shim/gateway": {"shim"}, "mcp-github-shim/exchange": {"shim"}}
 	for _, c := range spec.Containers {
 		switch c.Name {
 		case "server":
@@ -243,7 +243,7 @@ func testScale(t *testing.T, s *servingv1.Service) {
 	want := map[string]string{
 		autoscaling.InitialScaleAnnotationKey: "0", autoscaling.MinScaleAnnotationKey: "0", autoscaling.MaxScaleAnnotationKey: "1",
 		autoscaling.WindowAnnotationKey: "1m0s", autoscaling.TargetAnnotationKey: "100", "serving.knative.dev/progress-deadline": "30s",
-		"features.knative.dev/http-full-duplex": "Enabled",
+		"features.knative.dev/http-full-duplex": "Enabled", "mcpgateway.dev/gateway-key": "0c88e6680ad03155",
 	}
 	if diff := cmp.Diff(want, s.Spec.Template.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)

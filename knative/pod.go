@@ -106,6 +106,7 @@ func (p *pod) container(u deploy.Unit) (c corev1.Container, err error) {
 func (p *pod) serve(c *corev1.Container, u deploy.Unit, places *deploy.Places) {
 	port := p.ports[u.Name]
 	places.Listen, places.State = ":"+port, statePath
+	p.secret(c, "secret-gateway", deploy.Secret{Store: shimStore(p.server), Key: deploy.KeyGateway, File: "SHIM_GATEWAY_KEY_FILE"})
 	p.mount(c, "state", statePath, emptyDir(corev1.StorageMediumDefault, stateLimit))
 	c.Ports = []corev1.ContainerPort{{ContainerPort: int32(u.Port)}}
 	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{

@@ -16,6 +16,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/knative/names"
 )
 
@@ -25,6 +26,9 @@ const (
 	labelServer  = "mcpgateway.dev/server"
 	labelOwner   = "mcpgateway.dev/owner" // hex digits that name nobody
 	labelPlan    = "mcpgateway.dev/plan"  // the plan's hash
+
+	// Of the key that pods open callers' tokens with: another one needs other pods.
+	annotationGatewayKey = "mcpgateway.dev/gateway-key"
 
 	annotationHash    = "mcpgateway.dev/hash" // of all that we wrote: the same means that there is nothing to write
 	annotationIssuer  = "mcpgateway.dev/owner-issuer"
@@ -47,7 +51,7 @@ type Settings struct {
 	Namespace string
 	Images    map[string]string         // what the Image… names of plans are: references
 	Packages  map[deploy.Package]string // the images that hold packages
-	NameKey   []byte                    // hides the owners of instances, 32 bytes or more; only those need it
+	NameKey   []byte                    // shared with the gateway: hides the owners of instances, and callers' tokens; 32 bytes or more
 	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
 	CallTimeout time.Duration
 }
@@ -63,8 +67,8 @@ func MakeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 }
 
 func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
-	if p.Owner != nil && len(s.NameKey) == 0 {
-		return nil, errors.New("an instance of a user's needs the name key that hides who it is")
+	if len(s.NameKey) == 0 {
+		return nil, errors.New("there is no name key, which hides callers' tokens from servers")
 	}
 	pod, err := makePod(p, s)
 	if err != nil {
@@ -85,6 +89,8 @@ func makeService(p deploy.Plan, s Settings) (*servingv1.Service, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: names.Service(s.NameKey, p.Key()), Namespace: s.Namespace, Labels: labels, Annotations: annotations},
 	}
 	service.Spec.Template.Labels, service.Spec.Template.Annotations = template, makeAnnotations(p)
+	gatewayKey := sha256.Sum256(sealedtoken.Key(s.NameKey, p.Server))
+	service.Spec.Template.Annotations[annotationGatewayKey] = hex.EncodeToString(gatewayKey[:8])
 	timeout, unlimited := int64(s.CallTimeout/time.Second), int64(0)
 	service.Spec.Template.Spec = servingv1.RevisionSpec{PodSpec: pod, TimeoutSeconds: &timeout,
 		// A listener's leg is a request, too: a hard limit would let listeners keep calls out. The target scales.
@@ -123,6 +129,9 @@ func hash(o any) (string, error) {
 
 // rulesName names the ConfigMap with a server's rules.
 func rulesName(server string) string { return "mcp-" + server + "-rules" }
+
+// shimStore names the Secret of a server's shim.
+func shimStore(server string) string { return "mcp-" + server + "-shim" }
 
 // MakeRules makes what holds a server's signed rules: all its instances mount it, and it changes without a revision.
 func MakeRules(namespace, server string, signed []byte) *corev1.ConfigMap {

@@ -42,6 +42,7 @@ func TestHashOfService(t *testing.T) {
 		"image": func(p *deploy.Plan, s *Settings) {
 			s.Packages = map[deploy.Package]string{*p.Units[1].Package: "dev.local/other@sha256:2"}
 		},
+		"key":     func(_ *deploy.Plan, s *Settings) { s.NameKey = []byte("another key of thirty-two bytes") },
 		"timeout": func(_ *deploy.Plan, s *Settings) { s.CallTimeout++; s.CallTimeout *= 2 },
 		"scale":   func(p *deploy.Plan, _ *Settings) { p.Scale.Max++ },
 	} {
@@ -60,7 +61,7 @@ func TestMakeServiceRefuses(t *testing.T) {
 	}{
 		"no image of the package": {func(_ *deploy.Plan, s *Settings) { s.Packages = nil }, "mcpgateway bake"},
 		"no image of the shim":    {func(_ *deploy.Plan, s *Settings) { s.Images = nil }, "deployer.knative.images has no shim"},
-		"no name key":             {func(p *deploy.Plan, s *Settings) { p.Owner, s.NameKey = &deploy.Owner{Issuer: "i", Subject: "s"}, nil }, "name key"},
+		"no name key":             {func(_ *deploy.Plan, s *Settings) { s.NameKey = nil }, "name key"},
 		"an odd quantity":         {func(p *deploy.Plan, _ *Settings) { p.Units[1].Limits.CPU = "much" }, `cpu "much"`},
 		"an odd mount":            {func(p *deploy.Plan, _ *Settings) { p.Units[0].Mounts[0].Name = "host" }, `mount "host"`},
 		"a stranger's socket": {func(p *deploy.Plan, _ *Settings) {

@@ -10,13 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 )
 
 // remakeEvery is how often a secret that an operator deleted is looked for. It cannot be read: to look is to write, which the
 // cluster refuses where the secret is there.
 const remakeEvery = 5 * time.Minute
 
-// generate makes the secrets that nobody chooses, where they are missing, and reports whether any was. It only ever creates:
+// generate makes the secrets that nobody chooses, and the one that the gateway knows, where they are missing, and reports whether any was. It only ever creates:
 // what is there it can neither read nor change.
 func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err error) {
 	for store, keys := range generated(p) {
@@ -24,6 +25,9 @@ func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err 
 		for _, key := range keys {
 			values[key] = make([]byte, 32)
 			_, _ = rand.Read(values[key]) // it never fails (crypto/rand, Go 1.24)
+		}
+		if store == shimStore(p.Server) {
+			values[deploy.KeyGateway] = sealedtoken.Key(d.settings.NameKey, p.Server)
 		}
 		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
 		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"knative.dev/pkg/apis"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 )
 
 // hopeless are the reasons for which a container waits that waiting does not mend (kubelet 1.35, pkg/kubelet/images and
@@ -41,6 +43,19 @@ func (d *Deployer) trouble(ctx context.Context, pod corev1.Pod) error {
 		}
 	}
 	return d.unmounted(ctx, pod)
+}
+
+// revisionTrouble adds to what Knative says of a service what it says of its newest revision. That alone tells why no pod was
+// made, as a quota or an admission policy may want it.
+func (d *Deployer) revisionTrouble(ctx context.Context, s *servingv1.Service, unready error) error {
+	revision, err := d.serving.ServingV1().Revisions(s.Namespace).Get(ctx, s.Status.LatestCreatedRevisionName, metav1.GetOptions{})
+	if err != nil {
+		return unready
+	}
+	if c := revision.Status.GetCondition(apis.ConditionReady); c.IsFalse() {
+		return fmt.Errorf("%w: %s: %s", unready, c.Reason, c.Message)
+	}
+	return unready
 }
 
 // unmounted is the volume that a pod waits for: a Secret or a key of it that is missing shows nowhere but in an event.

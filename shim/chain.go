@@ -12,6 +12,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
@@ -27,6 +28,7 @@ import (
 // chain is the path of every exchange through the shim.
 type chain struct {
 	rules        *ruleset.Holder
+	gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	authenticate authenticate.Checker
 	authorize    authorize.Checker
 	sealer       *session.Sealer
@@ -64,6 +66,7 @@ func (c *chain) serve(x *call.Exchange) {
 // run is the order of the stages, and why it is this one.
 func (c *chain) run(x *call.Exchange) error {
 	for _, stage := range []func(*call.Exchange) error{
+		c.open,               // what the gateway sealed: whatever the answer, it proves that it is this shim's
 		c.address,            // is it for this server? A stray request gets no further
 		c.authenticate.Check, // who calls, and may they be here: before a byte of the body is read
 		c.read,               // the body, once and strictly: all later stages decide on the same reading
@@ -79,6 +82,23 @@ func (c *chain) run(x *call.Exchange) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// open puts the caller's token where the sealed one is. One that is sealed otherwise is a token like any other that is not
+// good, and nothing is proved to who sent it.
+func (c *chain) open(x *call.Exchange) error {
+	value := x.Request.Header.Get("Authorization")
+	if c.gateway == nil || !sealedtoken.Sealed(value) {
+		return nil
+	}
+	token, proof, err := c.gateway.Open(value)
+	if err != nil {
+		c.log.Warn("a token cannot be opened", "request", x.RequestID(), "error", err)
+		return nil
+	}
+	x.Request.Header.Set("Authorization", token)
+	x.Prove(proof)
 	return nil
 }
 

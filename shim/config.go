@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/egress"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/remote"
@@ -30,6 +31,7 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
+  SHIM_GATEWAY_KEY_FILE  file of 32 bytes that the gateway seals callers' tokens with; not set: it does not
   SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
   SHIM_HEADER_SECRETS  names of secrets that go to the server in headers: "NAME,NAME"; each with a file of its value,
@@ -55,6 +57,7 @@ type config struct {
 	Rules        string
 	RulesKey     ed25519.PublicKey
 	SealKey      []byte
+	Gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	Secrets      exchange.Secrets
 	Filters      map[string]string // paths of sockets
 	OwnerIssuer  string
@@ -104,10 +107,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		c.RulesKey, err = parseKey(v)
 		problem("SHIM_RULES_KEY", err)
 	}
-	if v := required("SHIM_SEAL_KEY_FILE"); v != "" {
-		c.SealKey, err = readKey(v)
-		problem("SHIM_SEAL_KEY_FILE", err)
-	}
+	c.readKeys(required("SHIM_SEAL_KEY_FILE"), getenv("SHIM_GATEWAY_KEY_FILE"), problem)
 	c.Secrets = readSecrets(getenv, problem)
 	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
 	problem("SHIM_FILTERS", err)
@@ -129,6 +129,22 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	c.readTelemetry(getenv, problem)
 	c.Audit = readAuditConfig(getenv, problem)
 	return c, errors.Join(problems...)
+}
+
+// readKeys reads the keys of session ids and of callers' tokens, as far as there are files of them.
+func (c *config) readKeys(seal, gateway string, problem func(name string, err error)) {
+	var err error
+	if seal != "" {
+		c.SealKey, err = readKey(seal)
+		problem("SHIM_SEAL_KEY_FILE", err)
+	}
+	if gateway != "" {
+		var key []byte
+		if key, err = readKey(gateway); err == nil {
+			c.Gateway, err = sealedtoken.New(key)
+		}
+		problem("SHIM_GATEWAY_KEY_FILE", err)
+	}
 }
 
 func (c *config) readTelemetry(getenv func(string) string, problem func(name string, err error)) {

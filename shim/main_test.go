@@ -247,6 +247,12 @@ func TestReadConfig(t *testing.T) {
 	if err != nil || c.Idle != time.Minute || c.Silence != 15*time.Second || c.Upstream.Path != "/mcp" {
 		t.Fatalf("%+v, %v", c, err)
 	}
+	if c.Gateway != nil {
+		t.Error("without a key, tokens are opened")
+	}
+	if c, err := read("SHIM_GATEWAY_KEY_FILE", key); err != nil || c.Gateway == nil {
+		t.Errorf("with the gateway's key: %v, %v", c.Gateway, err)
+	}
 	const odd = "/a b/%2e?c#d" // a path is no URL
 	if c, err := read("SHIM_UPSTREAM", "unix:"+odd); err != nil || c.Upstream.Scheme != "unix" || c.Upstream.Path != odd {
 		t.Errorf("a socket: %+v, %v", c.Upstream, err)
@@ -268,7 +274,7 @@ func TestReadConfig(t *testing.T) {
 	}
 	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "http://mcp.example.com:80/"}, {"SHIM_UPSTREAM", "http://10.0.0.1:80/"}, {"SHIM_UPSTREAM", "http://localhost:80/"},
 		{"SHIM_UPSTREAM", "https://127.0.0.1:80/"}, {"SHIM_EGRESS", "any"}, {"SHIM_EGRESS", "10.0.0.0/8"}, {"SHIM_UPSTREAM", "unix:"}, {"SHIM_UPSTREAM", "unix:s"}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://127.0.0.1:0/"}, {"SHIM_UPSTREAM", "http://]:80"},
-		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"},
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_GATEWAY_KEY_FILE", "/nothing"}, {"SHIM_GATEWAY_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"},
 		{"SHIM_FILTERS", "pii"}, {"SHIM_FILTERS", "=/x"}, {"SHIM_FILTERS", "pii=x"}, {"SHIM_FILTERS", "pii=/x,"}, {"SHIM_FILTERS", "pii=/x,pii=/y"}} {
 		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
 			t.Errorf("%v: %v", change, err)

@@ -103,7 +103,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	return &chain{rules: holder, sealer: sealer, filters: filters, forward: forwarder, observe: observer, log: log,
+	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, filters: filters, forward: forwarder, observe: observer, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		authorize:    authorizer, calls: calls, detached: detached}, nil
 }

@@ -80,10 +80,8 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 	}
 	settings := knative.Settings{Namespace: k.Namespace, CallTimeout: time.Duration(p.Limits.CallTimeout),
 		Images: map[string]string{deploy.ImageShim: k.Images.Shim, deploy.ImageNode: k.Images.Node, deploy.ImagePython: k.Images.Python}}
-	if k.NameKey != "" {
-		if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
-			return nil, err
-		}
+	if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
+		return nil, err
 	}
 	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
 }

@@ -68,6 +68,9 @@ var (
 	sandbox = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
 )
 
+// authorization is how the caller said who it is, once that was found good: one value.
+func (c *call) authorization() string { return c.r.Header.Get("Authorization") }
+
 // key names the instance that serves the caller.
 func (c *call) key() deploy.Key {
 	k := deploy.Key{Server: c.server}

@@ -27,6 +27,8 @@ type cluster interface {
 	Heard(deploy.Instance)
 	// Warm makes the connection for State.
 	Warm(context.Context) error
+	// Seal hides a value of Authorization from everybody but the server's shim, whose answer has the proof.
+	Seal(server, authorization string) (sealed, proof string)
 	// Dial connects to the ingress.
 	Dial(context.Context) (net.Conn, error)
 }
@@ -166,7 +168,7 @@ func (s *servers) send(ctx context.Context, c *call, to *instance) (*http.Respon
 	if to.host != "" {
 		return s.sendThrough(ctx, c, to)
 	}
-	return to.send(ctx, c)
+	return to.send(ctx, c, c.authorization())
 }
 
 // lost is the error of a call that got no answer, nil where there is none.
@@ -187,7 +189,8 @@ func (s *servers) gone(err error) bool { return unknown(err) || s.cluster == nil
 func (s *servers) sendThrough(ctx context.Context, c *call, to *instance) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	waiting := s.await(ctx, c, cancel)
-	resp, err := to.send(ctx, c)
+	sealed, proof := s.cluster.Seal(c.server, c.authorization())
+	resp, err := to.send(ctx, c, sealed)
 	if !waiting.answered() {
 		if err == nil {
 			_ = resp.Body.Close()
@@ -197,7 +200,7 @@ func (s *servers) sendThrough(ctx context.Context, c *call, to *instance) (*http
 	if errors.Is(err, context.DeadlineExceeded) && !s.sees(c.key()) {
 		err = notStarted(err)
 	}
-	if err == nil && resp.Header.Get(mcp.HeaderShim) != c.server {
+	if err == nil && resp.Header.Get(mcp.HeaderShim) != mcp.ShimMark(c.server, proof) {
 		err = refuseStranger(resp)
 	}
 	if err != nil {

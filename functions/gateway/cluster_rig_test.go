@@ -20,6 +20,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/knative/ingress"
 )
 
@@ -48,6 +49,9 @@ type fakeService struct {
 	start           chan struct{} // closed: it may start
 	stranger        int           // status that a proxy answers in its place
 }
+
+// nameKey is what gateway and deployer share.
+var nameKey = strings.Repeat("k", 32)
 
 // arrived are the headers that a request may have behind the gateway, besides those of MCP.
 var arrived = []string{"Content-Type", "Accept", "Last-Event-Id", "Traceparent", "Tracestate", "Authorization", "X-Request-Id",
@@ -93,9 +97,25 @@ func (f *fakeCluster) serve(shim http.Handler) http.HandlerFunc {
 			return
 		}
 		f.set(name, func(s *fakeService) { s.actual = 1 })
-		w.Header()[mcp.HeaderShim] = []string{strings.Split(strings.TrimPrefix(name, "mcp-"), "-")[0]}
+		server := strings.Split(strings.TrimPrefix(name, "mcp-"), "-")[0]
+		w.Header()[mcp.HeaderShim] = []string{mcp.ShimMark(server, f.open(server, r))}
 		shim.ServeHTTP(w, r)
 	}
+}
+
+// open puts the caller's token where the sealed one is, as a shim does, and returns the proof.
+func (f *fakeCluster) open(server string, r *http.Request) string {
+	sealer, err := sealedtoken.New(sealedtoken.Key([]byte(nameKey), server))
+	if err != nil {
+		f.t.Error(err)
+		return ""
+	}
+	token, proof, err := sealer.Open(r.Header.Get("Authorization"))
+	if err != nil {
+		f.t.Errorf("%s was sent %q: %v", server, r.Header["Authorization"], err)
+	}
+	r.Header["Authorization"] = []string{token}
+	return proof
 }
 
 // list is the API.
@@ -182,7 +202,7 @@ func inCluster(t *testing.T, r *rig, shim http.HandlerFunc) *fakeCluster {
 		return path
 	}
 	ca := file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.ingress.Certificate().Raw})))
-	f.knative = &catalog.Knative{Namespace: "mcp-servers", NameKey: file("name.key", strings.Repeat("k", 32)),
+	f.knative = &catalog.Knative{Namespace: "mcp-servers", NameKey: file("name.key", nameKey),
 		Ingress: catalog.KnativeIngress{URL: f.ingress.URL, Domain: "example.test", CA: ca},
 		Kubeconfig: file("kube.yaml", "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\nusers: [{name: u, user: {token: gateway}}]\n"+
 			"clusters: [{name: k, cluster: {server: \""+f.api.URL+"\", certificate-authority: ca.pem}}]\n")}

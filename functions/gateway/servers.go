@@ -150,7 +150,7 @@ func (s *servers) wakeAndAsk(ctx context.Context, c *call, limits *limits) (*htt
 		if err != nil {
 			return nil, err
 		}
-		resp, err := woken.send(ctx, c)
+		resp, err := woken.send(ctx, c, c.authorization())
 		if err == nil {
 			return resp, nil
 		}
@@ -348,13 +348,13 @@ func (i *instance) dial(at string) error {
 
 // send sends the call to the instance. The body is bytes and not a stream: net/http closes an inbound stream when the
 // answer begins, which truncates answers (golang/go#40747).
-func (i *instance) send(ctx context.Context, c *call) (*http.Response, error) {
+func (i *instance) send(ctx context.Context, c *call, authorization string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, c.r.Method, i.url+c.r.URL.Path, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, err
 	}
 	mcp.ForwardRequestHeaders(r.Header, c.r.Header)
-	r.Header["Authorization"] = c.r.Header["Authorization"]
+	r.Header["Authorization"] = []string{authorization}
 	r.Header["X-Request-Id"] = []string{c.id}
 	r.Header["User-Agent"] = nil
 	if host, _, err := net.SplitHostPort(c.r.RemoteAddr); err == nil {

@@ -5,7 +5,7 @@ type Knative struct {
 	Namespace  string         `yaml:"namespace"`  // of the servers and nothing else, default mcp-servers
 	Kubeconfig string         `yaml:"kubeconfig"` // file; default $KUBECONFIG, then what every pod of a cluster has
 	EKS        *EKS           `yaml:"eks"`        // instead of a kubeconfig: a cluster of Amazon EKS
-	NameKey    string         `yaml:"nameKey"`    // file of 32 bytes or more that names per-user instances, the same for gateway and deployer
+	NameKey    string         `yaml:"nameKey"`    // file of 32 bytes or more, the same for gateway and deployer: names users' instances, and seals callers' tokens
 	Images     KnativeImages  `yaml:"images"`
 	Lock       string         `yaml:"lock"` // file of the images of packages, default catalog.lock beside the platform file
 	Ingress    KnativeIngress `yaml:"ingress"`

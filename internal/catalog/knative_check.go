@@ -82,7 +82,7 @@ func checkKnative(d *document, k *Knative, dir string) {
 	if k.EKS != nil {
 		checkEKS(d, k, dir)
 	}
-	if d.has(&k.NameKey) {
+	if d.required(&k.NameKey, k, "deployer.knative.nameKey") {
 		d.filePath(&k.NameKey, "deployer.knative.nameKey", dir, "")
 	}
 	d.filePath(&k.Lock, "deployer.knative.lock", dir, "catalog.lock")
@@ -209,9 +209,6 @@ func checkService(d *document, s *Server, all *names) {
 	}
 	if ValidID(s.ID) && len(s.ID)+extra > maxServiceName {
 		d.bad(&s.ID, "id is longer than %d characters, and so would the name of its Knative service be too long", maxServiceName-extra)
-	}
-	if s.Instances.PerUser && k.NameKey == "" {
-		d.bad(s, "instances per user need deployer.knative.nameKey in the platform file: it hides users' names in those of their services")
 	}
 	if s.Runtime.Remote == nil {
 		checkPodEgress(d, s, all)

@@ -50,7 +50,8 @@ func TestKnativeChecks(t *testing.T) {
 		{"secrets of processes", "  knative:", "  secrets: x\n  knative:", []string{"7: deployer.secrets is for processes"}},
 		{"namespace", "nameKey:", "namespace: a.b\n    nameKey:", []string{`8: deployer.knative.namespace "a.b" is no DNS label`}},
 		{"empty paths", "nameKey: name.key", "nameKey: ''\n    kubeconfig: ''\n    lock: ''",
-			[]string{"8: deployer.knative.nameKey is empty", "9: deployer.knative.kubeconfig is empty", "10: deployer.knative.lock is empty"}},
+			[]string{"8: deployer.knative.nameKey is missing", "9: deployer.knative.kubeconfig is empty", "10: deployer.knative.lock is empty"}},
+		{"no key", "nameKey: name.key\n    ", "", []string{"7: deployer.knative.nameKey is missing"}},
 		{"no images", `images: {shim: "registry.test/shim@sha256:0f"}`, "", []string{"7: deployer.knative.images.shim is missing"}},
 		{"images", `shim: "registry.test/shim@sha256:0f"`, "shim: '', node: '', python: 'a b'", []string{
 			"9: deployer.knative.images.shim is missing", "9: deployer.knative.images.node is no image", "9: deployer.knative.images.python is no image"}},
@@ -102,7 +103,6 @@ func TestServersOfACluster(t *testing.T) {
 		{"shared, too long", &Knative{}, long(60), []string{"2: id is longer than 59 characters"}},
 		{"own", &Knative{NameKey: "/k"}, long(42) + own, nil},
 		{"own, too long", &Knative{NameKey: "/k"}, long(43) + own, []string{"2: id is longer than 42 characters"}},
-		{"own without a key", &Knative{}, long(1) + own, []string{"2: instances per user need deployer.knative.nameKey"}},
 		{"no cluster", nil, strings.Repeat("a", 63) + program + own, nil},
 		{"a program", &Knative{}, "a" + program, []string{"2: runtime.command is a program of this machine"}},
 		{"a container without a cluster", nil, "a" + http, []string{"2: runtime.container on one machine is not built yet"}},

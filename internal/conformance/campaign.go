@@ -20,7 +20,8 @@ type campaign struct {
 	bin        string // folder of our programs
 	out        string // folder for results and logs
 	directOnly bool
-	only       string // "servers" or "clients"; "" for both
+	only       string   // "servers" or "clients"; "" for both
+	cluster    *cluster // where servers run; nil: on this machine
 }
 
 // run runs all profiles and prints a table each. It returns the problems; err is trouble of the harness.
@@ -115,16 +116,28 @@ func (c *campaign) through(ctx context.Context, p profile, w way) (results, erro
 		return nil, err
 	}
 	var got results
-	err := behindUs(ctx, ours{c.bin, out, c.catalog(p, w), p.server}, func(url string) (err error) {
+	err := behindUs(ctx, ours{c.bin, out, c.catalog(p, w), c.id(p, w), c.cluster}, func(url string) (err error) {
 		got, err = c.suite(ctx, p, url, out)
 		return err
 	})
 	return got, err
 }
 
+// id is the server's in the catalog. What is in a cluster outlives its way, so that each has its own.
+func (c *campaign) id(p profile, w way) string {
+	if c.cluster != nil {
+		return p.server + "-" + w.name
+	}
+	return p.server
+}
+
 // catalog offers the server.
 func (c *campaign) catalog(p profile, w way) string {
-	return catalogOf(p.server, w.entry(c.tools))
+	entry := w.entry
+	if c.cluster != nil {
+		entry = w.pod
+	}
+	return catalogOf(c.id(p, w), entry(c.tools))
 }
 
 func yamlList(items []string) string {

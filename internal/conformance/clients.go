@@ -122,7 +122,7 @@ func visitor(ctx context.Context, suiteURL string) error {
 	if err != nil {
 		return err
 	}
-	return behindUs(ctx, ours{os.Getenv(visitorBin), logs, catalog, suiteServer}, func(url string) error {
+	return behindUs(ctx, ours{bin: os.Getenv(visitorBin), out: logs, catalog: catalog, server: suiteServer}, func(url string) error {
 		client := exec.CommandContext(ctx, os.Getenv(visitorClient), url)
 		client.Stdout, client.Stderr = os.Stdout, os.Stderr
 		return client.Run()

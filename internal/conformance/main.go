@@ -23,10 +23,15 @@ func main() {
 	cache := flag.String("cache", ".cache", "folder for the suite, the servers and the results")
 	directOnly := flag.Bool("direct", false, "only find out whether the servers and the client alone behave as known")
 	only := flag.String("only", "", "run only the scenarios for `servers` or those for clients")
+	in := flag.String("cluster", "", "run servers in the cluster that `FOLDER` has the keys of (knative/conformance.sh)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := do(ctx, *runs, *bin, *cache, campaign{directOnly: *directOnly, only: *only}); err != nil {
+	c := campaign{directOnly: *directOnly, only: *only}
+	if *in != "" {
+		c.cluster = &cluster{dir: *in}
+	}
+	if err := do(ctx, *runs, *bin, *cache, c); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
@@ -50,6 +55,11 @@ func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	}
 	if c.tools, err = installTools(ctx, cache); err != nil {
 		return err
+	}
+	if c.cluster != nil {
+		if err := c.cluster.prepare(ctx, c.tools, c.bin); err != nil {
+			return fmt.Errorf("prepare the cluster: %w", err)
+		}
 	}
 	var problems []string
 	for n := 1; n <= runs; n++ {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +21,7 @@ type ours struct {
 	out     string // folder for their logs
 	catalog string
 	server  string // id in the catalog
+	cluster *cluster
 }
 
 // behindUs runs everything of ours while use does, with the URL at which the server is found without a token.
@@ -38,9 +38,16 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 	}
 	defer front.Close()
 	asked := &hook{}
-	webhook := httptest.NewServer(asked)
+	webhook, err := o.cluster.serve(asked)
+	if err != nil {
+		return err
+	}
 	defer webhook.Close()
-	rig, err := proxytest.Start(ctx, proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL)})
+	config := proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL)}
+	if o.cluster != nil {
+		config.Platform, config.Kubeconfigs = o.cluster.platform(dir), o.cluster.dir
+	}
+	rig, err := proxytest.Start(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -70,12 +77,16 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// withHook puts the webhook's port into a catalog of catalogOf.
+// withHook puts the webhook's address into a catalog of catalogOf.
 func withHook(catalog, url string) string {
-	return strings.ReplaceAll(catalog, hookPort, url[strings.LastIndexByte(url, ':')+1:])
+	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
+	return strings.NewReplacer(hookPort, port, hookHost, host).Replace(catalog)
 }
 
-const hookPort = "{hookPort}"
+const (
+	hookHost = "{hookHost}"
+	hookPort = "{hookPort}"
+)
 
 // catalogOf offers one server with every stage of the shim on, and allows everything: what is refused is not the suite's
 // matter. A filter is asked about each message in both directions, a condition about each call, and bodies are recorded.
@@ -90,7 +101,7 @@ servers:
     filters: [accepts]
     audit: {bodies: full, redact: ["$..password"]}
 filters:
-  - {name: accepts, on: ["*"], timeout: 20s, webhook: {url: "http://127.0.0.1:`+hookPort+`/", egress: [{cidr: 127.0.0.1/32, ports: [`+hookPort+`]}]}}
+  - {name: accepts, on: ["*"], timeout: 20s, webhook: {url: "http://`+hookHost+`:`+hookPort+`/", egress: [{cidr: `+hookHost+`/32, ports: [`+hookPort+`]}]}}
 policies:
   - {name: features, allow: {anyone: true}, servers: ["*"], when: 'user.subject != "" && size(string(mcp.tool)) < 1000'}
   - {name: nothing, deny: {anyone: true}, servers: ["*"], when: 'user.subject == "nobody"'}

@@ -32,6 +32,7 @@ type profile struct {
 type way struct {
 	name  string
 	entry func(tools) string // lines of the catalog's entry
+	pod   func(tools) string // the same in a cluster, whose images are clusterImages
 	// excused are the scenarios that cannot pass on this way, each with the reason.
 	excused map[string]string
 	// warned are the checks of a SHOULD that may end in a warning on this way, each with the reason. A failure is a loss
@@ -53,10 +54,13 @@ func fixtureWays(args ...string) []way {
 		{name: "http", entry: func(t tools) string {
 			return fmt.Sprintf("runtime: {command: {exec: %q, args: %s, http: {path: /}}}", t.fixture,
 				yamlList(append([]string{"-http=127.0.0.1:{port}"}, args...)))
+		}, pod: func(tools) string {
+			return fmt.Sprintf("runtime: {container: {image: %s, port: 3000, path: /, args: %s}}", fixtureImage,
+				yamlList(append([]string{"-http=127.0.0.1:3000"}, args...)))
 		}},
 		{name: "stdio", excused: excusedStdio, warned: warnedStdio, entry: func(t tools) string {
 			return fmt.Sprintf("runtime: {command: {exec: %q}}", t.fixture)
-		}},
+		}, pod: func(tools) string { return fmt.Sprintf("runtime: {npx: {package: %q}}", fixturePackage) }},
 	}
 }
 
@@ -68,9 +72,11 @@ func everything(t tools, address string) (proxytest.Command, string) {
 
 // everythingWays are what an operator writes for a package of npm: it is installed, and its stdio bridged.
 var everythingWays = []way{
-	{name: "npx", excused: excusedStdio, entry: func(tools) string {
-		return fmt.Sprintf("runtime: {npx: {package: %q, args: [stdio]}}\n    startup: {timeout: 2m}", peers.EverythingServer)
-	}},
+	{name: "npx", excused: excusedStdio, entry: everythingEntry, pod: everythingEntry},
+}
+
+func everythingEntry(tools) string {
+	return fmt.Sprintf("runtime: {npx: {package: %q, args: [stdio]}}\n    startup: {timeout: 2m}", peers.EverythingServer)
 }
 
 // excusedStdio need what only HTTP has.

@@ -85,6 +85,7 @@ func TestSealKeyIsNoCredential(t *testing.T) {
 		"client": func(s *catalog.Server) { s.Token.Exchange.Client.Secret.Key = "seal" },
 		"actor":  func(s *catalog.Server) { s.Token.Exchange.Actor.Secret.Key = "seal" },
 		"header": func(s *catalog.Server) { s.Headers[2].Secret.Key = "seal" },
+		"tokens": func(s *catalog.Server) { s.Headers[2].Secret.Key = "gateway" },
 	} {
 		s := withCredentials("remote")
 		change(&s)

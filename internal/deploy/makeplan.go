@@ -31,6 +31,7 @@ const (
 	SocketMetrics = "metrics" // where the shim's /metrics are: deployers keep the name, so that operators find it
 	mountRules    = "rules"
 	keySeal       = "seal"
+	KeyGateway    = "gateway" // in the shim's store, where the deployer of a cluster puts what gateway and shim share
 )
 
 // The shim's own needs. Its port is free in the pod: a server that wants the same one moves the shim.
@@ -267,10 +268,10 @@ func choosable(u *Unit) []string {
 	return nil
 }
 
-// checkShimKey keeps operators' names off the key that seals session ids: a filter or a server must never be given it.
+// checkShimKey keeps operators' names off the keys that seal session ids and tokens: a filter or a server must never be given it.
 func checkShimKey(key *catalog.SecretKey) error {
-	if key != nil && key.Key == keySeal {
-		return fmt.Errorf("the key %q of the shim's store is the gateway's own", keySeal)
+	if key != nil && (key.Key == keySeal || key.Key == KeyGateway) {
+		return fmt.Errorf("the key %q of the shim's store is the gateway's own", key.Key)
 	}
 	return nil
 }

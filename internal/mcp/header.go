@@ -27,9 +27,18 @@ const (
 // whether a client left sends it.
 const HeaderSupersede = "Gateway-Supersede"
 
-// HeaderShim is on every answer of a shim, and names its server. It is not among the headers that travel back, neither from
+// HeaderShim is on every answer of a shim, and holds a ShimMark. It is not among the headers that travel back, neither from
 // a server nor to a client.
 const HeaderShim = "Gateway-Shim"
+
+// ShimMark names the server of a shim, and proves to a gateway that sealed the caller's token that the answer is that shim's.
+// Without a proof it is the name alone.
+func ShimMark(server, proof string) string {
+	if proof == "" {
+		return server
+	}
+	return server + " " + proof
+}
 
 // ModernVersion is the first revision without sessions.
 const ModernVersion = "2026-07-28"

@@ -28,11 +28,12 @@ func (i Installer) NPM(ctx context.Context, packages ...string) (string, error) 
 	})
 }
 
-// Go installs a program of the Go module proxy, "import/path@version", and returns its path.
+// Go installs a program of the Go module proxy, "import/path@version", and returns its path. It is static, so that it also
+// runs in an image that holds nothing else.
 func (i Installer) Go(ctx context.Context, program string) (string, error) {
 	name, _, _ := strings.Cut(path.Base(program), "@")
-	dir, err := once(filepath.Join(i.Dir, folder(program)), func(dir string) error {
-		return install(ctx, dir, []string{"GOBIN=" + dir}, "go", "install", program)
+	dir, err := once(filepath.Join(i.Dir, folder(program)+"+static"), func(dir string) error {
+		return install(ctx, dir, []string{"GOBIN=" + dir, "CGO_ENABLED=0"}, "go", "install", program)
 	})
 	return filepath.Join(dir, name), err
 }

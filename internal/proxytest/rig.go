@@ -32,6 +32,9 @@ type Config struct {
 	// PublicURL is the origin that clients use, where that is not the gateway's own address.
 	PublicURL string
 	Users     []string // who can have tokens besides User
+	// Kubeconfigs is a folder of credentials for a cluster, gateway.kubeconfig and deployer.kubeconfig; empty: the
+	// platform names none.
+	Kubeconfigs string
 }
 
 // Rig is a running system.
@@ -73,16 +76,20 @@ func (r *Rig) start(ctx context.Context, c Config) error {
 	if r.platform, err = catalog.LoadPlatform(path); err != nil {
 		return fmt.Errorf("read platform: %w", err)
 	}
-	env := []string{"PLATFORM=" + path, "LISTEN=" + address, "SHIM=" + filepath.Join(c.Bin, "shim")}
-	r.Deployer, err = StartProcess(Command{Path: filepath.Join(c.Bin, "deployer"), Env: env, Log: filepath.Join(c.Dir, "deployer.log")})
-	if err != nil {
+	program := func(name string) Command {
+		env := []string{"PLATFORM=" + path, "LISTEN=" + address, "SHIM=" + filepath.Join(c.Bin, "shim")}
+		if c.Kubeconfigs != "" {
+			env = append(env, "KUBECONFIG="+filepath.Join(c.Kubeconfigs, name+".kubeconfig"))
+		}
+		return Command{Path: filepath.Join(c.Bin, name), Env: env, Log: filepath.Join(c.Dir, name+".log")}
+	}
+	if r.Deployer, err = StartProcess(program("deployer")); err != nil {
 		return err
 	}
 	if err := r.Deployer.Await(ctx, "unix", r.platform.Deployer.Socket); err != nil {
 		return err
 	}
-	r.Gateway, err = StartProcess(Command{Path: filepath.Join(c.Bin, "gateway"), Env: env, Log: filepath.Join(c.Dir, "gateway.log")})
-	if err != nil {
+	if r.Gateway, err = StartProcess(program("gateway")); err != nil {
 		return err
 	}
 	return r.Gateway.Await(ctx, "tcp", address)

@@ -39,6 +39,10 @@ const (
 	domain      = "example.test"
 	namespace   = "mcp-servers"
 	sampleImage = "dev.local/mcp-sample:e2e"
+	spyImage    = "dev.local/mcp-spy:e2e"
+
+	counterImage = "dev.local/mcp-counter:e2e"
+	suiteImage   = "dev.local/mcp-suite:e2e"
 )
 
 // window is the shortest idle time that Knative takes. Pods are told to leave that and the grace period after the last call.
@@ -71,8 +75,8 @@ func build(m *testing.M) int {
 
 // makePrograms builds programs and images, and puts those into the cluster.
 func makePrograms() error {
-	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim",
-		"mcpgateway": "cmd/mcpgateway", "mcp-sample": "localstack/sample"} {
+	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "mcp-sample": "localstack/sample",
+		"mcpgateway": "cmd/mcpgateway", "mcp-spy": "knative/e2e/spy", "mcp-counter": "knative/e2e/counter", "mcp-suite": "knative/e2e/suiteserver"} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(programs, name), "mcpgateway/"+source)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // an image from scratch has no libraries
 		if err := run(build); err != nil {
@@ -86,8 +90,11 @@ func makePrograms() error {
 	}
 	shimImage = made.Shim
 	const put = "../testcluster/image.sh"
-	return errors.Join(run(exec.Command(put, filepath.Join(programs, "mcp-shim.tar"))),
-		run(exec.Command(put, sampleImage, filepath.Join(programs, "mcp-sample"))))
+	err = run(exec.Command(put, filepath.Join(programs, "mcp-shim.tar")))
+	for image, program := range map[string]string{sampleImage: "mcp-sample", spyImage: "mcp-spy", counterImage: "mcp-counter", suiteImage: "mcp-suite"} {
+		err = errors.Join(err, run(exec.Command(put, image, filepath.Join(programs, program))))
+	}
+	return err
 }
 
 func run(command *exec.Cmd) error {

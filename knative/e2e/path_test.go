@@ -82,14 +82,15 @@ func TestWakeWithIssuerDown(t *testing.T) {
 
 // A new shape of an entry is a new revision, and no call fails meanwhile, or waits for it to start.
 func TestCatalogChangeUnderLoad(t *testing.T) {
-	s := start(t, documents{servers: sample("change", ""), policies: everybody})
+	tally := newTally(t)
+	s := start(t, documents{servers: tally.counted("change", ""), policies: everybody})
 	alice := s.token("alice", "change")
 	if first := s.echo("change", alice, "first"); !first.echoes("first") {
 		t.Fatalf("the first call: %v", first)
 	}
 	before := s.revision("change")
 	load := s.load("change", alice)
-	s.documents.servers = sample("change", ", env: [{name: LEVEL, value: debug}]")
+	s.documents.servers = tally.counted("change", ", env: [{name: LEVEL, value: debug}]")
 	s.writeCatalog()
 	moved := false
 	took := s.eventually("a new revision serves", 90*time.Second, func() bool {
@@ -104,7 +105,7 @@ func TestCatalogChangeUnderLoad(t *testing.T) {
 		return now != before && len(pods) == 1 && strings.HasPrefix(pods[0].Name, now)
 	})
 	t.Logf("the new revision alone runs %v after the change", took.Round(100*time.Millisecond))
-	load.end(t)
+	tally.check(t, load.end(t))
 	s.eventually("the old revision is deleted", 90*time.Second, func() bool { return !s.hasRevision(before) })
 }
 
@@ -137,7 +138,8 @@ func TestRevokedPolicy(t *testing.T) {
 
 // Gateway and deployer end and come back under load: no call is lost or answered twice.
 func TestRestartsUnderLoad(t *testing.T) {
-	s := start(t, documents{servers: sample("restart", ""), policies: everybody})
+	tally := newTally(t)
+	s := start(t, documents{servers: tally.counted("restart", ""), policies: everybody})
 	alice := s.token("alice", "restart")
 	if first := s.echo("restart", alice, "first"); !first.echoes("first") {
 		t.Fatalf("the first call: %v", first)
@@ -156,7 +158,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 		s.startGateway()
 		time.Sleep(time.Second)
 	}
-	load.end(t)
+	tally.check(t, load.end(t))
 }
 
 // load is what calls one after the other, from some clients at once.
@@ -164,7 +166,7 @@ type load struct {
 	done    chan struct{}
 	clients sync.WaitGroup
 	mu      sync.Mutex
-	calls   int
+	calls   []string // what each said, which no other did
 	slowest time.Duration
 	bad     []string
 }
@@ -210,20 +212,21 @@ func persist(r *http.Request) answer {
 func (l *load) note(a answer, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.calls++
+	l.calls = append(l.calls, text)
 	l.slowest = max(l.slowest, a.took)
 	if !a.echoes(text) {
 		l.bad = append(l.bad, a.String())
 	}
 }
 
-// end ends the load and tells what came of it.
-func (l *load) end(t *testing.T) {
+// end ends the load, tells what came of it, and returns what was said.
+func (l *load) end(t *testing.T) []string {
 	t.Helper()
 	close(l.done)
 	l.clients.Wait()
-	t.Logf("%d calls, %d failed, the slowest took %v", l.calls, len(l.bad), l.slowest.Round(time.Millisecond))
-	if len(l.bad) > 0 || l.calls < 50 {
-		t.Errorf("%d of %d calls failed, the first: %.5q", len(l.bad), l.calls, l.bad)
+	t.Logf("%d calls, %d failed, the slowest took %v", len(l.calls), len(l.bad), l.slowest.Round(time.Millisecond))
+	if len(l.bad) > 0 || len(l.calls) < 50 {
+		t.Errorf("%d of %d calls failed, the first: %.5q", len(l.bad), len(l.calls), l.bad)
 	}
+	return l.calls
 }

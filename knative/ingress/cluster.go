@@ -16,10 +16,12 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/knative/names"
 )
 
@@ -42,8 +44,9 @@ type Config struct {
 type Cluster struct {
 	deployer    Deployer
 	knative     *catalog.Knative
-	nameKey     []byte // nil where no entry has an instance per user
-	address     string // host:port of the ingress
+	nameKey     []byte
+	sealers     sync.Map // of servers' ids: to make one costs more than to use it
+	address     string   // host:port of the ingress
 	tls         *tls.Config
 	autoscalers *autoscalers
 }
@@ -55,10 +58,8 @@ func New(c Config) (*Cluster, error) {
 	}
 	k := &Cluster{deployer: c.Deployer, knative: c.Knative}
 	var err error
-	if c.Knative.NameKey != "" {
-		if k.nameKey, err = names.ReadKey(c.Knative.NameKey); err != nil {
-			return nil, err
-		}
+	if k.nameKey, err = names.ReadKey(c.Knative.NameKey); err != nil {
+		return nil, err
 	}
 	if err := k.trust(); err != nil {
 		return nil, err
@@ -126,6 +127,19 @@ func (k *Cluster) connect(ctx context.Context) (net.Conn, error) {
 func (k *Cluster) At(key deploy.Key) deploy.Instance {
 	service := names.Service(k.nameKey, key)
 	return deploy.Instance{ID: service, URL: k.knative.Ingress.URL, Host: names.Host(service, k.knative.Namespace, k.knative.Ingress.Domain)}
+}
+
+// Seal hides a value of Authorization from everybody but the server's shim, whose answer has the proof.
+func (k *Cluster) Seal(server, authorization string) (sealed, proof string) {
+	known, ok := k.sealers.Load(server)
+	if !ok {
+		made, err := sealedtoken.New(sealedtoken.Key(k.nameKey, server))
+		if err != nil {
+			panic(err) // only of a key of another length
+		}
+		known, _ = k.sealers.LoadOrStore(server, made)
+	}
+	return known.(*sealedtoken.Sealer).Seal(authorization)
 }
 
 // State says what an instance does; it starts nothing. That it is awake may have been so five seconds ago, that it is not

@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 )
 
 // ensurer is a deployer.
@@ -43,6 +45,30 @@ func TestWhereInstancesAre(t *testing.T) {
 	for key, want := range map[*deploy.Key]bool{&github: true, &alices: false} {
 		if at, awake, err := k.Find(t.Context(), *key); err != nil || awake != want || at != k.At(*key) {
 			t.Errorf("%+v: %+v, awake %v, %v", key, at, awake, err)
+		}
+	}
+}
+
+// What is sealed for a server opens with what the deployer gives its shim, and with no other shim's.
+func TestSeal(t *testing.T) {
+	k, err := newCluster(t, newFakeAPI(t, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(server, sealed string) (string, string, error) {
+		s, err := sealedtoken.New(sealedtoken.Key(fmt.Appendf(nil, "%032d", 7), server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Open(sealed)
+	}
+	for range 2 { // the second is of a sealer that is known
+		sealed, proof := k.Seal("github", "Bearer x")
+		if got, proved, err := open("github", sealed); err != nil || got != "Bearer x" || proved != proof {
+			t.Errorf("opened %q, proof %q of %q, %v", got, proved, proof, err)
+		}
+		if got, _, err := open("mine", sealed); err == nil {
+			t.Errorf("another server opened %q", got)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 // minKey is the least length of a name key, in bytes: that of the digest.
 const minKey = sha256.Size
 
-// ReadKey reads the key by which users' names are hidden, as it is in the file.
+// ReadKey reads the key that gateway and deployer share, as it is in the file. Users' names are hidden by it, and what shims
+// open callers' tokens with is derived from it.
 func ReadKey(path string) ([]byte, error) {
 	key, err := os.ReadFile(path)
 	if err != nil {

@@ -74,7 +74,7 @@ func TestAge(t *testing.T) {
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	const platform = "apiVersion: v1\npublicURL: https://mcp.example.com\nissuers: [{url: \"https://login.example.com\", audiences: [\"{resource}\"], default: true}]\n"
-	const cluster = platform + "deployer: {knative: {kubeconfig: k, images: {shim: i}, ingress: {url: 'http://127.0.0.1:1', domain: example.test, insecurePlainIngress: true}}}\n"
+	const cluster = platform + "deployer: {knative: {kubeconfig: k, nameKey: n, images: {shim: i}, ingress: {url: 'http://127.0.0.1:1', domain: example.test, insecurePlainIngress: true}}}\n"
 	for name, text := range map[string]string{"local.yaml": platform, "cluster.yaml": cluster, "catalog.yaml": "apiVersion: v1\nservers: []\npolicies: []\n",
 		"none.yaml": cluster + "catalog: none\n", "k": "{apiVersion: v1, kind: Config, current-context: x, contexts: [{name: x, context: {cluster: c, user: u}}],\n clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -52,9 +52,12 @@ type Exchange struct {
 
 // Begin starts an exchange.
 func Begin(w http.ResponseWriter, r *http.Request, rules *ruleset.Set, t *trail.Trail) *Exchange {
-	h := &head{ResponseWriter: w, server: rules.Rules.Server}
+	h := &head{ResponseWriter: w, mark: rules.Rules.Server}
 	return &Exchange{Writer: h, Request: r, Era: mcp.EraOf(r.Header), Rules: rules, head: h, trail: t, start: t.Start(), began: time.Now()}
 }
+
+// Prove has the answer prove that this shim opened what the gateway sealed.
+func (x *Exchange) Prove(proof string) { x.head.mark = mcp.ShimMark(x.Rules.Rules.Server, proof) }
 
 // Begun tells whether a part of the answer was sent, so that no other can be given.
 func (x *Exchange) Begun() bool { return x.head.sent }
@@ -63,14 +66,14 @@ func (x *Exchange) Begun() bool { return x.head.sent }
 // place, the gateway must know that no shim saw the call.
 type head struct {
 	http.ResponseWriter
-	server string
-	sent   bool
+	mark string
+	sent bool
 }
 
 func (h *head) begin() {
 	if !h.sent {
 		h.sent = true
-		h.Header()[mcp.HeaderShim] = []string{h.server}
+		h.Header()[mcp.HeaderShim] = []string{h.mark}
 	}
 }
 

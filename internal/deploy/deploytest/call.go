@@ -50,6 +50,7 @@ func Call(ctx context.Context, instance deploy.Instance, server, token, tool str
 	if err != nil {
 		return 0, err
 	}
+	req.Host = instance.Host // empty: that of the URL
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	req.Header.Set("Authorization", "Bearer "+token)

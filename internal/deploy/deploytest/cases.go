@@ -22,14 +22,14 @@ func coldThenWarm(b *bench) {
 		b.Errorf("the first is %+v", cold)
 	}
 	first := b.describe(cold, p.Key())
-	want := deploy.Instance{ID: cold.ID, URL: cold.URL}
+	want := deploy.Instance{ID: cold.ID, URL: cold.URL, Host: cold.Host}
 	if warm := b.ensure(p); warm != want {
 		b.Errorf("then %+v, want %+v", warm, want)
 	}
 	if found, ok := b.found(p.Key()); !ok || found != want {
 		b.Errorf("found %+v, %v, want %+v", found, ok, want)
 	}
-	if second := b.describe(cold, p.Key()); second.PID != first.PID {
+	if second := b.describe(cold, p.Key()); second.Run != first.Run {
 		b.Error("the server was started twice")
 	}
 	if list := b.list(); len(list) != 1 || list[0].ID != cold.ID || list[0].Hash != p.Hash || list[0].Key.ID() != p.Key().ID() || !list[0].Ready {
@@ -73,6 +73,10 @@ func callersMayLeave(b *bench) {
 	if _, err := b.Deployer.Ensure(ctx, p); !errors.Is(err, context.Canceled) {
 		b.Errorf("a caller who left got %v", err)
 	}
+	if b.Lasting { // what is started by who asks is not started for who left, but it is deployed
+		b.eventually("it is deployed without its caller", func() bool { return len(b.list()) == 1 && b.list()[0].ID != "" })
+		return
+	}
 	b.eventually("the start goes on without its caller", func() bool { _, ok := b.found(p.Key()); return ok })
 	if warm := b.ensure(p); warm.Cold {
 		b.Error("it was started again")
@@ -99,7 +103,7 @@ func sleepsWhenIdle(b *bench) {
 	b.eventually("it is asleep", func() bool { _, ok := b.found(p.Key()); return !ok })
 	b.nothingLeft()
 	second := b.ensure(p)
-	if !second.Cold || second.ID == first.ID {
+	if !b.anew(second, first) {
 		b.Errorf("woken as %+v after %+v", second, first)
 	}
 	b.nothingLeft()
@@ -133,7 +137,12 @@ func crashEndsGroup(b *bench) {
 	for _, unit := range []string{"server", "shim"} {
 		p := b.plan(b.entry(unit+"-crash"), nil)
 		before := b.ensure(p)
+		run := b.describe(before, p.Key()).Run
 		b.Kill(before, unit)
+		if b.Lasting {
+			b.comesBack(before, p.Key(), unit, run)
+			continue
+		}
 		b.eventually("the instance is gone after a crash of its "+unit, func() bool {
 			return !slices.ContainsFunc(b.list(), func(s deploy.Status) bool { return s.ID == before.ID })
 		})
@@ -145,6 +154,17 @@ func crashEndsGroup(b *bench) {
 		}
 		b.describe(b.ensure(p), p.Key())
 	}
+}
+
+// comesBack waits until an instance takes calls again after a crash of a unit. A server that crashed is another then.
+func (b *bench) comesBack(instance deploy.Instance, key deploy.Key, unit, run string) {
+	b.Helper()
+	b.eventually("it takes calls again after a crash of its "+unit, func() bool {
+		var d Description
+		status, err := b.call(instance, key, ToolDescribe, nil, &d)
+		return err == nil && status == 200 && (d.Run != run) == (unit == "server")
+	})
+	b.eventually("it is ready", func() bool { _, ok := b.found(key); return ok })
 }
 
 func crashLoop(b *bench) {
@@ -196,6 +216,9 @@ func missingSecret(b *bench) {
 	}
 	b.nothingLeft()
 	b.PutSecret("mcp-a-server", "forgotten", "found")
+	if b.Lasting { // it was tried and found wanting a moment ago
+		b.eventually("it starts", func() bool { _, err := b.Deployer.Ensure(b.ctx, p); return err == nil })
+	}
 	if d := b.describe(b.ensure(p), p.Key()); !slices.Contains(d.Environment, "TOKEN=found") {
 		b.Errorf("the server has %v", d.Environment)
 	}

@@ -21,6 +21,9 @@ func newHashReplaces(b *bench) {
 	if after.ID == before.ID || !after.Cold {
 		b.Errorf("%+v after %+v", after, before)
 	}
+	if b.Lasting { // calls find their way a moment later
+		b.eventually("calls reach it", func() bool { return slices.Contains(b.describe(after, p.Key()).Environment, "REVISION=2") })
+	}
 	if d := b.describe(after, p.Key()); !slices.Contains(d.Environment, "REVISION=2") {
 		b.Errorf("the server has %v", d.Environment)
 	}
@@ -31,7 +34,7 @@ func newHashReplaces(b *bench) {
 		b.Errorf("the old instance cut a call: %v", err)
 	}
 	b.eventually("the old instance is gone", func() bool {
-		list := b.list()
+		list := b.running()
 		return len(list) == 1 && list[0].ID == after.ID
 	})
 }
@@ -52,19 +55,28 @@ func newPlanLetsFinish(b *bench) {
 	if err := b.Deployer.Deploy(b.ctx, another); err != nil {
 		b.Fatal(err)
 	}
-	if found, ok := b.found(p.Key()); ok {
-		b.Errorf("%+v takes calls", found)
+	replaced := func() bool {
+		found, ok := b.found(p.Key())
+		return !ok || b.Lasting && found.ID != instance.ID
+	}
+	if b.Lasting {
+		b.eventually("the other plan is in force", replaced)
+	}
+	if !replaced() {
+		b.Error("it takes calls")
 	}
 	if err := <-call; err != nil {
 		b.Errorf("a call was cut: %v", err)
 	}
-	b.nothingLeft()
+	b.eventually("it is gone", func() bool {
+		return !slices.ContainsFunc(b.running(), func(s deploy.Status) bool { return !b.Lasting || s.ID == instance.ID })
+	})
 }
 
 func newDeployerAdopts(b *bench) {
 	p := b.plan(b.entry("a"), nil)
 	before := b.ensure(p)
-	pid := b.describe(before, p.Key()).PID
+	run := b.describe(before, p.Key()).Run
 	b.Deployer = b.Again()
 	if found, ok := b.found(p.Key()); !ok || found.ID != before.ID {
 		b.Errorf("found %+v, want %s", found, before.ID)
@@ -72,10 +84,14 @@ func newDeployerAdopts(b *bench) {
 	if after := b.ensure(p); after.ID != before.ID || after.Cold {
 		b.Errorf("%+v after %+v", after, before)
 	}
-	if d := b.describe(before, p.Key()); d.PID != pid {
+	if d := b.describe(before, p.Key()); d.Run != run {
 		b.Error("the server was started again")
 	}
 	b.Kill(before, "server")
+	if b.Lasting {
+		b.comesBack(before, p.Key(), "server", run)
+		return
+	}
 	b.eventually("a crash after adoption is noticed", func() bool { return len(b.list()) == 0 })
 	if after := b.ensure(p); after.ID == before.ID || !after.Cold {
 		b.Errorf("%+v after the crash of %+v", after, before)
@@ -88,7 +104,14 @@ func removeLeavesNothing(b *bench) {
 	if err := b.Deployer.Remove(b.ctx, p.Key()); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.call(first, p.Key(), ToolDescribe, nil, nil); err == nil {
+	answers := func() bool {
+		status, err := b.call(first, p.Key(), ToolDescribe, nil, nil)
+		return err == nil && (!b.Lasting || status == 200) // of what others answer in its place there is no end
+	}
+	if b.Lasting {
+		b.eventually("nobody is led to it", func() bool { return !answers() })
+	}
+	if answers() {
 		b.Error("what was removed answers")
 	}
 	if list := b.list(); len(list) != 1 || list[0].ID != second.ID {
@@ -148,7 +171,7 @@ func secretsStay(b *bench) {
 func rulesChange(b *bench) {
 	p := b.plan(b.entry("a"), nil)
 	instance := b.ensure(p)
-	pid := b.describe(instance, p.Key()).PID
+	run := b.describe(instance, p.Key()).Run
 	status := func(want int) func() bool {
 		return func() bool {
 			got, err := b.call(instance, p.Key(), ToolDescribe, nil, nil)
@@ -159,7 +182,7 @@ func rulesChange(b *bench) {
 	b.eventually("the stricter rules are in force", status(403))
 	b.setRules("a", b.Allow("a", 3))
 	b.eventually("the rules after them are", status(200))
-	if d := b.describe(instance, p.Key()); d.PID != pid {
+	if d := b.describe(instance, p.Key()); d.Run != run {
 		b.Error("the server was started again")
 	}
 	if again := b.ensure(p); again.ID != instance.ID || again.Cold {
@@ -172,7 +195,7 @@ func instanceForEachUser(b *bench) {
 	s.Instances = catalog.Instances{PerUser: true, Max: 2}
 	alice, bob, carol := b.plan(s, user("alice")), b.plan(s, user("bob")), b.plan(s, user("carol"))
 	first, second := b.ensure(alice), b.ensure(bob)
-	if first.ID == second.ID || b.describe(first, alice.Key()).PID == b.describe(second, bob.Key()).PID {
+	if first.ID == second.ID || b.describe(first, alice.Key()).Run == b.describe(second, bob.Key()).Run {
 		b.Errorf("two users share %+v and %+v", first, second)
 	}
 	if found, ok := b.found(alice.Key()); !ok || found.ID != first.ID {

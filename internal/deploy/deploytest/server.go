@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -56,6 +57,7 @@ const (
 // Description is what a test server can tell about itself.
 type Description struct {
 	PID         int      `json:"pid"`
+	Run         string   `json:"run"` // of which there is no other, as there may be of its PID
 	Environment []string `json:"environment"`
 	Arguments   []string `json:"arguments"`
 	Inherited   []string `json:"inherited"` // what the descriptors above 2 led to at the start
@@ -86,7 +88,7 @@ func runServer(args []string) error {
 	hang := flags.Bool("hang", false, "never serve")
 	stubborn := flags.Bool("stubborn", false, "ignore SIGTERM")
 	_ = flags.Parse(args) // exits on errors
-	self := Description{PID: os.Getpid(), Environment: os.Environ(), Arguments: os.Args, Inherited: inherited()}
+	self := Description{PID: os.Getpid(), Run: rand.Text(), Environment: os.Environ(), Arguments: os.Args, Inherited: inherited()}
 	fmt.Fprintln(os.Stderr, "test server", self.PID)
 	if *fail != "" {
 		return errors.New(*fail)

@@ -7,6 +7,7 @@ package deploytest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,6 +50,11 @@ type Bench struct {
 	Log func() string
 	// Idle is the shortest idle time that the deployer can do.
 	Idle time.Duration
+	// Lasting says that an instance is what was deployed and not what runs of it: it is there while it sleeps, under the
+	// same ID when it wakes, and a unit that crashes comes back within it.
+	Lasting bool
+	// Patience is how long what happens by itself may take, new rules included; 30 seconds where it is 0.
+	Patience time.Duration
 }
 
 // Run runs the suite. Open makes a deployer with nothing in it, and cleans up after the test.
@@ -73,9 +79,11 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"an instance for each user":    instanceForEachUser,
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			b := &bench{Bench: open(t), T: t, Rig: NewRig()}
+			var cancel context.CancelFunc
+			b.ctx, cancel = context.WithTimeout(context.Background(), 2*time.Minute+b.Patience)
 			defer cancel()
-			test(&bench{Bench: open(t), T: t, ctx: ctx, Rig: NewRig()})
+			test(b)
 		})
 	}
 }
@@ -151,7 +159,7 @@ func (b *bench) list() []deploy.Status {
 // eventually waits until cond holds.
 func (b *bench) eventually(what string, cond func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(max(30*time.Second, b.Patience)); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.Fatalf("never: %s\n%s", what, b.Log())
 		}
@@ -161,5 +169,16 @@ func (b *bench) eventually(what string, cond func() bool) {
 // nothingLeft waits until no instance is.
 func (b *bench) nothingLeft() {
 	b.Helper()
-	b.eventually("nothing runs", func() bool { return len(b.list()) == 0 })
+	b.eventually("nothing runs", func() bool { return len(b.running()) == 0 })
+}
+
+// running is what runs: of instances that last, those that are awake.
+func (b *bench) running() []deploy.Status {
+	b.Helper()
+	return slices.DeleteFunc(b.list(), func(s deploy.Status) bool { return b.Lasting && !s.Ready })
+}
+
+// anew tells whether after was started for this, and is not what was there before.
+func (b *bench) anew(after, before deploy.Instance) bool {
+	return after.Cold && (b.Lasting || after.ID != before.ID)
 }
