@@ -148,6 +148,9 @@ func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (*h
 		return nil, err
 	}
 	for began := time.Now(); ; {
+		if err := s.knock(ctx, c, made); err != nil {
+			return nil, s.lost(c, err)
+		}
 		resp, err = s.sendThrough(ctx, c, made)
 		if !unknown(err) || time.Since(began) > s.lag {
 			return resp, s.lost(c, err)
@@ -156,6 +159,49 @@ func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (*h
 			return nil, c.brokeOff(err)
 		}
 	}
+}
+
+// knock waits until the shim of an instance that was just made is heard. Its ingress may know it by half at first, and answer
+// with errors that could be of a call that ran, so that the call itself could not be sent again; this one runs nothing.
+func (s *servers) knock(ctx context.Context, c *call, at *instance) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	waiting := s.await(ctx, c, cancel)
+	var since time.Time // the first answer of somebody else
+	var err error
+	for {
+		var stranger *strangerError
+		if err = at.hear(ctx, c.server); !errors.As(err, &stranger) {
+			break
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) > s.lag || pause(ctx, s.lag/40) != nil {
+			break
+		}
+	}
+	if !waiting.answered() {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// hear asks an instance's shim whether it is there. Whether the server behind it is, the call will tell.
+func (i *instance) hear(ctx context.Context, server string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	r.Header["User-Agent"] = nil
+	resp, err := i.transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	if resp.Header.Get(mcp.HeaderShim) != mcp.ShimMark(server, "") {
+		return refuseStranger(resp)
+	}
+	return resp.Body.Close()
 }
 
 func unknown(err error) bool {

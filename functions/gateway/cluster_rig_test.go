@@ -38,6 +38,7 @@ type fakeCluster struct {
 	ensured  int
 	ensure   func(deploy.Key) error // before the service is made
 	lag      int                    // requests for which the ingress does not know a service that is made
+	half     int                    // requests that it answers itself, while it knows only half of a service that is made
 	hosts    []string               // of requests that came, in order
 	conns    int                    // to the ingress
 }
@@ -48,6 +49,7 @@ type fakeService struct {
 	woken           int           // by requests
 	start           chan struct{} // closed: it may start
 	stranger        int           // status that a proxy answers in its place
+	strangers       int           // how often it does, 0: always
 }
 
 // nameKey is what gateway and deployer share.
@@ -80,9 +82,12 @@ func (f *fakeCluster) serve(shim http.Handler) http.HandlerFunc {
 			http.NotFound(w, r)
 			return
 		}
-		if s.stranger != 0 {
+		if status := s.stranger; status != 0 {
+			if s.strangers--; s.strangers == 0 {
+				s.stranger = 0
+			}
 			f.mu.Unlock()
-			http.Error(w, "upstream 10.1.2.3 said no", s.stranger)
+			http.Error(w, "upstream 10.1.2.3 said no", status)
 			return
 		}
 		start := s.start
@@ -98,6 +103,10 @@ func (f *fakeCluster) serve(shim http.Handler) http.HandlerFunc {
 		}
 		f.set(name, func(s *fakeService) { s.actual = 1 })
 		server := strings.Split(strings.TrimPrefix(name, "mcp-"), "-")[0]
+		if r.URL.Path == "/readyz" {
+			w.Header()[mcp.HeaderShim] = []string{server}
+			return
+		}
 		w.Header()[mcp.HeaderShim] = []string{mcp.ShimMark(server, f.open(server, r))}
 		shim.ServeHTTP(w, r)
 	}
@@ -150,7 +159,11 @@ func (f *fakeCluster) Ensure(_ context.Context, key deploy.Key) (deploy.Instance
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.services["mcp-"+key.Server] = asleep()
+	made := asleep()
+	if f.half > 0 {
+		made.stranger, made.strangers = http.StatusBadGateway, f.half
+	}
+	f.services["mcp-"+key.Server] = made
 	return deploy.Instance{ID: "mcp-" + key.Server + "-00001", Host: "mcp-" + key.Server + ".mcp-servers.example.test", Cold: true}, nil
 }
 

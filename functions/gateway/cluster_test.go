@@ -163,7 +163,7 @@ func TestClusterDeploysByFirstCall(t *testing.T) {
 	var ran atomic.Int32
 	r, f := newClusterRig(t, func(w http.ResponseWriter, req *http.Request) { ran.Add(1); answerJSON(w, req) })
 	clear(f.services)
-	f.lag = 3 // the ingress learns of it a little later
+	f.lag, f.half = 3, 3 // the ingress learns of it a little later, and bit by bit
 	made := make(chan struct{})
 	f.ensure = func(deploy.Key) error { <-made; return nil }
 	var callers sync.WaitGroup
