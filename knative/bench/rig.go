@@ -114,6 +114,10 @@ func (r *rig) startSystem(ctx context.Context, shim string) (err error) {
 	if err := os.WriteFile(filepath.Join(r.dir, ".run", "rules.key"), []byte(strings.Repeat("r", 32)), 0o600); err != nil {
 		return err
 	}
+	nameKey := filepath.Join(r.dir, "name.key")
+	if err := os.WriteFile(nameKey, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		return err
+	}
 	kubeconfig, err := filepath.Abs(r.kubeconfig)
 	if err != nil {
 		return err
@@ -122,9 +126,10 @@ func (r *rig) startSystem(ctx context.Context, shim string) (err error) {
   knative:
     namespace: %s
     kubeconfig: %q
+    nameKey: %q
     images: {shim: %q}
     ingress: {url: %q, domain: %s, insecurePlainIngress: true}
-`, namespace, kubeconfig, shim, ingress, domain)})
+`, namespace, kubeconfig, nameKey, shim, ingress, domain)})
 	return err
 }
 
