@@ -47,10 +47,7 @@ func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	podsOf, revisionsOf, ready := map[string][]corev1.Pod{}, map[string][]servingv1.Revision{}, awake(pods)
-	for _, pod := range pods {
-		podsOf[pod.Labels[serving.ServiceLabelKey]] = append(podsOf[pod.Labels[serving.ServiceLabelKey]], pod)
-	}
+	podsOf, revisionsOf, ready := byService(pods), map[string][]servingv1.Revision{}, awake(pods)
 	for _, r := range revisions {
 		revisionsOf[r.Labels[serving.ServiceLabelKey]] = append(revisionsOf[r.Labels[serving.ServiceLabelKey]], r)
 	}
@@ -61,6 +58,16 @@ func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
 		list = append(list, status)
 	}
 	return list, nil
+}
+
+// byService groups pods by the name of their service.
+func byService(pods []corev1.Pod) map[string][]corev1.Pod {
+	of := map[string][]corev1.Pod{}
+	for _, pod := range pods {
+		name := pod.Labels[serving.ServiceLabelKey]
+		of[name] = append(of[name], pod)
+	}
+	return of
 }
 
 func keyOf(s servingv1.Service) deploy.Key {

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/serving/pkg/apis/autoscaling"
-	"knative.dev/serving/pkg/apis/serving"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 )
 
@@ -53,7 +52,7 @@ func (d *Deployer) Survey(ctx context.Context) ([]Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
-	revisions, err := d.serving.ServingV1().Revisions(d.settings.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
+	revisions, err := d.revisions(ctx, "")
 	if err != nil {
 		return nil, fmt.Errorf("list revisions: %w", err)
 	}
@@ -62,14 +61,10 @@ func (d *Deployer) Survey(ctx context.Context) ([]Service, error) {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	byName := map[string]*servingv1.Revision{}
-	for i := range revisions.Items {
-		byName[revisions.Items[i].Name] = &revisions.Items[i]
+	for i := range revisions {
+		byName[revisions[i].Name] = &revisions[i]
 	}
-	of := map[string][]corev1.Pod{}
-	for _, pod := range pods {
-		name := pod.Labels[serving.ServiceLabelKey]
-		of[name] = append(of[name], pod)
-	}
+	of := byService(pods)
 	list := make([]Service, 0, len(services.Items))
 	for i := range services.Items {
 		list = append(list, d.describe(ctx, &services.Items[i], byName, of[services.Items[i].Name]))
