@@ -250,7 +250,7 @@ func (t *listenersTest) rest(ctx context.Context, c *cost, d time.Duration, note
 			return err
 		}
 	}
-	if err := pause(ctx, d); err != nil {
+	if err := measure.Pause(ctx, d); err != nil {
 		return err
 	}
 	for pid, u := range t.uses(c) {

@@ -28,7 +28,7 @@ func (s *systems) footprint(ctx context.Context, p *measure.Printer, bin string)
 	}
 	head(p)
 	p.Single("shim program, MB", float64(program.Size())/1e6, maxShimMB)
-	if err := pause(ctx, idleFor); err != nil {
+	if err := measure.Pause(ctx, idleFor); err != nil {
 		return err
 	}
 	all, anonymous, err := residentMB(s.shim)
@@ -85,17 +85,8 @@ func (s *systems) awaitSleep(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := measure.Pause(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("the server does not fall asleep, processes %v are left: %w", left, err)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

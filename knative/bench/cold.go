@@ -48,13 +48,13 @@ func cold(ctx context.Context, p *measure.Printer, r *rig, count int) error {
 		for i := range both {
 			which := (i + n) % 2
 			// The kubelet looks once a second, from when it was started: both shall meet that at any moment.
-			if err := pause(ctx, time.Duration(rand.Int64N(int64(time.Second)))); err != nil {
+			if err := measure.Pause(ctx, time.Duration(rand.Int64N(int64(time.Second)))); err != nil {
 				return err
 			}
 			if woken[which], err = r.wakeOnce(ctx, both[which]); err != nil {
 				return err
 			}
-			if err := pause(ctx, between); err != nil {
+			if err := measure.Pause(ctx, between); err != nil {
 				return err
 			}
 		}
@@ -120,14 +120,5 @@ func printCold(p *measure.Printer, pairs [][2]wake, of int) {
 	for i, s := range stages {
 		a, b := both(func(w wake) time.Duration { return w.parts()[i] })
 		p.Added(measure.Figure{Name: s.name + ", ms", Of: median}, a, b)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

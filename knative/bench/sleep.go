@@ -53,7 +53,7 @@ func until(ctx context.Context, t target, reasons ...func(context.Context, targe
 			if err == nil && why == "" {
 				break
 			}
-			if pause(ctx, 100*time.Millisecond) != nil {
+			if measure.Pause(ctx, 100*time.Millisecond) != nil {
 				return fmt.Errorf("%s in %s does not fall asleep: %s (%v)", t.name, t.namespace, why, err)
 			}
 		}
