@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
@@ -33,7 +31,7 @@ func openDocuments(log *slog.Logger) (files *documents.Keeper, copied *mirror.Mi
 		if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 			return nil, nil, errors.New("PLATFORM: a deployer that is no function reads files")
 		}
-		if copied, err = openMirror(at, log); err != nil {
+		if copied, err = mirror.Start(at, namedFiles, log); err != nil {
 			return nil, nil, err
 		}
 		path = copied.Platform()
@@ -43,19 +41,6 @@ func openDocuments(log *slog.Logger) (files *documents.Keeper, copied *mirror.Mi
 		copied.Changed = files.Look
 	}
 	return files, copied, err
-}
-
-// copyPatience is how long the first copy may take; Lambda gives a function ten seconds before its first invocation.
-const copyPatience = 8 * time.Second
-
-func openMirror(at mirror.Location, log *slog.Logger) (*mirror.Mirror, error) {
-	aws, err := awsenv.Config("S3")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), copyPatience)
-	defer cancel()
-	return mirror.Open(ctx, mirror.Config{Location: at, AWS: aws, Named: namedFiles, Logger: log})
 }
 
 // namedFiles are what the deployer reads besides the platform file.
@@ -73,7 +58,7 @@ func lookAt(files *documents.Keeper, copied *mirror.Mirror, log *slog.Logger) fu
 		return files.Look
 	}
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), copyPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), mirror.Patience)
 		defer cancel()
 		if err := copied.Look(ctx); err != nil {
 			log.Warn("documents not looked at, the copy stays in force", "error", err)

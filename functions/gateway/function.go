@@ -7,28 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/lambdahttp"
 	"mcpgateway/internal/mirror"
 )
 
-// How long a function may take, before its first request, to fetch what requests would wait for. Lambda gives it ten seconds.
-const (
-	copyPatience = 8 * time.Second // without the documents there is nothing to serve
-	warmPatience = 2 * time.Second // the rest can be had later
-)
-
-// openMirror copies the documents that are in S3.
-func openMirror(at mirror.Location, log *slog.Logger) (*mirror.Mirror, error) {
-	aws, err := awsenv.Config("S3")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), copyPatience)
-	defer cancel()
-	return mirror.Open(ctx, mirror.Config{Location: at, AWS: aws, Named: namedFiles, Logger: log})
-}
+// warmPatience is how long a function may take, before its first request, to fetch what requests would wait for. All of it
+// can be had later.
+const warmPatience = 2 * time.Second
 
 // namedFiles are what the gateway reads besides the platform file.
 func namedFiles(platform string) []string {

@@ -120,7 +120,7 @@ func run(log *slog.Logger) error {
 // openDocuments reads the operator's documents, where they are: copied is nil where they are files.
 func openDocuments(s settings, log *slog.Logger) (files *documents.Keeper, copied *mirror.Mirror, err error) {
 	if s.bucket != nil {
-		if copied, err = openMirror(*s.bucket, log); err != nil {
+		if copied, err = mirror.Start(*s.bucket, namedFiles, log); err != nil {
 			return nil, nil, err
 		}
 		s.platform = copied.Platform()

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"mcpgateway/internal/atomicfile"
+	"mcpgateway/internal/awsenv"
 )
 
 // Config is what a Mirror needs; all fields are required.
@@ -87,6 +88,21 @@ func Open(ctx context.Context, c Config) (*Mirror, error) {
 	}
 	m.checked = now()
 	return m, nil
+}
+
+// Patience is how long a look may take that nothing goes on without: Lambda gives a function ten seconds before its first
+// event.
+const Patience = 8 * time.Second
+
+// Start is Open with what the environment says of S3 (awsenv.Config), within Patience.
+func Start(at Location, named func(platform string) []string, log *slog.Logger) (*Mirror, error) {
+	aws, err := awsenv.Config("S3")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	return Open(ctx, Config{Location: at, AWS: aws, Named: named, Logger: log})
 }
 
 // now is without the clock that stands still when the machine does.
