@@ -145,16 +145,7 @@ func start(t *testing.T, d documents) *system {
 		t.Fatal(err)
 	}
 	s := &system{t: t, dir: dir, address: address, url: "http://" + address, issuer: identitytest.Listen(t, "main"), documents: d}
-	cluster, err := knative.Credentials(kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.kube, err = kubernetes.NewForConfig(cluster); err != nil {
-		t.Fatal(err)
-	}
-	if s.knative, err = servingclient.NewForConfig(cluster); err != nil {
-		t.Fatal(err)
-	}
+	cluster := s.connect(kubeconfig)
 	s.write("name.key", strings.Repeat("k", 32))
 	if err := os.Mkdir(filepath.Join(dir, ".run"), 0o700); err != nil {
 		t.Fatal(err)
@@ -178,6 +169,22 @@ deployer:
 	s.startGateway()
 	t.Cleanup(s.stop)
 	return s
+}
+
+// connect has the test ask the API server by an administrator's credentials, which it returns.
+func (s *system) connect(kubeconfig string) *rest.Config {
+	s.t.Helper()
+	cluster, err := knative.Credentials(kubeconfig)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.kube, err = kubernetes.NewForConfig(cluster); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.knative, err = servingclient.NewForConfig(cluster); err != nil {
+		s.t.Fatal(err)
+	}
+	return cluster
 }
 
 // writeCredentials writes a kubeconfig with the rights that a program has in a cluster, and no others.

@@ -28,13 +28,10 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	servingclient "knative.dev/serving/pkg/client/clientset/versioned"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/identity/identitytest"
-	"mcpgateway/knative"
 	"mcpgateway/knative/names"
 )
 
@@ -119,16 +116,7 @@ func startInCluster(t *testing.T) *inCluster {
 	}
 	s := &inCluster{ctx: context.Background()}
 	s.t, s.url = t, "https://"+publicHost
-	cluster, err := knative.Credentials(kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.kube, err = kubernetes.NewForConfig(cluster); err != nil {
-		t.Fatal(err)
-	}
-	if s.knative, err = servingclient.NewForConfig(cluster); err != nil {
-		t.Fatal(err)
-	}
+	s.connect(kubeconfig)
 	for _, name := range []string{"gateway", "deployer"} {
 		if err := run(exec.Command("../testcluster/image.sh", "dev.local/"+name+":e2e", filepath.Join(programs, name))); err != nil {
 			t.Fatal(err)
