@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -17,12 +19,26 @@ func Reach(k *catalog.Knative) (*rest.Config, error) {
 	if k.EKS == nil {
 		return Credentials(k.Kubeconfig)
 	}
-	tokens, err := eks.Find(k.EKS)
+	tokens, err := tokens(k.EKS)
 	if err != nil {
 		return nil, err
 	}
 	return &rest.Config{Host: k.EKS.Endpoint, TLSClientConfig: rest.TLSClientConfig{CAFile: k.EKS.CA},
 		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return signed{tokens.Token, next} }}, nil
+}
+
+// patience is how long an AWS identity is looked for.
+const patience = 5 * time.Second
+
+// tokens are for a cluster of EKS, by the AWS identity that this process has: a pod's, a profile of an operator's.
+func tokens(e *catalog.EKS) (*eks.Tokens, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(e.Region))
+	if err != nil {
+		return nil, fmt.Errorf("find an AWS identity: %w", err)
+	}
+	return eks.New(eks.Config{Cluster: e.Cluster, Region: e.Region, Identity: c.Credentials})
 }
 
 // signed sends each request with a token that holds now.

@@ -119,14 +119,15 @@ func (d *Deployer) packages() (map[deploy.Package]string, error) {
 // ensure is one flight of Ensure.
 func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Service) (deploy.Instance, error) {
 	live, written, err := d.apply(ctx, p, want)
-	if err != nil {
-		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
-	}
 	made := false
-	if !written {
-		if made, err = d.generate(ctx, p); err != nil {
-			return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
-		}
+	if err == nil && !written {
+		made, err = d.generate(ctx, p)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return deploy.Instance{}, tooLate(err)
+	case err != nil:
+		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
 	}
 	live, unready := d.awaitReady(ctx, live)
 	awake := false
@@ -136,8 +137,7 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 		}
 	}
 	if ctx.Err() != nil {
-		return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.",
-			RetryAfter: again, Cause: unready}
+		return deploy.Instance{}, tooLate(unready)
 	}
 	if unready != nil {
 		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", d.revisionTrouble(ctx, live, unready))
@@ -148,6 +148,11 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 	instance := d.instance(live)
 	instance.Cold = !awake
 	return instance, nil
+}
+
+// tooLate is the error of a start whose time is over.
+func tooLate(cause error) error {
+	return &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server was not ready in time.", RetryAfter: again, Cause: cause}
 }
 
 // look looks at the pods of a service's newest revision: whether one takes calls, or why none will.
@@ -198,7 +203,7 @@ func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
 // apply writes what differs from the cluster, and reports whether that was anything.
 func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Service) (live *servingv1.Service, written bool, err error) {
 	services := d.serving.ServingV1().Services(want.Namespace)
-	live, err = services.Get(ctx, want.Name, metav1.GetOptions{})
+	live, err = d.present(ctx, want.Name)
 	switch {
 	case apierrors.IsNotFound(err):
 		live = nil // the client returns an empty one
@@ -206,7 +211,7 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 		return nil, false, err
 	case live.Labels[labelManager] != manager:
 		return nil, false, fmt.Errorf("service %s is not ours: it lacks the label %s=%s", want.Name, labelManager, manager)
-	case live.Annotations[annotationHash] == want.Annotations[annotationHash] && live.DeletionTimestamp == nil:
+	case live.Annotations[annotationHash] == want.Annotations[annotationHash]:
 		if stuck, err := d.stuck(ctx, live); !stuck || err != nil {
 			return live, false, err
 		}
@@ -234,8 +239,30 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 	return live, err == nil, err
 }
 
-// Remove deletes the service of a key, and waits until its pods are gone or end. The rules and the secrets of a server go
-// with its last service.
+// endTimeout is how long a service that is being removed may take to go, before what replaces it is given up for now. Its pods
+// finish the calls that they have.
+const endTimeout = 20 * time.Second
+
+// present returns a service. One that is being removed takes no change with it into its place: first it must be gone.
+func (d *Deployer) present(ctx context.Context, name string) (*servingv1.Service, error) {
+	for began := time.Now(); ; {
+		live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil || live.DeletionTimestamp == nil {
+			return live, err
+		}
+		if time.Since(began) > endTimeout {
+			return nil, fmt.Errorf("service %s is being removed, and its pods have not ended yet", name)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(endTimeout / 100):
+		}
+	}
+}
+
+// Remove deletes the service of a key, which takes no calls any more; its pods finish those that they have. The rules and the
+// secrets of a server go with its last service.
 func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
 	name := names.Service(d.settings.NameKey, key)
 	foreground := metav1.DeletePropagationForeground
@@ -279,7 +306,7 @@ func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
 	}
 	var missing []error
 	for _, n := range needs {
-		if images[n.Package] == "" {
+		if n.Image == "" && images[n.Package] == "" { // the nodes pull images
 			missing = append(missing, fmt.Errorf("server %s: the lock file has no image for package %s; mcpgateway bake makes it", n.Server, n.Package.Name))
 		}
 	}

@@ -13,14 +13,23 @@ import (
 	"mcpgateway/knative/names"
 )
 
+// standing returns a service; nil where there is none, or only one that is being removed.
+func (d *Deployer) standing(ctx context.Context, name string) (*servingv1.Service, error) {
+	live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && live.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return live, nil
+}
+
 // Find returns the instance of a key if it is awake.
 func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, bool, error) {
 	name := names.Service(d.settings.NameKey, key)
-	live, err := d.serving.ServingV1().Services(d.settings.Namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return deploy.Instance{}, false, nil
-	}
-	if err != nil {
+	live, err := d.standing(ctx, name)
+	if live == nil {
 		return deploy.Instance{}, false, err
 	}
 	pods, err := d.pods(ctx, name)
@@ -33,7 +42,7 @@ func (d *Deployer) Find(ctx context.Context, key deploy.Key) (deploy.Instance, b
 	return deploy.Instance{}, false, nil
 }
 
-// List returns the services of ours, asleep or awake.
+// List returns the services of ours, asleep or awake, without those that are being removed.
 func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
 	services, err := d.serving.ServingV1().Services(d.settings.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
 	if err != nil {
@@ -53,6 +62,9 @@ func (d *Deployer) List(ctx context.Context) ([]deploy.Status, error) {
 	}
 	var list []deploy.Status
 	for _, s := range services.Items {
+		if s.DeletionTimestamp != nil {
+			continue
+		}
 		status := deploy.Status{Key: keyOf(s), ID: s.Status.LatestReadyRevisionName, Hash: s.Spec.Template.Labels[labelPlan]}
 		status.Ready, status.AsleepSince = ready[status.ID], asleepSince(revisionsOf[s.Name], podsOf[s.Name])
 		list = append(list, status)

@@ -110,6 +110,49 @@ func TestPodsWaitForTheSecretThatIsMade(t *testing.T) {
 	}
 }
 
+// What sleep ends is no server that crashes, whatever it exits with.
+func TestPodThatIsRemovedIsNoTrouble(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	s := deployed(t, p)
+	pod := podOf(s, corev1.ConditionFalse)
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "server", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2}}}}
+	second := func() error { // the first one makes the secret, and pods are given time to see it
+		h := newHome(t, s, pod)
+		if _, err := h.Ensure(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		_, err := h.Ensure(t.Context(), p)
+		return err
+	}
+	if second() == nil {
+		t.Error("a server that crashes is no trouble")
+	}
+	pod.DeletionTimestamp, pod.Finalizers = &metav1.Time{Time: now}, []string{"x"}
+	if err := second(); err != nil {
+		t.Errorf("while it goes to sleep: %v", err)
+	}
+}
+
+// A kubelet that has not heard of a volume's object yet asks again by itself.
+func TestKubeletThatLags(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	s := deployed(t, p)
+	pod := podOf(s, corev1.ConditionFalse)
+	pod.UID = "pod"
+	event := func(name, message string) *corev1.Event {
+		return &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Namespace}, Reason: "FailedMount",
+			InvolvedObject: corev1.ObjectReference{UID: "pod"}, Message: message}
+	}
+	lag := event("b", `MountVolume.SetUp failed for volume "rules" : failed to sync configmap cache: timed out waiting for the condition`)
+	if err := newHome(t, s, pod, lag).unmounted(t.Context(), *pod); err != nil {
+		t.Errorf("it lags: %v", err)
+	}
+	missing := event("a", `secret "mcp-github-shim" not found`)
+	if err := newHome(t, s, pod, missing, lag).unmounted(t.Context(), *pod); err == nil || err.Error() != missing.Message {
+		t.Errorf("it lags, and a secret is missing: %v", err)
+	}
+}
+
 // A cluster that refuses the secret has nothing started without it.
 func TestSecretsThatAreRefused(t *testing.T) {
 	for name, there := range map[string][]runtime.Object{"first": nil, "later": {deployed(t, golden(t, "container.shared.none"))}} {

@@ -56,12 +56,8 @@ func (d *Deployer) revisions(ctx context.Context, service string) ([]servingv1.R
 // does not wait. A call that comes between the look and the deletion finds no service, as one that comes after it does, and
 // the gateway asks for it.
 func (d *Deployer) RemoveAsleep(ctx context.Context, key deploy.Key, since time.Time) (bool, error) {
-	services := d.serving.ServingV1().Services(d.settings.Namespace)
-	live, err := services.Get(ctx, names.Service(d.settings.NameKey, key), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || err == nil && live.DeletionTimestamp != nil {
-		return false, nil // it goes already
-	}
-	if err != nil {
+	live, err := d.standing(ctx, names.Service(d.settings.NameKey, key))
+	if live == nil {
 		return false, err
 	}
 	revisions, err := d.revisions(ctx, live.Name)
@@ -76,7 +72,7 @@ func (d *Deployer) RemoveAsleep(ctx context.Context, key deploy.Key, since time.
 		return false, nil
 	}
 	foreground := metav1.DeletePropagationForeground
-	err = services.Delete(ctx, live.Name, metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: &metav1.Preconditions{UID: &live.UID}})
+	err = d.serving.ServingV1().Services(live.Namespace).Delete(ctx, live.Name, metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: &metav1.Preconditions{UID: &live.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("remove %s: %w", live.Name, err)
 	}

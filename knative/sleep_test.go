@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -228,5 +229,52 @@ func TestRevisionsThatCannotFollow(t *testing.T) {
 				t.Errorf("the operator reads %s", h.log)
 			}
 		})
+	}
+}
+
+// What is being removed is there for nobody, and takes nothing that replaces it with it.
+func TestBeingRemoved(t *testing.T) {
+	p := users(t, "alice")
+	p.Instances = 1
+	ending := deployed(t, p)
+	ending.DeletionTimestamp = &metav1.Time{Time: now}
+	h := newHome(t, ending, revision(ending, "-00001", corev1.ConditionTrue, now), podOf(ending, corev1.ConditionTrue))
+	if list, err := h.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("there is %+v, %v", list, err)
+	}
+	if found, ok, err := h.Find(t.Context(), p.Key()); ok || err != nil {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	if err := h.makeRoom(t.Context(), users(t, "bob")); err != nil {
+		t.Errorf("it takes the room of another: %v", err)
+	}
+	gone := make(chan error)
+	time.AfterFunc(endTimeout/50, func() {
+		if len(h.writes()) > 0 {
+			t.Error("it was changed while it was there")
+		}
+		gone <- h.serving.Tracker().Delete(servingv1.SchemeGroupVersion.WithResource("services"), ending.Namespace, ending.Name)
+	})
+	result := make(chan error)
+	go func() { result <- h.Deploy(t.Context(), p) }()
+	if err := <-gone; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil || len(h.written) != 1 {
+		t.Errorf("%v; written %d times, want once it was gone", err, len(h.written))
+	}
+}
+
+// A cluster that takes longer to answer than a start may take is late, and does not refuse.
+func TestClusterIsTooSlow(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	p.Startup = 20 * time.Millisecond
+	h := newHome(t)
+	h.serving.PrependReactor("get", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
+		time.Sleep(2 * p.Startup)
+		return true, nil, context.DeadlineExceeded
+	})
+	if _, err := h.Ensure(t.Context(), p); deploy.AsStartError(err).Code != deploy.CodeTimeout {
+		t.Errorf("got %v", err)
 	}
 }

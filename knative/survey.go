@@ -116,7 +116,7 @@ func (d *Deployer) Obstacle(ctx context.Context, service string) error {
 
 func (d *Deployer) obstacle(ctx context.Context, pods []corev1.Pod) error {
 	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil || ready(pod) {
+		if ready(pod) {
 			continue
 		}
 		if err := d.trouble(ctx, pod); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,8 +29,12 @@ const (
 	lastBytes = 8 << 10
 )
 
-// trouble is why a pod does not start, for the operator; nil where it may still.
+// trouble is why a pod does not start, for the operator; nil where it may still, and where it is being removed: what ends
+// in it then was told to.
 func (d *Deployer) trouble(ctx context.Context, pod corev1.Pod) error {
+	if pod.DeletionTimestamp != nil {
+		return nil
+	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			return fmt.Errorf("pod %s finds no node: %s: %s", pod.Name, c.Reason, c.Message)
@@ -65,11 +71,20 @@ func (d *Deployer) unmounted(ctx context.Context, pod corev1.Pod) error {
 	}
 	about := fields.AndSelectors(fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)), fields.OneTermEqualSelector("reason", "FailedMount"))
 	events, err := d.kube.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{FieldSelector: about.String()})
-	if err != nil || len(events.Items) == 0 {
+	if err != nil {
 		return nil // who may not read events learns it at the timeout
 	}
-	return errors.New(events.Items[len(events.Items)-1].Message)
+	for _, e := range slices.Backward(events.Items) {
+		if !passes.MatchString(e.Message) {
+			return errors.New(e.Message)
+		}
+	}
+	return nil
 }
+
+// passes is what a kubelet says that has not yet heard of a volume's object, and asks again by itself (Kubernetes 1.35,
+// pkg/kubelet/util/manager).
+var passes = regexp.MustCompile("failed to sync (configmap|secret) cache")
 
 // lastWords are the last lines that a container wrote before it ended; nothing where it never ran.
 func (d *Deployer) lastWords(ctx context.Context, pod corev1.Pod, c corev1.ContainerStatus) string {

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		fakeGateway()
 	case "deployer":
 		fakeDeployer()
+	case "oauth":
+		go http.ListenAndServe(os.Getenv("LISTEN"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		obey(false)
 	case "mcpgateway":
 		if err := Run(context.Background(), Config{State: os.Args[1], Port: atoi(os.Args[2]), Programs: filepath.Dir(os.Args[0]), withoutNode: true}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -113,7 +116,7 @@ func fakes(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"gateway", "deployer", "shim", "mcpgateway"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "mcpgateway"} {
 		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

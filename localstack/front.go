@@ -32,7 +32,7 @@ func (s *stack) startFront(ctx context.Context) (end func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.status(ctx)
+	s.status(ctx, s.Port, "/readyz")
 	if front.Bill()["gateway"].Failed > 0 {
 		front.Close()
 		return nil, errors.New("the gateway's function failed; its lines above say why")

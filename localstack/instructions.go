@@ -32,6 +32,9 @@ func (s *stack) explain() error {
 		return err
 	}
 	s.listAccess(&b, people)
+	if s.oauth {
+		fmt.Fprintf(&b, "\nA URL is all that an MCP client needs: it opens a page of %s, and one where you choose who to be.\n", s.platform.OAuth.URL)
+	}
 	if err := s.giveTokens(&b, people); err != nil {
 		return err
 	}

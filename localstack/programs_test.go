@@ -32,6 +32,7 @@ var built = sync.OnceValues(func() (string, error) {
 		"mcpgateway":    "mcpgateway/cmd/mcpgateway",
 		"gateway":       "mcpgateway/functions/gateway",
 		"deployer":      "mcpgateway/functions/deployer",
+		"oauth":         "mcpgateway/functions/oauth",
 		"shim":          "mcpgateway/shim",
 		"sample-server": "mcpgateway/localstack/sample",
 	} {
@@ -202,7 +203,7 @@ func testAccess(t *testing.T, r *running) {
 func token(t *testing.T, r *running, user, server string) string {
 	t.Helper()
 	form := fmt.Sprintf("grant_type=urn:mcpgateway:insecure-user&user=%s&resource=http://%s/mcp-connect/%s", user, local(r.Port), server)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+local(r.Port+1)+"/insecure-token", strings.NewReader(form))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+local(r.Port+2)+"/insecure-token", strings.NewReader(form))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,8 @@ func nodeInstalled() bool {
 
 // writeSample writes the sample catalog where there is none. One that is there stays as it is: it may have been changed.
 func (s *stack) writeSample() error {
-	node, folder := !s.withoutNode && nodeInstalled(), filepath.Join(s.State, "files")
+	// Packages would need images first, and a container reads no folder of this machine.
+	node, folder := !s.withoutNode && s.Deployer != DeployerDocker && nodeInstalled(), filepath.Join(s.State, "files")
 	there, err := os.ReadFile(s.Catalog)
 	if err == nil {
 		s.hintNode(node, bytes.Equal(there, makeSample(false, folder)))
@@ -71,6 +72,7 @@ func (s *stack) writeSample() error {
 // hintNode says what is to do for the samples from npm, where the catalog is the sample without them.
 func (s *stack) hintNode(node, without bool) {
 	switch {
+	case s.Deployer == DeployerDocker:
 	case without && node:
 		s.hint = "Node.js is installed: remove " + s.Catalog + " to get two more samples."
 	case without:

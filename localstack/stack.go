@@ -33,8 +33,10 @@ type Config struct {
 	Catalog string
 	// Port is the gateway's, on 127.0.0.1; where 0 that of Platform's publicURL if that is on this machine, or 8080.
 	Port int
-	// IssuerPort is the development issuer's; the one after Port where 0.
+	// IssuerPort is the authorization server's; the one after Port where 0.
 	IssuerPort int
+	// LoginPort is the development issuer's; the one after IssuerPort where 0.
+	LoginPort int
 	// Programs is the folder of gateway, deployer, shim and sample-server; that of the running program where empty.
 	Programs string
 	// Out gets what there is to know and to paste once all is up; os.Stdout where nil. Where it is a terminal, a table
@@ -44,6 +46,8 @@ type Config struct {
 	Log io.Writer
 	// ServerUsers are the users of servers, FIRST-LAST, for which it must run as root: see functions/deployer.
 	ServerUsers string
+	// Deployer is where servers run, for the platform that is written: DeployerProcess where empty, or DeployerDocker.
+	Deployer string
 	// Plain keeps the table away: nothing but lines, one after the other.
 	Plain bool
 	// Lambda has the gateway run as a function. There is no table then: a function is frozen when it should tell.
@@ -51,6 +55,12 @@ type Config struct {
 
 	withoutNode bool // tests that must not depend on what is installed
 }
+
+// The deployers that need nothing but this machine.
+const (
+	DeployerProcess = "process" // servers are processes
+	DeployerDocker  = "docker"  // servers are containers of its engine
+)
 
 // startup is how long gateway and deployer may take until they serve.
 const startup = 30 * time.Second
@@ -61,6 +71,7 @@ type stack struct {
 	platform *catalog.Platform
 	catalog  *catalog.Catalog
 	issuer   *issuer.InsecureIssuer // nil where the platform trusts others only
+	oauth    bool                   // the platform has its authorization server on this machine
 	listener net.Listener           // the issuer's
 	lock     *os.File               // on the state folder
 	log      *log
@@ -99,7 +110,10 @@ func (s *stack) fill() error {
 	if s.Platform != "" && s.Catalog != "" {
 		return errors.New("--platform and --catalog: the platform file names its catalog, so give only one of them")
 	}
-	for flag, port := range map[string]int{"--port": s.Port, "--issuer-port": s.IssuerPort} {
+	if err := s.checkDeployer(); err != nil {
+		return err
+	}
+	for flag, port := range map[string]int{"--port": s.Port, "--issuer-port": s.IssuerPort, "--login-port": s.LoginPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%s: %d is no port", flag, port)
 		}
@@ -135,10 +149,22 @@ func (s *stack) fill() error {
 	return nil
 }
 
+func (s *stack) checkDeployer() error {
+	switch {
+	case s.Deployer != "" && s.Platform != "":
+		return errors.New("--platform and --deployer: the platform file says where servers run, so give only one of them")
+	case s.Deployer == DeployerDocker && s.ServerUsers != "":
+		return errors.New("--server-users is for processes: containers are apart without")
+	case s.Deployer != "" && s.Deployer != DeployerProcess && s.Deployer != DeployerDocker:
+		return fmt.Errorf("--deployer: %q is none: process or docker", s.Deployer)
+	}
+	return nil
+}
+
 func (s *stack) program(name string) string { return filepath.Join(s.Programs, name) }
 
 func (s *stack) checkPrograms() error {
-	for _, name := range []string{"gateway", "deployer", "shim"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth"} {
 		if _, err := os.Stat(s.program(name)); err != nil {
 			return fmt.Errorf("%s is missing: make build makes it", s.program(name))
 		}
@@ -146,21 +172,29 @@ func (s *stack) checkPrograms() error {
 	return nil
 }
 
-// claimPorts finds out early, with a word on what to do, that a port is taken. The gateway's is given back at once:
-// the gateway itself takes it.
-func (s *stack) claimPorts() error {
-	port, err := listen(s.Port, "--port")
+// claimPorts finds out early, with a word on what to do, that a port is taken. Those of programs of their own are given back
+// at once: they take them themselves.
+func (s *stack) claimPorts() (err error) {
+	if err := try(s.Port, "--port"); err != nil {
+		return err
+	}
+	if s.oauth {
+		if err := try(s.IssuerPort, "--issuer-port"); err != nil {
+			return err
+		}
+	}
+	if s.issuer != nil {
+		s.listener, err = listen(s.LoginPort, "--login-port")
+	}
+	return err
+}
+
+func try(port int, flag string) error {
+	l, err := listen(port, flag)
 	if err != nil {
 		return err
 	}
-	if err := port.Close(); err != nil {
-		return err
-	}
-	if s.issuer == nil {
-		return nil
-	}
-	s.listener, err = listen(s.IssuerPort, "--issuer-port")
-	return err
+	return l.Close()
 }
 
 func listen(port int, flag string) (net.Listener, error) {
@@ -197,10 +231,15 @@ func (s *stack) run(ctx context.Context) error {
 	deployer.lastWish = 10 * time.Second // longer than it takes to end all servers
 	deployer.start(ended)
 	children := []*child{deployer}
+	if s.oauth {
+		oauth := s.child("oauth", "LISTEN="+local(s.IssuerPort))
+		oauth.start(ended)
+		children = []*child{oauth, deployer}
+	}
 	if s.Lambda == nil {
 		gateway := s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
 		gateway.start(ended)
-		children = []*child{gateway, deployer}
+		children = append([]*child{gateway}, children...)
 	}
 	// The gateway goes first: calls under way need the servers that the deployer takes along.
 	defer s.stop(children...)
@@ -267,12 +306,12 @@ func (s *stack) awaitReady(ctx context.Context, ended <-chan error) error {
 
 func (s *stack) ready(ctx context.Context) bool {
 	_, err := os.Stat(s.platform.Deployer.Socket)
-	return err == nil && s.status(ctx) == http.StatusOK
+	return err == nil && s.status(ctx, s.Port, "/readyz") == http.StatusOK && (!s.oauth || s.status(ctx, s.IssuerPort, "/healthz") == http.StatusOK)
 }
 
-// status is what the gateway says of its readiness; 0 where it says nothing.
-func (s *stack) status(ctx context.Context) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local(s.Port)+"/readyz", nil)
+// status is what a program says of its readiness; 0 where it says nothing.
+func (s *stack) status(ctx context.Context, port int, path string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local(port)+path, nil)
 	if err != nil {
 		return 0
 	}

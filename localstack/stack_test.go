@@ -50,7 +50,7 @@ func TestRunAndStop(t *testing.T) {
 	if first < 0 || second < first {
 		t.Error("the deployer, and with it the servers, did not go last")
 	}
-	if l, err := net.Listen("tcp", local(r.Port+1)); err != nil {
+	if l, err := net.Listen("tcp", local(r.Port+2)); err != nil {
 		t.Errorf("the issuer is left: %v", err)
 	} else {
 		l.Close()
@@ -220,7 +220,7 @@ func TestTokensOutliveRestart(t *testing.T) {
 		t.Fatalf("tokens: %q", tokens)
 	}
 	v, err := identity.NewVerifier(identity.Config{
-		Issuers: []identity.Issuer{{URL: "http://" + local(first.Port+1), Audiences: []string{"{resource}"}}},
+		Issuers: []identity.Issuer{{URL: "http://" + local(first.Port+2), Audiences: []string{"{resource}"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

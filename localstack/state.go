@@ -58,7 +58,7 @@ func (s *stack) load() error {
 	if s.Port == 0 {
 		s.Port = standardPort
 	}
-	s.setIssuerPort()
+	s.setOtherPorts()
 	if err := s.writePlatform(); err != nil {
 		return err
 	}
@@ -75,20 +75,27 @@ func (s *stack) loadPlatform() (err error) {
 	if s.Port == 0 {
 		s.Port = portOf(s.platform.PublicURL)
 	}
-	s.setIssuerPort()
-	address := "http://" + local(s.IssuerPort)
+	s.setOtherPorts()
+	o := s.platform.OAuth
+	s.oauth = o != nil && o.URL == "http://"+local(s.IssuerPort)
+	address := "http://" + local(s.LoginPort)
 	if !slices.ContainsFunc(s.platform.Issuers, func(i identity.Issuer) bool { return i.URL == address }) {
 		return nil
 	}
-	s.issuer, err = issuer.NewInsecureIssuer(issuer.Config{
-		URL: address, KeyFile: filepath.Join(s.State, "insecure-issuer.pem"), Users: issuer.DefaultUsers(),
-	})
+	c := issuer.Config{URL: address, KeyFile: filepath.Join(s.State, "insecure-issuer.pem"), Users: issuer.DefaultUsers()}
+	if o != nil {
+		c.RedirectURI = o.URL + "/callback"
+	}
+	s.issuer, err = issuer.NewInsecureIssuer(c)
 	return err
 }
 
-func (s *stack) setIssuerPort() {
+func (s *stack) setOtherPorts() {
 	if s.IssuerPort == 0 {
 		s.IssuerPort = s.Port + 1
+	}
+	if s.LoginPort == 0 {
+		s.LoginPort = s.IssuerPort + 1
 	}
 }
 
@@ -115,9 +122,11 @@ func (s *stack) writePlatform() error {
 	}
 	text := strings.NewReplacer(
 		"{port}", strconv.Itoa(s.Port),
-		"{issuer}", "http://"+local(s.IssuerPort),
+		"{issuer}", "http://"+local(s.LoginPort),
+		"{oauth}", "http://"+local(s.IssuerPort),
 		"{catalog}", quote(s.Catalog),
 		"{state}", quote(s.State),
+		"{docker}", map[bool]string{true: ", docker: {}"}[s.Deployer == DeployerDocker],
 	).Replace(platformText)
 	s.Platform = filepath.Join(s.State, "platform.yaml")
 	if err := atomicfile.Replace(s.Platform, []byte(text)); err != nil {
@@ -134,8 +143,16 @@ issuers:
   - url: {issuer}   # gives anyone on this machine a token of anyone: for development only
     audiences: ["{resource}"]
     default: true
+  - name: oauth   # the authorization server, where clients sign people in: it sends them on to the one above
+    url: {oauth}
+    audiences: ["{resource}"]
+    brokers: [{issuer}]
+oauth:
+  url: {oauth}
+  provider: {url: {issuer}, clientID: mcpgateway}
+  clients: [{id: development, redirects: ["http://127.0.0.1/callback"]}]   # at any port
 catalog: {catalog}
-deployer: {state: {state}}
+deployer: {state: {state}{docker}}
 `
 
 // quote writes a text as JSON, which is YAML too.

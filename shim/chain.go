@@ -31,7 +31,8 @@ type chain struct {
 	gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	authenticate authenticate.Checker
 	authorize    authorize.Checker
-	sealer       *session.Sealer
+	sealer       *session.Sealer // nil where there are no sessions
+	living       *session.Living // nil where sessions end with their server
 	filters      *filter.Stage
 	forward      *forward.Forwarder
 	calls        *wake.Counter
@@ -142,18 +143,17 @@ func (c *chain) match(x *call.Exchange) error {
 // session opens the caller's session id. The modern era has none: what is sent is ignored (MCP 2026-07-28, transports).
 func (c *chain) session(x *call.Exchange) error {
 	sealed := x.Request.Header.Get(mcp.HeaderSession)
-	if sealed == "" || x.Era == mcp.Modern {
+	if sealed == "" || x.Era == mcp.Modern || c.sealer == nil {
 		return nil
 	}
-	var err error
-	if x.Session, err = c.sealer.Open(sealed, x.Who.Issuer, x.Who.Subject); err != nil {
-		e := &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused, Cause: err,
-			Message: "Session not found: it ended or was never yours; initialize again"}
-		if len(x.MCP.Messages) == 1 {
-			e.ID = x.MCP.Messages[0].ID
-		}
-		return e
+	opened, err := c.sealer.Open(sealed, x.Who.Issuer, x.Who.Subject)
+	if err != nil {
+		return x.NoSession(err)
 	}
+	if c.living != nil && c.living.Ended(opened) {
+		return x.NoSession(errors.New("the client ended it"))
+	}
+	x.Sealed, x.Session = opened, opened.ID
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,8 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
                        "140.82.112.0/20 443, 10.0.0.0/8 80 8080"
   SHIM_RULES           file of signed rules; read again when it changes
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
-  SHIM_SEAL_KEY_FILE   file of 32 bytes that session ids are sealed with
+  SHIM_SEAL_KEY_FILE   file of one to four keys of 32 bytes that session ids are sealed with: the first seals, all open
+  SHIM_SESSIONS        survive: they outlive the server; strict: they end with it (standard); none: there are none
   SHIM_GATEWAY_KEY_FILE  file of 32 bytes that the gateway seals callers' tokens with; not set: it does not
   SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
@@ -49,6 +52,13 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_DRAIN           how long to wait for calls under way when told to stop (10s)
 ` + auditVariables
 
+// What becomes of sessions.
+const (
+	sessionsSurvive = "survive"
+	sessionsStrict  = "strict"
+	sessionsNone    = "none"
+)
+
 type config struct {
 	Server       string
 	Listen       string
@@ -56,7 +66,8 @@ type config struct {
 	Remote       *remote.Remote // nil where the server is beside the shim
 	Rules        string
 	RulesKey     ed25519.PublicKey
-	SealKey      []byte
+	SealKeys     [][]byte
+	Sessions     string              // survive, strict, none
 	Gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	Secrets      exchange.Secrets
 	Filters      map[string]string // paths of sockets
@@ -108,6 +119,9 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		problem("SHIM_RULES_KEY", err)
 	}
 	c.readKeys(required("SHIM_SEAL_KEY_FILE"), getenv("SHIM_GATEWAY_KEY_FILE"), problem)
+	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
+		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
+	}
 	c.Secrets = readSecrets(getenv, problem)
 	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
 	problem("SHIM_FILTERS", err)
@@ -135,13 +149,13 @@ func readConfig(getenv func(string) string) (c config, err error) {
 func (c *config) readKeys(seal, gateway string, problem func(name string, err error)) {
 	var err error
 	if seal != "" {
-		c.SealKey, err = readKey(seal)
+		c.SealKeys, err = readKeys(seal, session.MaxKeys)
 		problem("SHIM_SEAL_KEY_FILE", err)
 	}
 	if gateway != "" {
-		var key []byte
-		if key, err = readKey(gateway); err == nil {
-			c.Gateway, err = sealedtoken.New(key)
+		var key [][]byte
+		if key, err = readKeys(gateway, 1); err == nil {
+			c.Gateway, err = sealedtoken.New(key[0])
 		}
 		problem("SHIM_GATEWAY_KEY_FILE", err)
 	}
@@ -245,15 +259,16 @@ func parseKey(v string) (ed25519.PublicKey, error) {
 	return k, nil
 }
 
-func readKey(path string) ([]byte, error) {
+// readKeys reads a file of one key or more.
+func readKeys(path string, most int) ([][]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.New("cannot be opened") // a path of an inherited descriptor says nothing to anyone
 	}
 	defer f.Close()
-	k, err := io.ReadAll(io.LimitReader(f, session.KeySize+1))
-	if err != nil || len(k) != session.KeySize {
-		return nil, fmt.Errorf("must hold %d bytes", session.KeySize)
+	k, err := io.ReadAll(io.LimitReader(f, int64(most*session.KeySize+1)))
+	if n := len(k); err != nil || n == 0 || n%session.KeySize != 0 || n > most*session.KeySize {
+		return nil, fmt.Errorf("must hold %d bytes, or up to %d times as many", session.KeySize, most)
 	}
-	return k, nil
+	return slices.Collect(slices.Chunk(k, session.KeySize)), nil
 }

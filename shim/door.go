@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/detach"
+	"mcpgateway/internal/drain"
 )
 
 // How long the shim waits before it closes connections: for those that were made before the address was taken back and
@@ -25,20 +24,8 @@ const (
 type door struct {
 	detached *detach.Holder // waited for as well as what the server knows of
 
-	leaving atomic.Bool
-	mu      sync.Mutex
-	idle    map[net.Conn]bool
-}
-
-// note is told of each change of a connection (http.Server.ConnState).
-func (d *door) note(c net.Conn, s http.ConnState) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s == http.StateNew || s == http.StateIdle {
-		d.idle[c] = true
-	} else {
-		delete(d.idle, c)
-	}
+	leaving     atomic.Bool
+	connections drain.Connections
 }
 
 // serve says with each answer that the connection ends, once the shim leaves: then no caller uses it again.
@@ -51,22 +38,18 @@ func (d *door) serve(next http.Handler) http.Handler {
 	})
 }
 
-func (d *door) idling() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.idle)
-}
+func idles(c drain.Connection) bool { return c.State == http.StateNew || c.State == http.StateIdle }
 
 // leave stops without losing a call: first nobody new finds the shim, then listeners are told and callers close what
 // idles, then what is under way ends.
-func (d *door) leave(l *addressListener, server *http.Server, drain context.CancelFunc, patience time.Duration) error {
+func (d *door) leave(l *addressListener, server *http.Server, draining context.CancelFunc, patience time.Duration) error {
 	l.withdraw()
 	d.leaving.Store(true)
-	drain()
-	began := time.Now()
-	for time.Sleep(linger); d.idling() > 0 && time.Since(began) < lingerIdle; {
-		time.Sleep(10 * time.Millisecond)
-	}
+	draining()
+	idling, stop := context.WithTimeout(context.Background(), lingerIdle)
+	defer stop()
+	time.Sleep(linger)
+	d.connections.Await(idling, idles)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {

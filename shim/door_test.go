@@ -24,8 +24,8 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer detached.Close()
-	door := &door{idle: map[net.Conn]bool{}, detached: detached}
-	server := &http.Server{Handler: door.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })), ConnState: door.note}
+	door := &door{detached: detached}
+	server := &http.Server{Handler: door.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })), ConnState: door.connections.Note}
 	go server.Serve(l)
 	dial := func() (net.Conn, *bufio.Reader) {
 		c, err := net.Dial("unix", l.Addr().String())
@@ -87,7 +87,7 @@ func TestLeavingAwaitsDetachedListeners(t *testing.T) {
 		close(ended)
 	})
 	left := make(chan error, 1)
-	door := &door{idle: map[net.Conn]bool{}, detached: detached}
+	door := &door{detached: detached}
 	go func() { left <- door.leave(l, &http.Server{}, func() {}, time.Minute) }()
 	select {
 	case <-left:

@@ -48,7 +48,7 @@ func startShim(t *testing.T, idle time.Duration, server http.HandlerFunc) *life 
 	t.Cleanup(stop)
 	go func() {
 		l.left <- proxy(ctx, config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile, RulesKey: l.key.Public().(ed25519.PublicKey),
-			SealKey: make([]byte, 32), Idle: idle, CallTimeout: time.Minute, Silence: time.Minute, Drain: 5 * time.Second, Telemetry: telemetry.Config{Service: "shim"}}, l.records, slog.New(slog.DiscardHandler))
+			SealKeys: [][]byte{make([]byte, 32)}, Idle: idle, CallTimeout: time.Minute, Silence: time.Minute, Drain: 5 * time.Second, Telemetry: telemetry.Config{Service: "shim"}}, l.records, slog.New(slog.DiscardHandler))
 	}()
 	l.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", l.socket)
@@ -179,7 +179,7 @@ func TestAddressTaken(t *testing.T) {
 	l := startShim(t, 0, answerJSON(`{}`))
 	u, _ := url.Parse("http://127.0.0.1:1/")
 	err := proxy(context.Background(), config{Server: "github", Listen: "unix:" + l.socket, Upstream: u, Rules: l.rulesFile,
-		RulesKey: l.key.Public().(ed25519.PublicKey), SealKey: make([]byte, 32), CallTimeout: 1, Silence: 1, Drain: 1, Telemetry: telemetry.Config{Service: "shim"}}, io.Discard, slog.New(slog.DiscardHandler))
+		RulesKey: l.key.Public().(ed25519.PublicKey), SealKeys: [][]byte{make([]byte, 32)}, CallTimeout: 1, Silence: 1, Drain: 1, Telemetry: telemetry.Config{Service: "shim"}}, io.Discard, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
 	}
@@ -253,6 +253,15 @@ func TestReadConfig(t *testing.T) {
 	if c, err := read("SHIM_GATEWAY_KEY_FILE", key); err != nil || c.Gateway == nil {
 		t.Errorf("with the gateway's key: %v, %v", c.Gateway, err)
 	}
+	if err := os.WriteFile(key+"s", make([]byte, 64), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := read("SHIM_SEAL_KEY_FILE", key+"s", "SHIM_SESSIONS", "survive"); err != nil || len(c.SealKeys) != 2 || c.Sessions != sessionsSurvive {
+		t.Errorf("two keys: %d, sessions %q, %v", len(c.SealKeys), c.Sessions, err)
+	}
+	if c, err := read(); err != nil || c.Sessions != sessionsStrict {
+		t.Errorf("nothing said of sessions: %q, %v", c.Sessions, err)
+	}
 	const odd = "/a b/%2e?c#d" // a path is no URL
 	if c, err := read("SHIM_UPSTREAM", "unix:"+odd); err != nil || c.Upstream.Scheme != "unix" || c.Upstream.Path != odd {
 		t.Errorf("a socket: %+v, %v", c.Upstream, err)
@@ -274,7 +283,7 @@ func TestReadConfig(t *testing.T) {
 	}
 	for _, change := range [][]string{{"SHIM_SERVER", ""}, {"SHIM_UPSTREAM", "http://mcp.example.com:80/"}, {"SHIM_UPSTREAM", "http://10.0.0.1:80/"}, {"SHIM_UPSTREAM", "http://localhost:80/"},
 		{"SHIM_UPSTREAM", "https://127.0.0.1:80/"}, {"SHIM_EGRESS", "any"}, {"SHIM_EGRESS", "10.0.0.0/8"}, {"SHIM_UPSTREAM", "unix:"}, {"SHIM_UPSTREAM", "unix:s"}, {"SHIM_UPSTREAM", "https://x/"}, {"SHIM_UPSTREAM", "http://a:b@127.0.0.1:1/"}, {"SHIM_UPSTREAM", "http://127.0.0.1/"}, {"SHIM_UPSTREAM", "http://:80/"}, {"SHIM_UPSTREAM", "http://127.0.0.1:0/"}, {"SHIM_UPSTREAM", "http://]:80"},
-		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_GATEWAY_KEY_FILE", "/nothing"}, {"SHIM_GATEWAY_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"},
+		{"SHIM_RULES_KEY", "AAAA"}, {"SHIM_RULES_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAH="}, {"SHIM_SEAL_KEY_FILE", "/nothing"}, {"SHIM_SEAL_KEY_FILE", "/dev/null"}, {"SHIM_GATEWAY_KEY_FILE", "/nothing"}, {"SHIM_GATEWAY_KEY_FILE", key + "s"}, {"SHIM_SESSIONS", "often"}, {"SHIM_GATEWAY_KEY_FILE", "/dev/null"}, {"SHIM_IDLE", "-1s"}, {"SHIM_IDLE", "x"}, {"SHIM_OWNER_ISSUER", "x"},
 		{"SHIM_FILTERS", "pii"}, {"SHIM_FILTERS", "=/x"}, {"SHIM_FILTERS", "pii=x"}, {"SHIM_FILTERS", "pii=/x,"}, {"SHIM_FILTERS", "pii=/x,pii=/y"}} {
 		if _, err := read(change...); err == nil || !strings.Contains(err.Error(), change[0]) {
 			t.Errorf("%v: %v", change, err)

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -36,6 +34,13 @@ const (
 
 // proxy serves until ctx ends or nobody used the server for config.Idle. Both are a normal end.
 func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) error {
+	// Bound before all else: whoever finds this address taken must not run beside the taker, which in a pod looks as if the
+	// shim were ready, for as long as it runs.
+	listener, err := listen(config.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // it may be closed already
 	measured, observer, err := measure(ctx, config, log)
 	if err != nil {
 		return err
@@ -51,21 +56,16 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 		return err
 	}
 	defer c.detached.Close() //nolint:errcheck // the process ends
-	// Bound before anything is promised: whoever finds this address taken must not run beside the taker.
-	listener, err := listen(config.Listen)
-	if err != nil {
-		return err
-	}
 	if c.trail, err = config.Audit.trail(out, log); err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	defer config.Audit.leave(told, c.trail)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", c)
-	door := &door{idle: map[net.Conn]bool{}, detached: c.detached}
+	door := &door{detached: c.detached}
 	server := newServer(door.serve(mux), log)
-	server.ConnState = door.note
+	server.ConnState = door.connections.Note
 	go c.rules.Watch(ctx)
 	if err := serveUntil(ctx, server, listener); err != nil {
 		return err
@@ -80,7 +80,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := session.NewSealer(config.Server, config.SealKey)
+	sealer, living, err := config.sessions()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Authorize: authorizer, CallTimeout: config.CallTimeout,
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Living: living, Authorize: authorizer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
 	if err != nil {
 		return nil, err
@@ -103,9 +103,21 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, filters: filters, forward: forwarder, observe: observer, log: log,
+	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, living: living, filters: filters, forward: forwarder, observe: observer, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		authorize:    authorizer, calls: calls, detached: detached}, nil
+}
+
+// sessions is what seals their ids, and what has them outlive the server, as far as either is to be.
+func (c config) sessions() (*session.Sealer, *session.Living, error) {
+	if c.Sessions == sessionsNone {
+		return nil, nil, nil
+	}
+	sealer, err := session.NewSealer(c.Server, c.SealKeys...)
+	if err != nil || c.Sessions != sessionsSurvive {
+		return sealer, nil, err
+	}
+	return sealer, session.NewLiving(), nil
 }
 
 // measure begins to tell operators how exchanges go, where anybody is to be told.

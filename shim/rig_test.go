@@ -133,7 +133,8 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 	}
 	r.log = &syncBuffer{}
 	to.Authorize = authorize.Checker{Tasks: tasks, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
-	to.Sealer, to.CallTimeout, to.Silence, to.Draining = sealer, 10*time.Second, 300*time.Millisecond, draining
+	to.Sealer, to.Living = sealer, session.NewLiving()
+	to.CallTimeout, to.Silence, to.Draining = 10*time.Second, 300*time.Millisecond, draining
 	filters, err := filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler),
 		Outgoing: func(ctx context.Context, v audit.Verdict) (context.Context, func(audit.Verdict)) { // a test may set another observer
 			return r.chain.observe.Filter(ctx, v)
@@ -146,7 +147,7 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, authorize: to.Authorize, sealer: sealer, filters: filters, forward: f,
+	r.chain = &chain{rules: holder, authenticate: authenticate.Checker{}, authorize: to.Authorize, sealer: sealer, living: to.Living, filters: filters, forward: f,
 		calls: wake.NewCounter(0, 0, nil), observe: observer, trail: trail.Lines(r.records), log: slog.New(slog.DiscardHandler)}
 	if r.chain.detached, err = detach.NewHolder(time.Minute); err != nil {
 		t.Fatal(err)

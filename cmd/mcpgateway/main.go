@@ -30,6 +30,7 @@ var verbs = []verb{
 	{"status", "show what the servers of a running system do", status},
 	{"logs", "print what a server of a cluster logs", logs},
 	{"wake", "wake a server of a cluster", wake},
+	{"revoke", "end all that a person granted by signing in", revoke},
 	{"validate", "check the platform file and the catalog", validate},
 	{"bake", "make the images that a cluster runs", bakeImages},
 	{"schema", "print the JSON Schema of one of them", printSchema},

@@ -1,5 +1,5 @@
-// Command deployer makes the servers of the catalog run, as processes of this machine or in a cluster, and puts their
-// rules in force.
+// Command deployer makes the servers of the catalog run, as processes of this machine, as containers of its engine or in a
+// cluster, and puts their rules in force.
 //
 // It faces nobody: the gateway asks over a private socket, or over the cluster's network, where it shows the token of its
 // service account. It asks by name only, and what a name means stands in the catalog that the deployer reads itself. It
@@ -32,14 +32,16 @@ const help = `usage: deployer
 Runs the servers of the catalog when the gateway asks for them. Configured by the environment:
   PLATFORM   the platform file (platform.yaml), which names the catalog and the folders for state and secrets; on Lambda it may be
              s3://BUCKET/KEY, and what it names beside it is there too
-  SHIM       the shim's program (the file "shim" beside this one), where servers are processes of this machine
+  SHIM       the shim's program (the file "shim" beside this one), where servers run on this machine; in containers it must be static
+  DOCKER_HOST
+             where the engine answers that runs servers, with deployer.docker in the platform file that does not say it
   SERVER_USERS
              FIRST-LAST, numbers of users that nothing else on this machine uses: every server gets one of its own, and can
              read neither the files and memory of shims nor those of other servers. Needs Linux and root; not set: servers
              run as the deployer does
 Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, it answers invocations: of the gateway, and scheduled events of EventBridge,
 with which it compares what runs with the files. Logs go to stderr as JSON lines. The files are read again when they change, and at once at SIGHUP; with a mistake in them
-the version before stays in force. SIGTERM stops all servers that are processes; when the deployer is killed instead,
+the version before stays in force. SIGTERM stops all servers of this machine; when the deployer is killed instead,
 they go on, and the next deployer finds them. What is in a cluster goes on in any case.
 `
 

@@ -92,12 +92,15 @@ func (d *deployer) reconcile(ctx context.Context, patience time.Duration) bool {
 	return !slices.ContainsFunc(issuers, func(i identity.Issuer) bool { return i.Keys == nil })
 }
 
-// needs are the packages of the catalog.
+// needs are the packages and images of the catalog.
 func needs(c *catalog.Catalog) []deploy.Need {
 	var list []deploy.Need
 	for _, s := range c.Servers {
 		if p := deploy.PackageOf(s); p != nil {
 			list = append(list, deploy.Need{Server: s.ID, Package: *p})
+		}
+		if c := s.Runtime.Container; c != nil {
+			list = append(list, deploy.Need{Server: s.ID, Image: c.Image})
 		}
 	}
 	return list

@@ -13,7 +13,9 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/docker"
 	"mcpgateway/internal/deploy/process"
+	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/knative"
 	"mcpgateway/knative/account"
 	"mcpgateway/knative/names"
@@ -27,7 +29,7 @@ const rulesKey = "rules.key"
 func rulesSeed(d catalog.Deployer) ([]byte, error) {
 	path := filepath.Join(d.State, rulesKey)
 	if d.Knative == nil {
-		return process.RandomFile(path, ed25519.SeedSize)
+		return secretfolder.RandomFile(path, ed25519.SeedSize)
 	}
 	seed, err := os.ReadFile(path)
 	if err == nil && len(seed) != ed25519.SeedSize {
@@ -65,6 +67,9 @@ func newRunner(p *catalog.Platform, log *slog.Logger) (servers, error) {
 	if p.Deployer.Knative != nil {
 		return newCluster(p, log)
 	}
+	if p.Deployer.Docker != nil {
+		return newContainers(p, log)
+	}
 	return newProcesses(p, log)
 }
 
@@ -86,17 +91,34 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
 }
 
-func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
-	self, err := os.Executable()
+func newContainers(p *catalog.Platform, log *slog.Logger) (*docker.Deployer, error) {
+	_, shim, err := programs()
 	if err != nil {
-		return nil, fmt.Errorf("find own program: %w", err)
+		return nil, err
 	}
-	shim := os.Getenv("SHIM")
-	if shim == "" {
-		shim = filepath.Join(filepath.Dir(self), "shim")
+	k := p.Deployer.Docker
+	return docker.New(docker.Config{
+		Engine: k.Engine, Address: k.Address, Lock: k.Lock, State: p.Deployer.State, Secrets: p.Deployer.Secrets, Shim: shim,
+		Drain: time.Duration(p.Limits.CallTimeout), Logger: log,
+	})
+}
+
+// programs are the paths of this program and of the shim's.
+func programs() (self, shim string, err error) {
+	if self, err = os.Executable(); err != nil {
+		return "", "", fmt.Errorf("find own program: %w", err)
 	}
+	shim = cmp.Or(os.Getenv("SHIM"), filepath.Join(filepath.Dir(self), "shim"))
 	if _, err := os.Stat(shim); err != nil {
-		return nil, fmt.Errorf("find the shim: %w; SHIM names another file", err)
+		return "", "", fmt.Errorf("find the shim: %w; SHIM names another file", err)
+	}
+	return self, shim, nil
+}
+
+func newProcesses(p *catalog.Platform, log *slog.Logger) (*process.Deployer, error) {
+	self, shim, err := programs()
+	if err != nil {
+		return nil, err
 	}
 	users, err := process.ParseUsers(os.Getenv("SERVER_USERS"))
 	if err != nil {

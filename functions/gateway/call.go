@@ -154,7 +154,7 @@ func asksWork(b *mcp.Body) bool {
 func (c *call) answerAsleep() (answered bool, err error) {
 	if c.r.Method == http.MethodDelete {
 		return false, &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
-			Message: "Session not found: it ended when the server went to sleep"}
+			Message: "Session not found: the server is asleep, and holds nothing of it"}
 	}
 	body, err := c.parse()
 	if err != nil || asksWork(body) {

@@ -107,7 +107,7 @@ func TestClusterSleepsOn(t *testing.T) {
 			{"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, 202, ""},
 			{"POST", `[` + initialized + `,` + ping + `]`, 202, ""},
 			{"POST", `{`, 400, "-32700"},
-			{"DELETE", "", 404, "went to sleep"},
+			{"DELETE", "", 404, "asleep"},
 		} {
 			if resp, body := r.do(t, r.request(t, c.method, "github", c.body)); resp.StatusCode != c.status || !strings.Contains(body, c.says) {
 				t.Errorf("%s, %s %s: %d %s", name, c.method, c.body, resp.StatusCode, body)
@@ -292,6 +292,40 @@ func TestClusterStartTimeout(t *testing.T) {
 		if resp.StatusCode != c.status || (resp.Header.Get("Retry-After") != "") != (c.status == 504) {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
+	}
+}
+
+// That an instance was awake a moment ago does not have a call wait for one that cannot start in its place.
+func TestClusterReplacedByWhatCannotStart(t *testing.T) {
+	t.Parallel() // it waits until the answer of a moment ago is none any more
+	r, f := newClusterRig(t, answerJSON)
+	entry, _ := r.gateway.current.Load().catalog.Server("github")
+	entry.Startup.Timeout = catalog.Duration(30 * time.Second)
+	f.services["mcp-github"] = running()
+	f.ensure = func(deploy.Key) error {
+		return &deploy.StartError{Code: deploy.CodeUnavailable, Message: "It cannot start.", RetryAfter: time.Second}
+	}
+	r.gateway.servers.slow = 10 * time.Millisecond
+	if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 200 {
+		t.Fatalf("awake: %d %s", resp.StatusCode, body)
+	}
+	f.set("mcp-github", func(s *fakeService) { *s = fakeService{start: make(chan struct{})} })
+	if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 503 || !strings.Contains(body, "It cannot start.") {
+		t.Errorf("replaced: %d %s", resp.StatusCode, body)
+	}
+}
+
+// That the deployer takes the rest of a call's time to say what keeps an instance does not have the call wait on.
+func TestClusterReasonTakesLong(t *testing.T) {
+	r, f := newClusterRig(t, answerJSON)
+	entry, _ := r.gateway.current.Load().catalog.Server("github")
+	entry.Startup.Timeout = catalog.Duration(100 * time.Millisecond)
+	f.services["mcp-github"] = &fakeService{start: make(chan struct{})}
+	f.ensure = func(deploy.Key) error { time.Sleep(200 * time.Millisecond); return errors.New("nothing is known") }
+	r.gateway.servers.slow = 10 * time.Millisecond
+	began := time.Now()
+	if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 504 || time.Since(began) > 5*time.Second { // a call may take ten
+		t.Errorf("after %v: %d %s", time.Since(began), resp.StatusCode, body)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/drain"
 	"mcpgateway/internal/garbage"
 	"mcpgateway/internal/invoke"
 	"mcpgateway/internal/mirror"
@@ -51,7 +52,6 @@ of a function URL or a streaming REST API are served instead. Logs go to stderr 
 `
 
 func main() {
-	defer runtime.KeepAlive(garbage.Pace(48<<20, 10)) // there is one gateway, and thousands may listen
 	if len(os.Args) > 1 {
 		fmt.Fprint(os.Stderr, help)
 		if os.Args[1] != "--help" && os.Args[1] != "-h" {
@@ -76,7 +76,8 @@ func run(log *slog.Logger) error {
 	}
 	first := files.Current()
 	ctx, stop := context.Background(), func() {}
-	if !s.function { // which a signal ends at once
+	if !s.function { // which a signal ends at once, and has one call at a time: its room for garbage would be as much to start with
+		defer runtime.KeepAlive(garbage.Pace(48<<20, 10)) // there is one gateway, and thousands may listen
 		ctx, stop = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	}
 	defer stop()
@@ -104,7 +105,7 @@ func run(log *slog.Logger) error {
 		}
 		defer closeTraffic() //nolint:errcheck // the process ends
 	}
-	listener, err := net.Listen("tcp", s.address)
+	listener, err := drain.Listen(s.address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", s.address, err)
 	}
@@ -166,7 +167,15 @@ func newDeployer(c *catalog.Deployer, log *slog.Logger) (deployer, error) {
 	if c.Knative == nil {
 		return client, nil
 	}
-	return ingress.New(ingress.Config{Knative: c.Knative, Deployer: client, Logger: log})
+	in := ingress.Config{Knative: c.Knative, Deployer: client, Logger: log}
+	if c.Knative.EKS != nil {
+		aws, err := awsenv.Config("STS")
+		if err != nil {
+			return nil, fmt.Errorf("deployer.knative.eks: %w", err)
+		}
+		in.Identity = aws.Credentials
+	}
+	return ingress.New(in)
 }
 
 // newGateway wires the handler.
@@ -195,13 +204,22 @@ func newServer(handler http.Handler, log *log.Logger) *http.Server {
 	}
 }
 
-// drain is how long calls under way may go on after the process was told to stop.
-const drain = 10 * time.Second
+// drainTimeout is how long calls under way may go on after the process was told to stop.
+const drainTimeout = 10 * time.Second
 
-// serve serves until ctx ends, and then lets calls under way end.
+// silence is how long a new connection may take to send its first request once the process was told to stop.
+const silence = time.Second
+
+// arriving tells whether a request is under way on a connection, or is about to be.
+func arriving(c drain.Connection) bool {
+	return c.State == http.StateActive || c.State == http.StateNew && time.Since(c.Made) < silence
+}
+
+// serve serves until ctx ends, and then lets calls under way end, those of whoever is connected by then among them.
 func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	server := newServer(g, slog.NewLogLogger(g.log.Handler(), slog.LevelWarn))
-	server.RegisterOnShutdown(g.leave) // listeners would never end by themselves
+	var connections drain.Connections
+	server.ConnState = connections.Note
 	g.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -210,8 +228,15 @@ func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 		return err
 	case <-ctx.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.Background(), drain)
+	stopping, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	_ = listener.Close()
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	server.SetKeepAlivesEnabled(false)
+	g.leave() // listeners would never end by themselves
+	connections.Await(stopping, arriving)
 	if err := server.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop serving: %w", err)
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
+	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 )
 
@@ -13,6 +15,20 @@ type metadata struct {
 	Resource             string   `json:"resource"`
 	AuthorizationServers []string `json:"authorization_servers"`
 	BearerMethods        []string `json:"bearer_methods_supported"`
+}
+
+// signInAt are the issuers where clients sign people in: brokers first, since clients take the first, and those left out
+// for whom one speaks.
+func signInAt(issuers []identity.Issuer) (urls []string) {
+	var others, spokenFor []string
+	for _, i := range issuers {
+		if len(i.Brokers) > 0 {
+			urls, spokenFor = append(urls, i.URL), append(spokenFor, i.Brokers...)
+		} else {
+			others = append(others, i.URL)
+		}
+	}
+	return append(urls, slices.DeleteFunc(others, func(u string) bool { return slices.Contains(spokenFor, u) })...)
 }
 
 // serveMetadata tells any client where to sign in for a server, or for the gateway's list of servers. It is served for every well-formed id, known or not,
@@ -35,9 +51,7 @@ func (g *gateway) serveMetadata(c *call, id string) error {
 		return &mcp.Error{Status: http.StatusMethodNotAllowed, Code: mcp.CodeInvalidRequest, Message: "Use GET", Header: http.Header{"Allow": {"GET"}}}
 	}
 	m := metadata{Resource: c.platform.ResourceAt(strings.ToLower(c.r.Host), id), BearerMethods: []string{"header"}}
-	for _, i := range c.platform.Issuers {
-		m.AuthorizationServers = append(m.AuthorizationServers, i.URL)
-	}
+	m.AuthorizationServers = signInAt(c.platform.Issuers)
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "public, max-age=300")
 	return json.NewEncoder(c.w).Encode(m)

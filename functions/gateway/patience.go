@@ -34,7 +34,8 @@ type patience struct {
 // await begins to watch over a call that is about to be sent with ctx.
 func (s *servers) await(ctx context.Context, c *call, giveUp context.CancelCauseFunc) *patience {
 	p := &patience{servers: s, call: c, began: time.Now(), giveUp: giveUp}
-	p.timer = time.AfterFunc(min(s.slow, p.left()), func() { p.look(ctx) })
+	p.timer = time.AfterFunc(slowStart, func() { p.look(ctx) })
+	p.timer.Reset(min(s.slow, p.left())) // only now: look sets the timer again, and must find it
 	return p
 }
 
@@ -54,21 +55,26 @@ func (p *patience) look(ctx context.Context) {
 		return
 	}
 	state, err := p.servers.cluster.State(ctx, p.call.key(), asleepFor)
-	switch {
-	case err == nil && state == ingress.Awake:
-		return
-	case err == nil && p.left() <= 0:
-		err = errNotStarted
+	var hopeless error
+	late := p.left() <= 0
+	switch awake := err == nil && state == ingress.Awake; {
+	case awake && time.Since(p.began) > ingress.Fresh, err != nil && late:
+		return // it is at work, or may be: who cannot be asked says nothing against it
+	case awake: // when the call was sent, and perhaps of a revision that another has just replaced
+	case late:
+		hopeless = errNotStarted
 	case err == nil:
-		err = p.servers.hindrance(ctx, p.call)
-	default:
-		err = nil // who cannot be asked says nothing against the instance
+		hopeless = p.servers.hindrance(ctx, p.call)
+	}
+	again := lookAgain
+	if !late { // to say what keeps it may have taken the rest of its time
+		again = max(min(again, p.left()), 0)
 	}
 	switch {
-	case err != nil && p.over.CompareAndSwap(false, true):
-		p.giveUp(err)
-	case p.left() > 0 && !p.over.Load():
-		p.timer.Reset(min(lookAgain, p.left()))
+	case hopeless != nil && p.over.CompareAndSwap(false, true):
+		p.giveUp(hopeless)
+	case !p.over.Load():
+		p.timer.Reset(again)
 	}
 }
 

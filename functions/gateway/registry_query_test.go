@@ -16,7 +16,7 @@ import (
 // and nothing else.
 func FuzzRegistryQuery(f *testing.F) {
 	for _, seed := range []string{"", "limit=10&cursor=" + registryCursor("github"), "search=a&search=b", "version=latest&updated_since=2025-08-07T13:15:04.280Z", "limit=500",
-		"cursor=MTphLWI", "limit=-1", "limit=%31%30", "cursor=MTo", "a;b", "cursor=MTphLWJ", "search=&search=b", "search=%c3%84"} {
+		"cursor=MTphLWI", "cursor=M%0DTph", "cursor=M\rTph", "limit=-1", "limit=%31%30", "cursor=MTo", "a;b", "cursor=MTphLWJ", "search=&search=b", "search=%c3%84"} {
 		f.Add(seed, "/com.example%2Fa/versions/latest")
 	}
 	f.Fuzz(func(t *testing.T, raw, path string) {

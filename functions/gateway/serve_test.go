@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcpgateway/internal/drain"
 	"mcpgateway/internal/mcp"
 )
 
@@ -103,4 +104,38 @@ func TestSlowBody(t *testing.T) {
 		<-served
 		time.Sleep(time.Second) // net/http lets a connection linger
 	})
+}
+
+// Who is connected when the process is told to stop is served still, and nobody is after that.
+func TestWhoIsConnectedIsServed(t *testing.T) {
+	r := newRig(t, answerJSON)
+	l, err := drain.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, l, r.gateway) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stop()
+	for { // until the listener is closed
+		other, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			break
+		}
+		_ = other.Close()
+	}
+	_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || !resp.Close {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }

@@ -20,6 +20,12 @@ func TestReplace(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+	if err := ReplaceMode(path, []byte("three"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
 	if err := Replace(filepath.Join(dir, "none", "rules"), nil); err == nil {
 		t.Error("wrote into no folder")
 	}

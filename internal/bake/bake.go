@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,6 +35,8 @@ type Config struct {
 	Prefix string            // what images are named: <prefix>/mcp-<server> and <prefix>/mcp-shim
 	// Archives is a folder for archives that docker load and ctr images import read. Empty: images are pushed.
 	Archives string
+	// Load takes archives of images by name, one after the other, where they go to an engine instead.
+	Load     func(ctx context.Context, name string, archive func(io.Writer) error) error
 	Platform v1.Platform // what servers run on, such as linux/arm64
 	Store    Store
 	Logger   *slog.Logger
@@ -157,7 +160,7 @@ func (b *baker) put(ctx context.Context, what string, base v1.Image, c contents)
 		return "", err
 	}
 	repository := b.Prefix + "/mcp-" + what
-	if b.Archives == "" {
+	if b.Archives == "" && b.Load == nil {
 		ref, err := name.NewDigest(repository + "@" + digest.String())
 		if err != nil {
 			return "", err
@@ -169,6 +172,10 @@ func (b *baker) put(ctx context.Context, what string, base v1.Image, c contents)
 	tag, err := name.NewTag(repository + ":" + digest.Hex[:12])
 	if err != nil {
 		return "", err
+	}
+	if b.Load != nil {
+		b.Logger.Info("loading image", "image", tag.String())
+		return tag.String(), b.Load(ctx, tag.String(), func(w io.Writer) error { return tarball.Write(tag, image, w) })
 	}
 	file := filepath.Join(b.Archives, "mcp-"+what+".tar")
 	b.Logger.Info("writing image", "image", tag.String(), "file", file)

@@ -35,7 +35,7 @@ type Server struct {
 	Env         []EnvVar  `yaml:"env"`
 	Instances   Instances `yaml:"instances"`
 	Scale       Scale     `yaml:"scale"`
-	Sessions    string    `yaml:"sessions"`  // survive | strict | none; strict where empty
+	Sessions    string    `yaml:"sessions"`  // survive | strict | none; survive where empty
 	Listen      string    `yaml:"listen"`    // off | poll | hold; poll where empty. Only a gateway on Lambda tells the last two apart
 	Discovery   string    `yaml:"discovery"` // live | cached; live where empty
 	Startup     Startup   `yaml:"startup"`

@@ -98,7 +98,7 @@ policies:
 	plain := Server{
 		ID: "plain", Runtime: Runtime{Command: &Command{Exec: "plain", HTTP: &HTTP{Path: "/mcp"}}},
 		Scale:    Scale{Idle: Duration(time.Minute), Max: 1, Concurrency: 100},
-		Sessions: "strict", Listen: "poll", Discovery: "live",
+		Sessions: "survive", Listen: "poll", Discovery: "live",
 		Startup: Startup{Timeout: Duration(time.Minute)}, Audit: Audit{Bodies: "metadata", MaxBody: 64 << 10},
 	}
 	want := &Catalog{
@@ -240,7 +240,7 @@ servers:
     runtime:
       npx: {package: "x@1.2.3"}
     stdio: {child: session}
-    sessions: survive
+    sessions: strict
     listen: hold
     discovery: cached
     egress: [{cidr: 10.0.0.0/8, ports: [443]}]
@@ -267,9 +267,9 @@ policies:
 		got = append(got, what)
 	}
 	want := []string{
-		"7: sessions: survive", "9: discovery: cached",
+		"9: discovery: cached",
 		"10: egress without runtime.remote on one machine", "11: token for a server that speaks stdio", "15: instances.idleDelete on one machine",
-		"17: runtime.container on one machine", "17: scale.max other than 1",
+		"17: runtime.container without an engine", "17: scale.max other than 1",
 		"19: headers for a server that speaks stdio",
 		"21: filters.server",
 	}

@@ -1,20 +1,17 @@
 package catalog
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // fact is what the checks say of one field. Tests collect facts and make the JSON Schema of them, so that it says what the
 // checks do.
 type fact struct {
 	required              bool
-	notEmpty              bool           // a list
-	values                []string       // that it may have, the default first
-	least, standard, most any            // of a number; standard is what stands for an absent one
-	bytes                 int            // at most
-	form                  *regexp.Regexp // of a text
-	oneOf                 []string       // of a mapping: the fields of which exactly one is given
+	notEmpty              bool     // a list
+	values                []string // that it may have, the default first
+	least, standard, most any      // of a number; standard is what stands for an absent one
+	bytes                 int      // at most
+	form                  *pattern // of a text
+	oneOf                 []string // of a mapping: the fields of which exactly one is given
 }
 
 // fact returns the facts of a field, to add to.
@@ -29,7 +26,7 @@ func (d *document) fact(field any) *fact {
 }
 
 // matches reports whether a text has the form.
-func (d *document) matches(field *string, form *regexp.Regexp) bool {
+func (d *document) matches(field *string, form *pattern) bool {
 	d.fact(field).form = form
 	return form.MatchString(*field)
 }

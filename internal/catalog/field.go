@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -80,7 +79,7 @@ func notEmpty[T any](d *document, field *[]T, name string) {
 }
 
 // idForm is ValidID as a pattern.
-var idForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var idForm = newPattern(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ValidID reports whether id can be a server's: a DNS label (RFC 1123).
 func ValidID(id string) bool {

@@ -1,14 +1,13 @@
 package catalog
 
 import (
-	"regexp"
 	"time"
 
 	"mcpgateway/internal/selector"
 )
 
 // selectorForm is what editors check of a selector; package selector checks the rest.
-var selectorForm = regexp.MustCompile(`^[A-Za-z0-9_/$.*-]{1,128}([?&](name=[^&?]+|direction=(request|response)))*$`)
+var selectorForm = newPattern(`^[A-Za-z0-9_/$.*-]{1,128}([?&](name=[^&?]+|direction=(request|response)))*$`)
 
 func checkFilter(d *document, f *Filter, all *names) {
 	d.label(&f.Name, f, "filters.name")

@@ -2,12 +2,11 @@ package catalog
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 )
 
 // functionName is one of AWS Lambda (API reference, CreateFunction).
-var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var functionName = newPattern(`^[A-Za-z0-9_-]{1,64}$`)
 
 // What the name of a server's Knative service holds besides the id, in bytes: mcp-<id>, and of a user's own
 // mcp-<id>-<16 hex digits>.
@@ -19,6 +18,7 @@ const (
 
 func checkDeployer(d *document, p *Deployer, dir string) {
 	checkDeployerURL(d, p, dir)
+	checkDocker(d, p, dir)
 	if d.has(&p.Function) {
 		switch {
 		case !d.matches(&p.Function, functionName):
@@ -43,7 +43,7 @@ const (
 )
 
 // accountForm is the namespace and the name of a service account: DNS labels, though a name may have dots.
-var accountForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+var accountForm = newPattern(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
 
 // checkDeployerURL takes http to any host: what is asked are names, and the token that is shown opens nothing else. Only a
 // cluster's deployer is asked so: who may ask it is a service account.
@@ -92,8 +92,8 @@ func checkKnative(d *document, k *Knative, dir string) {
 
 // The forms of what AWS gives names (EKS API, CreateCluster; AWS General Reference, "Regional endpoints").
 var (
-	eksName   = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)
-	awsRegion = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
+	eksName   = newPattern(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)
+	awsRegion = newPattern(`^[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
 )
 
 func checkEKS(d *document, k *Knative, dir string) {

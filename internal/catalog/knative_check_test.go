@@ -105,7 +105,7 @@ func TestServersOfACluster(t *testing.T) {
 		{"own, too long", &Knative{NameKey: "/k"}, long(43) + own, []string{"2: id is longer than 42 characters"}},
 		{"no cluster", nil, strings.Repeat("a", 63) + program + own, nil},
 		{"a program", &Knative{}, "a" + program, []string{"2: runtime.command is a program of this machine"}},
-		{"a container without a cluster", nil, "a" + http, []string{"2: runtime.container on one machine is not built yet"}},
+		{"a container without a cluster", nil, "a" + http, []string{"2: runtime.container without an engine is not built yet"}},
 		{"egress", &Knative{}, "a" + http + ", egress: [{cidr: 140.82.112.0/20, ports: [443]}, {cidr: 0.0.0.0/0, ports: [80]}]", nil},
 		{"egress without a cluster", nil, "a" + program + ", egress: [{cidr: 140.82.112.0/20, ports: [443]}]", []string{"2: egress without runtime.remote on one machine is not built yet"}},
 		{"egress, all wrong", &Knative{}, "a" + http + ",\n  egress: [{cidr: 169.254.0.0/16, ports: [80]},\n  {cidr: 'fe80::1/128', ports: [0]},\n  {cidr: 10.0.0.1/8}]",

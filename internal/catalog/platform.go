@@ -13,6 +13,7 @@ type Platform struct {
 	Hosts      []string          `yaml:"hosts"`     // Host header values accepted besides PublicURL's
 	Origins    []string          `yaml:"origins"`   // Origin header values accepted besides PublicURL's
 	Issuers    []identity.Issuer `yaml:"issuers"`
+	OAuth      *OAuth            `yaml:"oauth"`
 	Limits     Limits            `yaml:"limits"`
 	Audit      *AuditSink        `yaml:"audit"`
 	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
@@ -28,6 +29,9 @@ func (p *Platform) Files() []string {
 		if k.EKS != nil {
 			files = append(files, k.EKS.CA)
 		}
+	}
+	if k := p.Deployer.Docker; k != nil {
+		files = append(files, k.Lock)
 	}
 	return slices.DeleteFunc(files, func(path string) bool { return path == "" })
 }
@@ -57,7 +61,7 @@ type AuditSink struct {
 	SpoolMiB int        `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
 }
 
-// Deployer runs servers: as processes on this machine, or in a cluster.
+// Deployer runs servers: as processes on this machine, as containers of its engine, or in a cluster.
 type Deployer struct {
 	URL      string   `yaml:"url"`      // http://HOST[:PORT] where the gateway asks for what is missing in a cluster, default the socket
 	Function string   `yaml:"function"` // instead of URL: the name of the function of AWS Lambda that it is
@@ -67,6 +71,7 @@ type Deployer struct {
 	State    string   `yaml:"state"`    // folder for sockets, rules and logs, default .run beside the platform file
 	Secrets  string   `yaml:"secrets"`  // folder <id>-server/<key> and <id>-shim/<key>, default secrets beside the platform file
 	Knative  *Knative `yaml:"knative"`  // where servers run in a cluster
+	Docker   *Docker  `yaml:"docker"`   // where servers are containers of this machine
 }
 
 // TokenAudience is whom the token in deployer.token is for: the deployer takes no other, and nobody else takes this one.

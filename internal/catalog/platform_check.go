@@ -29,12 +29,14 @@ func checkPlatform(d *document, p *Platform, dir string) {
 		}
 	}
 	checkIssuers(d, p)
+	checkBrokers(d, p)
 	checkLimits(d, &p.Limits)
 	checkTelemetry(d, &p.Telemetry)
 	checkAuditSink(d, p.Audit)
 	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
 	checkDeployer(d, &p.Deployer, dir)
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
+	checkOAuth(d, p, dir)
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
 	d.filePath(&p.Deployer.Socket, "deployer.socket", dir, filepath.Join(p.Deployer.State, "deployer.sock"))
 	if len(p.Deployer.Socket) > socket.MaxPath {

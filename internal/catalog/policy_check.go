@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"regexp"
 	"strings"
 
 	"mcpgateway/internal/policy"
@@ -38,7 +37,7 @@ func checkPolicy(d *document, p *policy.Policy, all *names) {
 	checkScopes(d, p)
 }
 
-var serverGlob = regexp.MustCompile(`^[a-z0-9*-]*$`)
+var serverGlob = newPattern(`^[a-z0-9*-]*$`)
 
 func checkSubjects(d *document, s *policy.Subjects, name string, all *names) {
 	if s == nil {

@@ -2,17 +2,16 @@ package catalog
 
 import (
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
 var (
 	// An exact version (Semantic Versioning 2.0.0, section 9 and 10), since a range or a tag runs what somebody else
 	// publishes next.
-	npmPackage = regexp.MustCompile(`^(@[a-z0-9._~-]+/)?[a-z0-9_~][a-z0-9._~-]*@[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+	npmPackage = newPattern(`^(@[a-z0-9._~-]+/)?[a-z0-9_~][a-z0-9._~-]*@[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 	// A name (PEP 508) and an exact version (PEP 440).
-	pypiPackage = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?(\+[a-z0-9.]+)?$`)
-	imageName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}$`)
+	pypiPackage = newPattern(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?(\+[a-z0-9.]+)?$`)
+	imageName   = newPattern(`^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}$`)
 )
 
 // checkRuntime checks that there is one runtime, and it.
@@ -41,7 +40,7 @@ func checkRuntime(d *document, s *Server) {
 	checkStdio(d, s)
 }
 
-func checkPackage(d *document, p *Package, name string, form *regexp.Regexp, example string) {
+func checkPackage(d *document, p *Package, name string, form *pattern, example string) {
 	if d.required(&p.Package, p, name+".package") && (!d.matches(&p.Package, form) || len(p.Package) > 512) {
 		d.bad(&p.Package, "%s.package must be pinned to one version, as in %s", name, example)
 	}
@@ -91,7 +90,7 @@ func checkArgs(d *document, args *[]string, name string) {
 	}
 }
 
-var urlPath = regexp.MustCompile(`^/[A-Za-z0-9._~/-]{0,255}$`)
+var urlPath = newPattern(`^/[A-Za-z0-9._~/-]{0,255}$`)
 
 func checkPath(d *document, path *string, name string) {
 	if !d.has(path) {

@@ -53,7 +53,7 @@ func platformSchema(t testing.TB, table []unbuilt) []byte {
 func newGenerator(t testing.TB, table []unbuilt) *generator {
 	t.Helper()
 	g := &generator{facts: map[string]*fact{}, unbuilt: table, docs: map[string]string{}}
-	for _, file := range []string{"catalog.go", "platform.go", "knative.go", "instances.go", "../policy/policy.go", "../identity/identity.go"} {
+	for _, file := range []string{"catalog.go", "platform.go", "knative.go", "instances.go", "oauth.go", "../policy/policy.go", "../identity/identity.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

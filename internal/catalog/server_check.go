@@ -28,7 +28,7 @@ func checkServer(d *document, s *Server, all *names) {
 	number(d, &s.Scale.Max, "scale.max", 1, 1, 1000)
 	number(d, &s.Scale.Concurrency, "scale.concurrency", 1, 100, 10_000)
 	number(d, &s.Startup.Timeout, "startup.timeout", Duration(100*time.Millisecond), Duration(time.Minute), Duration(15*time.Minute))
-	d.choice(&s.Sessions, "sessions", "strict", "survive", "none")
+	d.choice(&s.Sessions, "sessions", "survive", "strict", "none")
 	d.choice(&s.Listen, "listen", "poll", "off", "hold")
 	d.choice(&s.Discovery, "discovery", "live", "cached")
 	if s.Scale.Max > 1 && s.Sessions != "none" {
@@ -54,8 +54,8 @@ func checkServer(d *document, s *Server, all *names) {
 }
 
 var (
-	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
-	secretKey = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,252}$`) // no leading dot: it names a file locally
+	envName   = newPattern(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
+	secretKey = newPattern(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,252}$`) // no leading dot: it names a file locally
 )
 
 // checkEnv never repeats a value, nor what is no name: it may be a secret in the wrong place.
@@ -104,8 +104,8 @@ func checkArgument(d *document, field *string, name string) {
 }
 
 var (
-	cpuQuantity    = regexp.MustCompile(`^([1-9][0-9]{0,5}m?|[0-9]{1,3}\.[0-9]{1,3})$`)
-	memoryQuantity = regexp.MustCompile(`^[1-9][0-9]{0,11}(Ki|Mi|Gi|Ti|k|M|G|T)?$`)
+	cpuQuantity    = newPattern(`^([1-9][0-9]{0,5}m?|[0-9]{1,3}\.[0-9]{1,3})$`)
+	memoryQuantity = newPattern(`^[1-9][0-9]{0,11}(Ki|Mi|Gi|Ti|k|M|G|T)?$`)
 )
 
 func checkResources(d *document, r *Resources) {

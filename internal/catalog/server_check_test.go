@@ -61,7 +61,7 @@ func TestServerChecks(t *testing.T) {
 		{"copies", http + "\nscale: {max: 2}\nsessions: none", nil},
 		{"startup", http + "\nstartup: {timeout: 1h}", []string{"5: startup.timeout must be between 100ms and 15m0s"}},
 		{"choices", http + "\nsessions: x\nlisten: x\ndiscovery: ''\naudit: {bodies: x}",
-			[]string{"5: sessions must be strict, survive, none", "6: listen must be poll, off, hold", "7: discovery must be live, cached", "8: audit.bodies must be metadata, none, full"}},
+			[]string{"5: sessions must be survive, strict, none", "6: listen must be poll, off, hold", "7: discovery must be live, cached", "8: audit.bodies must be metadata, none, full"}},
 		{"audit", http + "\naudit: {bodies: full, maxBody: 262144, redact: ['$..token', \"$.params['api key']\"]}", nil},
 		{"audit bounds", http + "\naudit: {bodies: full, maxBody: 1023, redact: ['token']}", []string{"5: audit.maxBody must be between 1024 and 262144", `5: audit.redact: "token": no path`}},
 		{"audit of whole messages", http + "\naudit: {bodies: full, redact: ['$']}", []string{`5: audit.redact: "$": would take out whole messages`}},

@@ -137,7 +137,7 @@ func checkHeaderHost(d *document, s *Server, h *Header) {
 }
 
 // headerName is a field name (RFC 9110, section 5.1) in characters that no server reads in two ways.
-var headerName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,126}[A-Za-z0-9]$`)
+var headerName = newPattern(`^[A-Za-z][A-Za-z0-9-]{0,126}[A-Za-z0-9]$`)
 
 // checkHeaderName refuses names that mean something to HTTP, to MCP, to us or to whoever stands in between.
 func checkHeaderName(d *document, field *string, name string, given map[string]bool) {

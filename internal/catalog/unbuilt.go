@@ -21,15 +21,23 @@ var platformUnbuilt = []unbuilt{}
 
 // catalogUnbuilt is of servers that are processes.
 var catalogUnbuilt = append([]unbuilt{
+	{"servers.runtime.container", nil, "runtime.container without an engine", "it needs Docker or a cluster, which deployer.docker or deployer.knative of the platform file names"},
+}, machineUnbuilt...)
+
+// dockerUnbuilt is of servers that are containers of this machine's engine.
+var dockerUnbuilt = append([]unbuilt{
+	{"servers.runtime.container.imagePullSecret", nil, "runtime.container.imagePullSecret on one machine", "an image that not everybody may have is pulled by docker pull, by who may"},
+}, machineUnbuilt...)
+
+// machineUnbuilt is of servers on one machine.
+var machineUnbuilt = append([]unbuilt{
 	{"servers.instances.idleDelete", nil, "instances.idleDelete on one machine", "an instance that is idle is stopped there, and nothing is left of it but its log"},
 	{"servers.egress", without("runtime.remote"), "egress without runtime.remote on one machine", "a shim holds a remote server to it and a cluster's network those that run there, but a program of this machine reaches what the machine does"},
-	{"servers.runtime.container", nil, "runtime.container on one machine", "it needs a cluster, which deployer.knative of the platform file names"},
 }, clusterUnbuilt...)
 
 // clusterUnbuilt is of servers in a cluster.
 var clusterUnbuilt = []unbuilt{
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
-	{"servers.sessions", is("survive"), "sessions: survive", "a session ends with its server's process"},
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
@@ -38,10 +46,16 @@ var clusterUnbuilt = []unbuilt{
 
 // unbuiltFor is what a platform's catalog is held to.
 func unbuiltFor(p *Platform) []unbuilt {
-	if p != nil && p.Deployer.Knative != nil {
+	switch {
+	case p == nil:
+		return catalogUnbuilt
+	case p.Deployer.Knative != nil:
 		return clusterUnbuilt
+	case p.Deployer.Docker != nil:
+		return dockerUnbuilt
+	default:
+		return catalogUnbuilt
 	}
-	return catalogUnbuilt
 }
 
 func is(value string) func(_, _ *yaml.Node) bool {

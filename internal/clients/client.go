@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/proxytest"
@@ -38,7 +42,25 @@ var clients = []client{
 	{name: "client, auto", user: everything, newest: modern, hearsProgress: true, visit: library("auto")},
 	{name: "mcp-remote, sdk", user: everything, newest: legacy, hearsProgress: true, visit: remoteSDK},
 	{name: "mcp-remote, client auto", user: everything, newest: modern, hearsProgress: true, visit: remoteClient},
+	{name: "inspector auto, signs in", user: everything, newest: modern, visit: inspectorSignsIn},
+	{name: "sdk, signs in", user: everything, newest: legacy, hearsProgress: true, visit: signsIn(sdk)},
+	{name: "client auto, signs in", user: everything, newest: modern, hearsProgress: true, visit: signsIn(library("auto"))},
+	{name: "mcp-remote, signs in", user: everything, newest: legacy, hearsProgress: true, visit: remoteSignsIn},
 	{name: "Go fixture client", user: harmless, newest: modern, visit: goFixture},
+}
+
+// functionClients visit the gateway as a function. They are those whose 401 the front can spoil; some have no token, and
+// must find out by the metadata at its well-known place where to have one.
+var functionClients = slices.DeleteFunc(slices.Clone(clients), func(c client) bool {
+	return strings.HasPrefix(c.name, "mcpdo") || c.user != everything
+})
+
+// signsIn keeps the token from a library: it has the server's URL and nothing else.
+func signsIn(library func(context.Context, *visit) (outcome, error)) func(context.Context, *visit) (outcome, error) {
+	return func(ctx context.Context, v *visit) (outcome, error) {
+		v.signsIn = true
+		return library(ctx, v)
+	}
 }
 
 // inspector is the inspector's one-shot command line: every method is a connection of its own.
@@ -49,8 +71,11 @@ func inspector(era string) func(context.Context, *visit) (outcome, error) {
 				return
 			}
 			var printed []byte
-			printed, err = v.run(ctx, append([]string{v.programs.node, v.programs.inspector, "--cli", v.url(), "--transport", "http",
-				"--protocol-era", era, "--header", "Authorization: Bearer " + v.token, "--format", "json"}, args...)...)
+			command := []string{v.programs.node, v.programs.inspector, "--cli", v.url(), "--transport", "http", "--protocol-era", era, "--format", "json"}
+			if !v.signsIn {
+				command = append(command, "--header", "Authorization: Bearer "+v.token)
+			}
+			printed, err = v.run(ctx, append(command, args...)...)
 			var envelope struct {
 				Result json.RawMessage `json:"result"`
 			}
@@ -64,6 +89,19 @@ func inspector(era string) func(context.Context, *visit) (outcome, error) {
 	}
 }
 
+// inspectorSignsIn has the inspector open a browser; its second connection goes by what it kept of the first.
+func inspectorSignsIn(ctx context.Context, v *visit) (o outcome, err error) {
+	if err := v.putBrowser(); err != nil {
+		return o, err
+	}
+	v.env = append(v.env, "MCP_AUTO_OPEN_ENABLED=true")
+	o, err = signsIn(inspector("auto"))(ctx, v)
+	if err == nil && !v.printed.contains("Please navigate to: "+v.system.OAuth+"/") {
+		err = errors.New("the inspector had nobody sign in")
+	}
+	return o, err
+}
+
 // json is the arguments as text.
 func (c call) json() string {
 	text, _ := json.Marshal(c.Arguments) // maps of texts and numbers cannot fail
@@ -75,12 +113,16 @@ type job struct {
 	call
 	URL     string   `json:"url,omitempty"`
 	Era     string   `json:"era,omitempty"`
+	SignIn  string   `json:"signIn,omitempty"`  // as whom, in a browser, without a token
 	Program []string `json:"program,omitempty"` // an MCP server on stdio, instead of a URL
 }
 
 // script runs a library's script.
 func (v *visit) script(ctx context.Context, path string, j job) (o outcome, err error) {
 	j.call = v.server.slow
+	if v.signsIn {
+		j.SignIn = v.client.user
+	}
 	text, err := json.Marshal(j)
 	if err != nil {
 		return o, err
@@ -103,17 +145,52 @@ func library(era string) func(context.Context, *visit) (outcome, error) {
 }
 
 // mcp-remote is an MCP server on stdio to its client, and a client of ours; it begins with a request without a token.
-func (v *visit) remote() []string {
-	return []string{v.programs.node, v.programs.remote, v.url(), "--allow-http", "--transport", "http-only",
-		"--header", "Authorization: Bearer ${TOKEN}"} // it looks into its environment itself
+func (v *visit) remote(more ...string) []string {
+	return append([]string{v.programs.node, v.programs.remote, v.url(), "--allow-http", "--transport", "http-only"}, more...)
+}
+
+// remoteWithToken looks into its environment itself.
+func (v *visit) remoteWithToken() []string {
+	return v.remote("--header", "Authorization: Bearer ${TOKEN}")
 }
 
 func remoteSDK(ctx context.Context, v *visit) (outcome, error) {
-	return v.script(ctx, v.programs.sdk, job{Program: v.remote()})
+	return v.script(ctx, v.programs.sdk, job{Program: v.remoteWithToken()})
 }
 
 func remoteClient(ctx context.Context, v *visit) (outcome, error) {
-	return v.script(ctx, v.programs.client, job{Program: v.remote(), Era: "auto"})
+	return v.script(ctx, v.programs.client, job{Program: v.remoteWithToken(), Era: "auto"})
+}
+
+// remoteSignsIn has mcp-remote find out where to sign in, and open a browser there.
+func remoteSignsIn(ctx context.Context, v *visit) (o outcome, err error) {
+	if err := v.putBrowser(); err != nil {
+		return o, err
+	}
+	o, err = v.script(ctx, v.programs.sdk, job{Program: v.remote()})
+	if err == nil && !v.printed.contains("Discovered authorization server: "+v.system.OAuth+"\n") {
+		err = errors.New("mcp-remote did not find out where to sign in")
+	}
+	return o, err
+}
+
+// putBrowser has clients open our browser. mcp-remote looks for /usr/bin/xdg-open, which a machine without a desktop does not
+// have, and then for the program gio; the inspector brings an xdg-open of its own, which goes by the environment.
+func (v *visit) putBrowser() error {
+	dir := filepath.Join(v.dir, "desktop")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	browser := filepath.Join(filepath.Dir(v.programs.sdk), "browser.mjs")
+	text := fmt.Sprintf("#!/bin/bash\nUSER_NAME=%s exec %q %q \"${@: -1}\"\n", v.client.user, v.programs.node, browser)
+	for n, variable := range v.env {
+		if path, ok := strings.CutPrefix(variable, "PATH="); ok {
+			v.env[n] = "PATH=" + dir + string(os.PathListSeparator) + path
+		}
+	}
+	program := filepath.Join(dir, "gio")
+	v.env = append(v.env, "BROWSER="+program)
+	return os.WriteFile(program, []byte(text), 0o700)
 }
 
 // goFixture is the Go SDK's client. It prints nothing that says what it was shown, but it calls every tool that it sees:

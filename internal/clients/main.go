@@ -1,6 +1,8 @@
 // Command clients has MCP clients that nobody here wrote use the system as "mcpgateway run" starts it: each connects,
 // lists the tools of each server, calls one and, where it can, hears of its progress while it runs.
 //
+// Then some of them do it with the gateway as a function behind a front that renames WWW-Authenticate.
+//
 // It asks whether they get on, not how fast. What a client is shown to have done is compared with what the shim recorded.
 // After them come servers, clients and catalogs that do what they should not (package hostile). Refusals have tests of
 // their own.
@@ -55,12 +57,15 @@ func run(ctx context.Context, bin, cache, only string) error {
 		return err
 	}
 	ran, failed := 0, 0
-	if matching(pattern) {
-		rows, err := visitAll(ctx, bin, cache, out, pattern)
+	for _, s := range settings {
+		if !s.matching(pattern) {
+			continue
+		}
+		rows, err := s.visitAll(ctx, bin, cache, out, pattern)
 		if err != nil {
 			return err
 		}
-		ran, failed = len(rows), printTable(os.Stdout, rows)
+		ran, failed = ran+len(rows), failed+printTable(os.Stdout, rows)
 	}
 	if hostile.Matching(pattern) {
 		rows, err := hostileRows(ctx, bin, cache, out, pattern)
@@ -75,16 +80,34 @@ func run(ctx context.Context, bin, cache, only string) error {
 	return ctx.Err()
 }
 
-// matching tells whether a client is to visit a server.
-func matching(only *regexp.Regexp) bool {
-	for _, server := range servers(programs{}) {
-		for _, client := range clients {
-			if only.MatchString(server.id + " " + client.name) {
-				return true
+// setting is a way to run the system, and who visits which servers there.
+type setting struct {
+	name    string // what follows the server in the table; may be empty
+	lambda  string // the front of "mcpgateway run --lambda"; the gateway is a process where empty
+	clients []client
+	servers *regexp.Regexp
+}
+
+var settings = []setting{
+	{clients: clients, servers: regexp.MustCompile("")},
+	{name: ", function", lambda: "url,remap", clients: functionClients, servers: regexp.MustCompile("^sample$")},
+}
+
+// visits calls visit for each client that is to visit a server.
+func (s setting) visits(p programs, only *regexp.Regexp, visit func(server, client)) {
+	for _, server := range servers(p) {
+		for _, client := range s.clients {
+			if s.servers.MatchString(server.id) && only.MatchString(server.id+s.name+" "+client.name) {
+				visit(server, client)
 			}
 		}
 	}
-	return false
+}
+
+// matching tells whether a client is to visit a server.
+func (s setting) matching(only *regexp.Regexp) (some bool) {
+	s.visits(programs{}, only, func(server, client) { some = true })
+	return some
 }
 
 // hostileRows runs the rows of bad input, which need nothing of others but npm.
@@ -98,7 +121,7 @@ func hostileRows(ctx context.Context, bin, cache, out string, only *regexp.Regex
 
 // visitAll starts the system and runs every client at every server, one after the other: side by side they would disturb
 // each other's times.
-func visitAll(ctx context.Context, bin, cache, out string, only *regexp.Regexp) (rows []row, err error) {
+func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *regexp.Regexp) (rows []row, err error) {
 	p, err := install(ctx, cache)
 	if err != nil {
 		return nil, err
@@ -109,21 +132,19 @@ func visitAll(ctx context.Context, bin, cache, out string, only *regexp.Regexp) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
-		Catalog: catalogText(servers(p)), Env: []string{"PATH=" + p.path()}})
+	system, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
+		Catalog: catalogText(servers(p)), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
-	for _, server := range servers(p) {
-		for _, client := range clients {
-			if ctx.Err() != nil || !only.MatchString(server.id+" "+client.name) {
-				continue
-			}
-			r := runOne(ctx, &visit{system: s, programs: p, server: server, client: client, dir: dir, out: out})
-			fmt.Println(r.line())
-			rows = append(rows, r)
+	defer func() { err = errors.Join(err, system.Stop()) }()
+	s.visits(p, only, func(server server, client client) {
+		if ctx.Err() != nil {
+			return
 		}
-	}
+		r := runOne(ctx, &visit{system: system, programs: p, server: server, client: client, setting: s.name, dir: dir, out: out})
+		fmt.Println(r.line())
+		rows = append(rows, r)
+	})
 	return rows, ctx.Err()
 }

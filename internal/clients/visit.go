@@ -30,6 +30,8 @@ type visit struct {
 	client   client
 	dir      string // for what the client leaves
 	out      string // for what it prints
+	setting  string // see setting.name
+	signsIn  bool   // a library gets no token
 
 	token   string
 	env     []string
@@ -48,7 +50,7 @@ type row struct {
 func runOne(ctx context.Context, v *visit) row {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	r := row{server: v.server.id, client: v.client.name, era: "-"}
+	r := row{server: v.server.id + v.setting, client: v.client.name, era: "-"}
 	records, err := v.observe(ctx, &r)
 	if err != nil {
 		r.wrong = append(r.wrong, err.Error())
@@ -59,7 +61,7 @@ func runOne(ctx context.Context, v *visit) row {
 		}
 	}
 	text := v.hideToken(string(v.printed.bytes()))
-	name := strings.NewReplacer(" ", "-", ",", "").Replace(v.server.id + " " + v.client.name)
+	name := strings.NewReplacer(" ", "-", ",", "").Replace(r.server + " " + r.client)
 	if err := os.WriteFile(filepath.Join(v.out, name+".log"), []byte(text), 0o600); err != nil {
 		r.wrong = append(r.wrong, err.Error())
 	}

@@ -20,14 +20,18 @@ type campaign struct {
 	bin        string // folder of our programs
 	out        string // folder for results and logs
 	directOnly bool
-	only       string   // "servers" or "clients"; "" for both
+	only       string   // "servers", "clients" or "authorization"; "" for all
 	cluster    *cluster // where servers run; nil: on this machine
+	front      string   // of AWS, with the gateway as a function behind it; "" for the gateway as a process
 }
 
 // run runs all profiles and prints a table each. It returns the problems; err is trouble of the harness.
 func (c *campaign) run(ctx context.Context) (problems []string, err error) {
-	if c.only != "" && c.only != "servers" && c.only != "clients" {
-		return nil, fmt.Errorf("only %q: there are servers and clients", c.only)
+	if !slices.Contains([]string{"", "servers", "clients", "authorization"}, c.only) {
+		return nil, fmt.Errorf("only %q: there are servers, clients and authorization", c.only)
+	}
+	if err := checkFront(c.front); err != nil {
+		return nil, err
 	}
 	for _, part := range []struct {
 		name     string
@@ -44,6 +48,11 @@ func (c *campaign) run(ctx context.Context) (problems []string, err error) {
 				return problems, fmt.Errorf("%s, %s: %w", p.revision, part.name, err)
 			}
 		}
+	}
+	// It is the same program wherever gateway and servers run.
+	if c.only == "authorization" || c.only == "" && !c.directOnly && c.cluster == nil && c.front == "" {
+		found, err := c.authorization(ctx)
+		return append(problems, found...), err
 	}
 	return problems, nil
 }
@@ -116,7 +125,8 @@ func (c *campaign) through(ctx context.Context, p profile, w way) (results, erro
 		return nil, err
 	}
 	var got results
-	err := behindUs(ctx, ours{c.bin, out, c.catalog(p, w), c.id(p, w), c.cluster}, func(url string) (err error) {
+	o := ours{bin: c.bin, out: out, catalog: c.catalog(p, w), server: c.id(p, w), cluster: c.cluster, front: c.front}
+	err := behindUs(ctx, o, func(url string) (err error) {
 		got, err = c.suite(ctx, p, url, out)
 		return err
 	})

@@ -47,7 +47,7 @@ func (c *campaign) clients(ctx context.Context, p profile) (problems []string, e
 		if err != nil {
 			return problems, err
 		}
-		env := []string{visitorBin + "=" + c.bin, visitorClient + "=" + c.tools.client}
+		env := []string{visitorBin + "=" + c.bin, visitorClient + "=" + c.tools.client, visitorFront + "=" + c.front}
 		through, err := c.clientRun(ctx, p, "through", self, env)
 		if err != nil {
 			return problems, fmt.Errorf("through gateway and shim: %w", err)
@@ -98,6 +98,7 @@ const (
 	visitorBin    = "CONFORMANCE_BIN"
 	visitorClient = "CONFORMANCE_CLIENT"
 	visitorOut    = "CONFORMANCE_OUT"
+	visitorFront  = "CONFORMANCE_FRONT"
 	suiteScenario = "MCP_CONFORMANCE_SCENARIO" // the suite's own
 )
 
@@ -122,7 +123,8 @@ func visitor(ctx context.Context, suiteURL string) error {
 	if err != nil {
 		return err
 	}
-	return behindUs(ctx, ours{bin: os.Getenv(visitorBin), out: logs, catalog: catalog, server: suiteServer}, func(url string) error {
+	o := ours{bin: os.Getenv(visitorBin), out: logs, catalog: catalog, server: suiteServer, front: os.Getenv(visitorFront)}
+	return behindUs(ctx, o, func(url string) error {
 		client := exec.CommandContext(ctx, os.Getenv(visitorClient), url)
 		client.Stdout, client.Stderr = os.Stdout, os.Stderr
 		return client.Run()

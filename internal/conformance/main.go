@@ -1,6 +1,9 @@
 // Command conformance runs the public MCP conformance suite twice, straight at a server and at the same server through
 // gateway and shim, and fails when a check that passes direct does not pass through us.
 //
+// With -lambda the gateway is a function behind a front of AWS, and servers have the listening policy that is the default.
+// It changes nothing that the suite looks at: what a listener is to hear there comes within the second that a poll stays.
+//
 // The suite and the servers are other people's work, pinned and installed below .cache. It says nothing about what
 // the suite does not check: refusals, sleeping and waking have tests of their own.
 package main
@@ -22,12 +25,13 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the built programs")
 	cache := flag.String("cache", ".cache", "folder for the suite, the servers and the results")
 	directOnly := flag.Bool("direct", false, "only find out whether the servers and the client alone behave as known")
-	only := flag.String("only", "", "run only the scenarios for `servers` or those for clients")
+	only := flag.String("only", "", "run only the scenarios for `servers`, those for clients or those for authorization")
 	in := flag.String("cluster", "", "run servers in the cluster that `FOLDER` has the keys of (knative/conformance.sh)")
+	front := flag.String("lambda", "", "run the gateway as a function behind this `FRONT` of AWS: url (a function URL) or rest (a REST API)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	c := campaign{directOnly: *directOnly, only: *only}
+	c := campaign{directOnly: *directOnly, only: *only, front: *front}
 	if *in != "" {
 		c.cluster = &cluster{dir: *in}
 	}
@@ -63,7 +67,7 @@ func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	}
 	var problems []string
 	for n := 1; n <= runs; n++ {
-		c.out = filepath.Join(cache, "conformance", fmt.Sprintf("run-%d", n))
+		c.out = filepath.Join(cache, "conformance", fmt.Sprintf("%srun-%d", c.front, n))
 		if err := os.RemoveAll(c.out); err != nil {
 			return err
 		}

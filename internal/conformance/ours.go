@@ -22,6 +22,7 @@ type ours struct {
 	catalog string
 	server  string // id in the catalog
 	cluster *cluster
+	front   string // of AWS
 }
 
 // behindUs runs everything of ours while use does, with the URL at which the server is found without a token.
@@ -43,7 +44,8 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 		return err
 	}
 	defer webhook.Close()
-	config := proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL)}
+	config := proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL),
+		Lambda: lambdaFront(o.front)}
 	if o.cluster != nil {
 		config.Platform, config.Kubeconfigs = o.cluster.platform(dir), o.cluster.dir
 	}
@@ -65,7 +67,7 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 	if asked.times.Load() == 0 {
 		return errors.New("the filter was not asked: not every stage of the shim was on")
 	}
-	return nil
+	return checkFunction(rig.Front)
 }
 
 // hook is a webhook that accepts everything, and counts.

@@ -16,6 +16,7 @@ func FuzzClient(f *testing.F) {
 	f.Add(200, []byte(`{"id":"a","url":"http://127.0.0.1:1"} `))
 	f.Add(503, []byte(`{"code":"limit","message":"no","retryAfterMs":1000}`))
 	f.Add(404, []byte(`{"code":"","message":"no"}`))
+	f.Add(401, []byte(`{"code":"limit","message":"no"}`))
 	f.Add(302, []byte(``))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 200 || status > 599 || status/100 == 3 {
@@ -26,8 +27,14 @@ func FuzzClient(f *testing.F) {
 		})}}
 		got, ok, err := c.Find(context.Background(), Key{Server: "a"})
 		var failed *StartError
-		if err != nil && (!errors.As(err, &failed) || failed.Code == "" || strings.Contains(failed.Error(), "%!")) {
+		if err != nil && (!errors.As(err, &failed) || failed.Code == "" || strings.Contains(failed.Error(), "%!") && !strings.Contains(string(body), "%")) {
 			t.Fatalf("%d %q: %#v", status, body, err)
+		}
+		if status == http.StatusUnauthorized || status == http.StatusForbidden {
+			if !errors.Is(err, ErrAway) { // what stands there is not the deployer's word on the server
+				t.Fatalf("%d %q: %v", status, body, err)
+			}
+			return
 		}
 		var want Found
 		if decoded := json.Unmarshal(body, &want); status == http.StatusOK && (decoded == nil) != (err == nil) {

@@ -123,6 +123,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 			{"SHIM_RULES", "{mount:" + mountRules + "}"},
 			{"SHIM_RULES_KEY", base64.StdEncoding.EncodeToString(o.RulesKey)},
 			{"SHIM_STARTUP", time.Duration(s.Startup.Timeout).String()},
+			{"SHIM_SESSIONS", s.Sessions},
 		},
 		Secrets: []Secret{{Store: shimStore(s), Key: keySeal, File: "SHIM_SEAL_KEY_FILE", Generate: true}},
 		Port:    shimPort,

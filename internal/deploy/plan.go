@@ -70,10 +70,11 @@ type Package struct {
 	Name     string `json:"name"`     // with its exact version: @scope/name@1.2.3, or name==1.2.3
 }
 
-// Need is a package that a server needs.
+// Need is what a server needs before it can start: a package, or an image.
 type Need struct {
 	Server  string
-	Package Package
+	Package Package // the zero one where it is an image
+	Image   string
 }
 
 // Unit is one container or process.

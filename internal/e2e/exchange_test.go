@@ -57,7 +57,7 @@ const apiKey = "api-key-of-the-server"
 // startExchange is the system with a real OpenID provider and servers that are sent what it gives.
 func startExchange(t *testing.T) (*system, *provider, *picky) {
 	t.Helper()
-	p, far := startProvider(t), &picky{refused: map[string]bool{}}
+	p, far := startProvider(t, "http://127.0.0.1:9/callback"), &picky{refused: map[string]bool{}}
 	elsewhere := httptest.NewServer(far)
 	t.Cleanup(elsewhere.Close)
 	_, farPort, _ := net.SplitHostPort(elsewhere.Listener.Addr().String())

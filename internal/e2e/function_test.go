@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -166,41 +165,6 @@ func TestFunctionFrozen(t *testing.T) {
 	}
 }
 
-// Over the limit of what may run at once the front refuses, and nothing else fails.
-func TestFunctionLimit(t *testing.T) {
-	const calls, limit = 50, 20
-	s := startAs(t, layout{front: &lambda.Config{Function: lambda.Function{Concurrency: limit}}})
-	alice := s.token("alice", "sample", engineering)
-	if resp, body := s.call("sample", alice, "echo", `{"message":"x"}`); resp.StatusCode != 200 {
-		t.Fatalf("call: %d %s", resp.StatusCode, body)
-	}
-	var ok, refused atomic.Int32
-	var all sync.WaitGroup
-	for range calls {
-		all.Go(func() {
-			resp, err := http.DefaultTransport.RoundTrip(s.callRequest("sample", alice, "slow", `{"seconds":3}`))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			switch {
-			case resp.StatusCode == 429:
-				refused.Add(1)
-			case resp.StatusCode == 200 && err == nil && strings.Contains(string(body), "slept"):
-				ok.Add(1)
-			default:
-				t.Errorf("%d %s, %v", resp.StatusCode, body, err)
-			}
-		})
-	}
-	all.Wait()
-	if b := s.bill(); ok.Load() < limit || int(refused.Load()) != b.Throttled || b.Throttled == 0 || b.Failed != 0 || b.Peak > limit {
-		t.Errorf("%d calls, %d refused; bill: %v", ok.Load(), refused.Load(), b)
-	}
-}
-
 // A front that holds each chunk back until the next one delays no event until the next event.
 func TestFunctionHeldBack(t *testing.T) {
 	s := startAs(t, layout{front: &lambda.Config{LagOneChunk: true}})
@@ -229,13 +193,8 @@ func TestFunctionListeners(t *testing.T) {
 		t.Fatalf("listen: %d", resp.StatusCode)
 	}
 	before, again := s.bill(), time.Duration(0)
-	for range listeners * polls { // one after the other: what they cost does not depend on when they come
-		resp, body := s.do(s.request("GET", "sample", alice, "", "MCP-Protocol-Version", "2025-11-25"))
-		var ms time.Duration
-		if _, err := fmt.Sscanf(body[strings.LastIndex(body, "retry:"):], "retry: %d\n\n", &ms); err != nil || resp.StatusCode != 200 {
-			t.Fatalf("poll: %d %q, %v", resp.StatusCode, body, err)
-		}
-		again += ms * time.Millisecond
+	for i := range listeners * polls { // one after the other: what they cost does not depend on when they come
+		again += s.poll(alice, i%2 == 0)
 	}
 	b := s.bill()
 	perHour := float64(b.Billed-before.Billed) / float64(again) * 3600

@@ -37,11 +37,13 @@ type provider struct {
 	t         *testing.T
 	url, port string
 	key       string // private key of the client "shim-key", PEM
+	users     string // file of who can sign in
 	log       string
 }
 
-// startProvider installs the provider where it is not yet, which needs the network.
-func startProvider(t *testing.T) *provider {
+// startProvider installs the provider where it is not yet, which needs the network. redirect is where people go on to who sign
+// in there for the gateway.
+func startProvider(t *testing.T, redirect string) *provider {
 	t.Helper()
 	if os.Getenv("TEST_NETWORK") == "" {
 		t.Skip("it needs npm's oidc-provider from the network: TEST_NETWORK is not set")
@@ -66,14 +68,15 @@ func startProvider(t *testing.T) *provider {
 	if err := os.WriteFile(script, providerScript, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{t: t, log: filepath.Join(t.TempDir(), "provider.log")}
+	p := &provider{t: t, log: filepath.Join(t.TempDir(), "provider.log"), users: filepath.Join(t.TempDir(), "users.json")}
+	p.setUsers(map[string][]string{"alice": {"engineering"}, "bob": {"sales"}, "revoked": {}, "factor": {}})
 	address, err := proxytest.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.url = "http://" + address
 	_, p.port, _ = net.SplitHostPort(address)
-	process, err := proxytest.StartProcess(proxytest.Command{Path: node, Args: []string{script, p.port, p.newKey()}, Log: p.log})
+	process, err := proxytest.StartProcess(proxytest.Command{Path: node, Args: []string{script, p.port, p.newKey(), p.users, redirect}, Log: p.log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +111,18 @@ func (p *provider) newKey() string {
 		p.t.Fatal(err)
 	}
 	return string(public)
+}
+
+// setUsers says who can sign in from now on, with which groups.
+func (p *provider) setUsers(users map[string][]string) {
+	p.t.Helper()
+	text, err := json.Marshal(users)
+	if err == nil {
+		err = os.WriteFile(p.users, text, 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *provider) said() string {

@@ -136,7 +136,7 @@ func TestSessionsAreTheirOwners(t *testing.T) {
 	list := `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
 	for _, c := range []struct{ name, token, session string }{
 		{"another user", bob, session},
-		{"altered first", alice, "s2" + session[2:]},
+		{"altered first", alice, "s1" + session[2:]},
 		{"altered middle", alice, session[:20] + flip(session[20:21]) + session[21:]},
 		{"altered last", alice, session[:len(session)-1] + flip(session[len(session)-1:])},
 		{"cut", alice, session[:len(session)-1]},

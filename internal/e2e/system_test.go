@@ -18,6 +18,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/proxytest"
+	"mcpgateway/internal/stdiotest"
 	"mcpgateway/localstack/lambda"
 )
 
@@ -27,6 +28,10 @@ var programs string
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == hostileServer {
 		serveHostile(os.Args[2])
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == stdioServer {
+		stdiotest.Serve("plain")
 		return
 	}
 	if len(os.Args) == 5 && os.Args[1] == spyServer {
@@ -43,7 +48,7 @@ func build(m *testing.M) int {
 	if err == nil {
 		defer os.RemoveAll(dir)
 		programs = dir
-		for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "sample-server": "localstack/sample"} {
+		for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "oauth": "functions/oauth", "sample-server": "localstack/sample"} {
 			if err == nil {
 				var out []byte
 				if out, err = exec.Command("go", "build", "-o", filepath.Join(dir, name), "mcpgateway/"+source).CombinedOutput(); err != nil {
@@ -70,6 +75,7 @@ type system struct {
 	gateway  *proxytest.Process
 	front    *lambda.Front // instead of it, where it is a function
 	deployer *proxytest.Process
+	oauth    *proxytest.Process // nil where the platform has none
 }
 
 // idle is the idle time of all servers: the shortest that tests can tell from noise.
@@ -92,6 +98,7 @@ type layout struct {
 	users                                string            // of servers: the deployer's SERVER_USERS
 	shim                                 string            // another program than the shim
 	secrets                              map[string]string // by path below the folder of secrets
+	alone                                bool              // the catalog holds what is given here, and nothing else
 	front                                *lambda.Config    // of the gateway, where it is to be a function; Function.Name and Program are filled in
 }
 
@@ -127,18 +134,7 @@ issuers:
   - {name: partner, url: %s, audiences: ["{resource}"], groupsClaim: groups}
 %slimits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000}
 %s`, s.url, s.main.URL, s.partner.URL, l.issuers, l.platform))
-	s.write("catalog.yaml", fmt.Sprintf(`apiVersion: v1
-servers:
-  - {id: sample, title: Sample, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
-  - {id: other, title: Other, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
-  - {id: closed, title: Closed, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
-  - {id: mine, title: Mine, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}, instances: {per: user, max: 5}}
-  - {id: hostile, title: Hostile, runtime: {command: {exec: %[2]q, args: [%[4]s, "{port}"], http: {}}}, scale: {idle: %[3]s}}
-%[5]spolicies:
-  - {name: engineers, allow: {groups: [engineering]}, servers: [sample, other, mine, hostile]}
-  - {name: no-notify, deny: {anyone: true}, servers: ["*"], tools: [notify]}
-  - {name: sales, allow: {groups: [sales]}, servers: [sample], tools: [echo]}
-%[6]s`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer, l.servers, l.policies))
+	s.write("catalog.yaml", l.catalog())
 	for name, value := range l.secrets {
 		if err := os.MkdirAll(filepath.Join(s.dir, "secrets", filepath.Dir(name)), 0o700); err != nil {
 			t.Fatal(err)
@@ -153,6 +149,25 @@ servers:
 	}
 	t.Cleanup(s.stop)
 	return s
+}
+
+// catalog is what most tests need, and what a test adds to it.
+func (l layout) catalog() string {
+	if l.alone {
+		return "apiVersion: v1\nservers:\n" + l.servers + "policies:\n" + l.policies
+	}
+	return fmt.Sprintf(`apiVersion: v1
+servers:
+  - {id: sample, title: Sample, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
+  - {id: other, title: Other, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
+  - {id: closed, title: Closed, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}}
+  - {id: mine, title: Mine, runtime: {command: {exec: %[1]s, args: [-addr, "127.0.0.1:{port}"], http: {}}}, scale: {idle: %[3]s}, instances: {per: user, max: 5}}
+  - {id: hostile, title: Hostile, runtime: {command: {exec: %[2]q, args: [%[4]s, "{port}"], http: {}}}, scale: {idle: %[3]s}}
+%[5]spolicies:
+  - {name: engineers, allow: {groups: [engineering]}, servers: [sample, other, mine, hostile]}
+  - {name: no-notify, deny: {anyone: true}, servers: ["*"], tools: [notify]}
+  - {name: sales, allow: {groups: [sales]}, servers: [sample], tools: [echo]}
+%[6]s`, filepath.Join(programs, "sample-server"), os.Args[0], idle, hostileServer, l.servers, l.policies)
 }
 
 func (s *system) write(name, text string) {
@@ -189,7 +204,7 @@ func (s *system) stop() {
 	if s.front != nil {
 		s.front.Close()
 	}
-	for _, p := range []*proxytest.Process{s.gateway, s.deployer} {
+	for _, p := range []*proxytest.Process{s.gateway, s.oauth, s.deployer} {
 		if p == nil {
 			continue
 		}
@@ -219,7 +234,7 @@ func (s *system) processes(program string) (found []int) {
 	for _, dir := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || pid == s.deployer.PID() || pid == os.Getpid() {
+		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || s.oauth != nil && pid == s.oauth.PID() || pid == s.deployer.PID() || pid == os.Getpid() {
 			continue
 		}
 		if program == "" || filepath.Base(exe) == program {

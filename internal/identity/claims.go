@@ -63,7 +63,7 @@ func parseClaims(payload []byte) (claims, error) {
 
 // identity checks everything but the signature and returns whom the token speaks of.
 func (c claims) identity(from Issuer, resources []string, now time.Time) (Identity, error) {
-	id := Identity{Issuer: from.URL}
+	var id Identity
 	if err := c.checkKind(from.TokenType); err != nil {
 		return Identity{}, err
 	}
@@ -74,7 +74,11 @@ func (c claims) identity(from Issuer, resources []string, now time.Time) (Identi
 	if err := c.checkAudience(from.Audiences, resources); err != nil {
 		return Identity{}, err
 	}
-	if id.Subject, err = c.text("sub", maxSubject); err != nil {
+	sub, err := c.text("sub", maxQualified)
+	if err != nil {
+		return Identity{}, err
+	}
+	if id.Issuer, id.Subject, err = from.whose(sub); err != nil {
 		return Identity{}, err
 	}
 	if id.Subject == "" {

@@ -46,6 +46,9 @@ type Issuer struct {
 	TokenType string `yaml:"tokenType" json:"tokenType,omitempty"`
 	// InsecureSharedAudience permits Audiences without "{resource}": a token taken by one server then opens the others.
 	InsecureSharedAudience bool `yaml:"insecureSharedAudience" json:"insecureSharedAudience,omitempty"`
+	// Brokers are the URLs of other issuers that this one signs people in at: it speaks for their users and groups, whom
+	// its tokens name in the form of QualifiedSubject.
+	Brokers []string `yaml:"brokers" json:"brokers,omitempty"`
 	// Keys is a snapshot of the issuer's JSON Web Key Set (RFC 7517): with it no call is needed before the first token.
 	// It counts as fetched when the Verifier is made, so whoever hands snapshots on must keep them recent.
 	Keys json.RawMessage `yaml:"-" json:"keys,omitempty"`

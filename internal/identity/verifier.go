@@ -58,6 +58,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	v := &Verifier{byURL: make(map[string]*issuer), now: c.Now, cache: newCache()}
 	client := newClient(c.HTTPClient)
+	if err := checkBrokers(c.Issuers); err != nil {
+		return nil, err
+	}
 	for _, i := range c.Issuers {
 		if err := i.check(); err != nil {
 			return nil, fmt.Errorf("identity: issuer %q: %w", i.URL, err)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,10 +33,14 @@ func function(t *testing.T, answer func(w http.ResponseWriter, asked string)) *d
 		answer(w, string(asked))
 	}))
 	t.Cleanup(api.Close)
-	return deploy.NewClientOver(New("deployer", aws.Config{Region: "eu-central-1", BaseEndpoint: &api.URL, RetryMaxAttempts: 1,
+	return deploy.NewClientOver(New("deployer", configOf(api.URL)))
+}
+
+func configOf(url string) aws.Config {
+	return aws.Config{Region: "eu-central-1", BaseEndpoint: &url, RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "key"}, nil
-		})}))
+		})}
 }
 
 func reply(status int, answer any) func(http.ResponseWriter, string) {
@@ -95,4 +101,57 @@ func TestNoAnswers(t *testing.T) {
 		t.Errorf("slow: %v", err)
 	}
 	close(over)
+}
+
+// What may pass is asked again, as often as the configuration says, and what may not is not.
+func TestAskedAgain(t *testing.T) {
+	for _, c := range []struct {
+		status, attempts int
+		asked            int32
+	}{{429, 3, 3}, {500, 2, 2}, {403, 3, 1}, {200, 3, 1}} {
+		var asked atomic.Int32
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			w.WriteHeader(c.status)
+		}))
+		config := configOf(api.URL)
+		config.RetryMaxAttempts = c.attempts
+		_, err := deploy.NewClientOver(New("deployer", config)).Ensure(t.Context(), deploy.Key{Server: "github"})
+		api.Close()
+		if !errors.Is(err, deploy.ErrAway) || asked.Load() != c.asked {
+			t.Errorf("%d: asked %d times, %v", c.status, asked.Load(), err)
+		}
+	}
+}
+
+// A connection from before the process was frozen, whose other end takes nothing any more, fails no question.
+func TestStaleConnection(t *testing.T) {
+	var known sync.Map
+	var stale atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, again := known.LoadOrStore(r.RemoteAddr, true); again {
+			stale.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		reply(200, deploy.Instance{ID: "one"})(w, "")
+	}))
+	defer api.Close()
+	c := deploy.NewClientOver(New("deployer", configOf(api.URL)))
+	for range 2 {
+		if _, err := c.Ensure(t.Context(), deploy.Key{Server: "github"}); err != nil {
+			t.Error(err)
+		}
+	}
+	if stale.Load() != 1 {
+		t.Errorf("%d questions met an old connection", stale.Load())
+	}
+}
+
+// Where a function is depends on its region.
+func TestWhere(t *testing.T) {
+	for region, want := range map[string]string{"eu-central-1": "https://lambda.eu-central-1.amazonaws.com/", "cn-north-1": "https://lambda.cn-north-1.amazonaws.com.cn/"} {
+		if at := New("deployer", aws.Config{Region: region}).at; at != want+"2015-03-31/functions/deployer/invocations" {
+			t.Errorf("%s: %s", region, at)
+		}
+	}
 }

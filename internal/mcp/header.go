@@ -90,7 +90,7 @@ var returned = map[string]bool{
 // ForwardRequestHeaders copies the headers of a request that a server may see. Authorization is not among them.
 func ForwardRequestHeaders(to, from http.Header) {
 	for name, values := range from {
-		if forwarded[name] || strings.HasPrefix(name, "Mcp-") {
+		if rest, found := strings.CutPrefix(name, "Mcp-"); forwarded[name] || found && rest != "" {
 			to[name] = values
 		}
 	}

@@ -19,6 +19,7 @@ func FuzzHTTP(f *testing.F) {
 		"POST / HTTP/1.1\r\nHost: a\r\ncontent-type: application/json; charset=\"utf-8\"\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0",
 		"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: 9",
 		"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nAuthorization: Bearer x\r\nauthorization: Bearer y",
+		"GET / HTTP/1.1\r\nHost: a\r\nMcp-: 1\r\nMcp: 2\r\nMcpx-A: 3",
 		"GET / HTTP/1.1\r\nHost: a\r\nLast-Event-ID: 7\r\nMcp-Session-Id: s1\r\nX-Forwarded-For: b\r\nK-Revision: c\r\nCookie: d",
 	} {
 		f.Add([]byte(head + body))
@@ -49,7 +50,7 @@ func FuzzHTTP(f *testing.F) {
 			switch name {
 			case "Content-Type", "Accept", "Last-Event-Id", "Traceparent", "Tracestate":
 			default:
-				if len(name) < 5 || !strings.EqualFold(name[:4], "mcp-") {
+				if len(name) <= len("mcp-") || !strings.EqualFold(name[:4], "mcp-") {
 					t.Fatalf("%s is forwarded", name)
 				}
 			}

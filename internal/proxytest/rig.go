@@ -17,10 +17,14 @@ import (
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/localstack/issuer"
+	"mcpgateway/localstack/lambda"
 )
 
 // User is the subject of the tokens that Token makes.
 const User = "alice"
+
+// Function is the gateway's name where it is a function.
+const Function = "gateway"
 
 // Config says what a Rig runs. Bin, Dir and Catalog are needed.
 type Config struct {
@@ -35,17 +39,22 @@ type Config struct {
 	// Kubeconfigs is a folder of credentials for a cluster, gateway.kubeconfig and deployer.kubeconfig; empty: the
 	// platform names none.
 	Kubeconfigs string
+	// Lambda has the gateway run as a function behind a front of AWS, whose modes it says: address and function are the
+	// rig's. Where nil the gateway is a process.
+	Lambda *lambda.Config
 }
 
 // Rig is a running system.
 type Rig struct {
 	URL      string   // the gateway's own origin
-	Gateway  *Process // for its process id
+	Gateway  *Process // for its process id; nil where it is a function
 	Deployer *Process
+	Front    *lambda.Front // before the function
 
 	platform *catalog.Platform
 	issuer   *issuer.InsecureIssuer
 	login    *http.Server
+	log      *os.File // the function's
 }
 
 // Start starts the issuer in this process, the deployer and the gateway, and returns when they answer.
@@ -89,10 +98,34 @@ func (r *Rig) start(ctx context.Context, c Config) error {
 	if err := r.Deployer.Await(ctx, "unix", r.platform.Deployer.Socket); err != nil {
 		return err
 	}
+	if c.Lambda != nil {
+		return r.startFunction(ctx, c, address, path)
+	}
 	if r.Gateway, err = StartProcess(program("gateway")); err != nil {
 		return err
 	}
 	return r.Gateway.Await(ctx, "tcp", address)
+}
+
+// startFunction starts the front: the gateway starts with the first request.
+func (r *Rig) startFunction(ctx context.Context, c Config, address, platform string) error {
+	log, err := os.OpenFile(filepath.Join(c.Dir, "gateway.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	env := map[string]string{"PLATFORM": platform}
+	if c.Kubeconfigs != "" {
+		env["KUBECONFIG"] = filepath.Join(c.Kubeconfigs, "gateway.kubeconfig")
+	}
+	config := *c.Lambda
+	config.Address = address
+	config.Function = lambda.Function{Name: Function, Program: filepath.Join(c.Bin, "gateway"), Env: env,
+		Memory: 512, Timeout: 15 * time.Minute, Log: log}
+	if r.Front, err = lambda.Start(ctx, config); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	r.log = log
+	return nil
 }
 
 // startIssuer serves the development issuer from this process.
@@ -150,6 +183,10 @@ func Path(server string) string { return "/mcp-connect/" + server }
 // Stop stops everything and waits for it.
 func (r *Rig) Stop() error {
 	var problems []error
+	if r.Front != nil {
+		r.Front.Close()
+		problems = append(problems, r.log.Close())
+	}
 	for _, p := range []*Process{r.Gateway, r.Deployer} {
 		if p != nil {
 			problems = append(problems, p.Stop())

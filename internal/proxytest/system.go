@@ -30,13 +30,15 @@ type SystemConfig struct {
 	Catalog string // the catalog, in YAML
 	Limits  string // the platform's limits, in YAML; those of "mcpgateway run" where empty
 	Env     []string
+	Lambda  string // value of --lambda; the gateway is a process where empty
 }
 
 // System is everything that "mcpgateway run" runs.
 type System struct {
 	URL    string // the gateway's origin
 	State  string // the state folder
-	issuer string // the development issuer's origin
+	Issuer string // the development issuer's origin
+	OAuth  string // the authorization server's; it runs unless Limits are given
 
 	process *Process
 }
@@ -51,13 +53,20 @@ func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{URL: "http://" + gateway, issuer: "http://" + issuer, State: filepath.Join(c.Dir, "state")}
+	oauth, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &System{URL: "http://" + gateway, Issuer: "http://" + issuer, OAuth: "http://" + oauth, State: filepath.Join(c.Dir, "state")}
 	documents, err := s.writeDocuments(c)
 	if err != nil {
 		return nil, err
 	}
-	s.process, err = StartProcess(Command{Path: filepath.Join(c.Bin, "mcpgateway"), Log: c.Log, Env: c.Env,
-		Args: append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(issuer)}, documents...)})
+	args := append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(oauth), "--login-port", port(issuer)}, documents...)
+	if c.Lambda != "" {
+		args = append(args, "--lambda", c.Lambda)
+	}
+	s.process, err = StartProcess(Command{Path: filepath.Join(c.Bin, "mcpgateway"), Log: c.Log, Env: c.Env, Args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +91,7 @@ issuers: [{url: %q, audiences: ["{resource}"], default: true}]
 limits: %s
 catalog: %q
 deployer: {state: %q}
-`, s.URL, s.issuer, c.Limits, path, s.State)
+`, s.URL, s.Issuer, c.Limits, path, s.State)
 	path = filepath.Join(c.Dir, "platform.yaml")
 	if err := os.WriteFile(path, []byte(platform), 0o600); err != nil {
 		return nil, fmt.Errorf("write platform: %w", err)
@@ -127,7 +136,7 @@ func (s *System) Resource(id string) string { return s.URL + Path(id) }
 // Token asks the development issuer for a user's token for one server, as the instructions on the terminal say.
 func (s *System) Token(ctx context.Context, user, id string) (string, error) {
 	form := url.Values{"grant_type": {"urn:mcpgateway:insecure-user"}, "user": {user}, "resource": {s.Resource(id)}}
-	token, err := s.fetch(ctx, http.MethodPost, s.issuer+"/insecure-token", form)
+	token, err := s.fetch(ctx, http.MethodPost, s.Issuer+"/insecure-token", form)
 	return strings.TrimSpace(string(token)), err
 }
 

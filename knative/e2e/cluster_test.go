@@ -31,6 +31,7 @@ import (
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/proxytest"
 	"mcpgateway/knative"
+	"mcpgateway/localstack/lambda"
 )
 
 // What the test cluster is (testcluster/README.md), and what e2e.sh put into it.
@@ -76,7 +77,7 @@ func build(m *testing.M) int {
 // makePrograms builds programs and images, and puts those into the cluster.
 func makePrograms() error {
 	for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "mcp-sample": "localstack/sample",
-		"mcpgateway": "cmd/mcpgateway", "mcp-spy": "knative/e2e/spy", "mcp-counter": "knative/e2e/counter", "mcp-suite": "knative/e2e/suiteserver"} {
+		"mcpgateway": "cmd/mcpgateway", "mcp-spy": "knative/e2e/spy", "mcp-counter": "knative/e2e/counter", "mcp-suite": "internal/deploy/deploytest/suiteserver"} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(programs, name), "mcpgateway/"+source)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // an image from scratch has no libraries
 		if err := run(build); err != nil {
@@ -112,6 +113,7 @@ type system struct {
 	issuer    *identitytest.Issuer
 	gateway   *proxytest.Process
 	deployer  *proxytest.Process
+	front     *lambda.Front // in their place, where both are functions
 	kube      kubernetes.Interface
 	knative   servingclient.Interface
 	documents documents
@@ -120,6 +122,7 @@ type system struct {
 // documents are what a test has in platform and catalog, in lines of YAML.
 type documents struct {
 	servers, policies string
+	functions         bool // gateway and deployer are functions
 }
 
 const everybody = "  - {name: everybody, allow: {anyone: true}, servers: [\"*\"], tools: [\"*\"]}\n"
@@ -151,22 +154,30 @@ func start(t *testing.T, d documents) *system {
 		t.Fatal(err)
 	}
 	s.write(".run/rules.key", strings.Repeat("r", 32))
+	place := ""
+	if d.functions {
+		place = "  function: deployer\n"
+	}
 	s.write("platform.yaml", fmt.Sprintf(`apiVersion: v1
 publicURL: %s
 issuers: [{name: main, url: %s, audiences: ["{resource}"], groupsClaim: groups, default: true}]
 limits: {callsPerSecond: 1000, burst: 1000, wakesPerMinute: 1000, callTimeout: 10m}
 deployer:
-  knative:
+%s  knative:
     namespace: %s
     nameKey: name.key
     images: {shim: %q}
     ingress: {url: %q, domain: %s, insecurePlainIngress: true}
-`, s.url, s.issuer.URL, namespace, shimImage, ingress, domain))
+`, s.url, s.issuer.URL, place, namespace, shimImage, ingress, domain))
 	s.writeCredentials(cluster, "gateway")
 	s.writeCredentials(cluster, "deployer")
 	s.writeCatalog()
-	s.startDeployer()
-	s.startGateway()
+	if d.functions {
+		s.startFunctions()
+	} else {
+		s.startDeployer()
+		s.startGateway()
+	}
 	t.Cleanup(s.stop)
 	return s
 }
@@ -248,7 +259,13 @@ func (s *system) start(name, network, address string) *proxytest.Process {
 
 // stop ends the processes, and takes what they made out of the cluster.
 func (s *system) stop() {
+	if s.front != nil {
+		s.front.Close()
+	}
 	for _, p := range []*proxytest.Process{s.gateway, s.deployer} {
+		if p == nil {
+			continue
+		}
 		if err := p.Stop(); err != nil {
 			s.t.Error(err)
 		}

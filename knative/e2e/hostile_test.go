@@ -39,7 +39,8 @@ const (
 func TestHostileServerGainsNothing(t *testing.T) {
 	s := start(t, documents{servers: spied("spied", ":8080", ", filters: [notary]") +
 		sample("victim", ", env: [{name: API_KEY, secret: {key: api}}]"),
-		policies: everybody + "filters:\n  - {name: notary, webhook: {url: \"https://hooks.example.com/hook\", secret: {key: hook}}, on: [\"prompts/get\"]}\n"})
+		policies: everybody + "filters:\n  - {name: notary, webhook: {url: \"https://hooks.example.com/hook\", secret: {key: hook}, egress: [{cidr: 192.0.2.0/24, ports: [443]}]}, on: [\"prompts/get\"]}\n"})
+	t.Cleanup(func() { s.evict("spied") })
 	s.secret("mcp-spied-shim", "hook", hookSecret)
 	s.makeSecret("mcp-victim-server", "victim", "api", apiSecret)
 	token := s.token("alice", "spied")
@@ -73,6 +74,7 @@ func TestPortIsTaken(t *testing.T) {
 		"queue": func() {},
 	} {
 		t.Run(id, func(t *testing.T) {
+			t.Cleanup(func() { s.evict(id) })
 			token := s.token("alice", id)
 			called := make(chan answer, 1)
 			go func() { called <- s.echo(id, token, "x") }()
@@ -111,6 +113,17 @@ func (s *system) besiege(id, pod, token string) {
 	if s.t.Logf("%s: %d calls reached the spy in the shim's place", id, stolen); stolen == 0 {
 		s.t.Errorf("%s: none reached it, so that nothing is shown", id)
 	}
+}
+
+// evict takes a server out of the cluster at once. It would hear no signal, and keep a processor busy for as long as a pod may
+// take to end.
+func (s *system) evict(id string) {
+	s.t.Helper()
+	if err := s.knative.ServingV1().Services(namespace).Delete(context.Background(), "mcp-"+id, metav1.DeleteOptions{}); err != nil {
+		s.t.Error(err)
+	}
+	s.eventually("its pod is told to end", time.Minute, func() bool { return len(s.pods(id)) == 0 })
+	processes("/bin/mcp-spy\x00", "\x00-server\x00"+id+"\x00", func(pid int, _ []byte) { _ = syscall.Kill(pid, syscall.SIGKILL) })
 }
 
 func (s *system) ready(pod string) bool {
@@ -252,13 +265,21 @@ func (s *system) killShim(id string) {
 
 // shims finds the shims of a server: the cluster's only node is this machine.
 func (s *system) shims(id string, do func(pid int)) {
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range processes {
+	processes("/mcp/shim\x00proxy\x00", "", func(pid int, environment []byte) {
+		if bytes.Contains(environment, []byte("SHIM_SERVER="+id+"\x00")) {
+			do(pid)
+		}
+	})
+}
+
+// processes are those of this machine whose command line begins so, and has that too.
+func processes(begin, has string, do func(pid int, environment []byte)) {
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range folders {
 		command, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && string(command) == "/mcp/shim\x00proxy\x00" &&
-			bytes.Contains(environment, []byte("SHIM_SERVER="+id+"\x00")) {
-			do(pid)
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && strings.HasPrefix(string(command), begin) && strings.Contains(string(command), has) {
+			do(pid, environment)
 		}
 	}
 }

@@ -24,6 +24,9 @@ func TestAPIServerDown(t *testing.T) {
 		t.Fatalf("the first call: %v", a)
 	}
 	s.eventually("the pods are gone", 2*time.Minute, func() bool { return len(s.pods("sleeps")) == 0 })
+	if a := s.end("sleeps", sleeps); !strings.Contains(a.body, "is asleep") { // the gateway learns of it
+		t.Errorf("the server that sleeps: %v", a)
+	}
 	if a := s.echo("runs", runs, "first"); !a.echoes("first") {
 		t.Fatalf("the first call: %v", a)
 	}
@@ -39,7 +42,7 @@ func TestAPIServerDown(t *testing.T) {
 		if a := s.end("runs", runs); !strings.Contains(a.body, "was never yours") {
 			t.Errorf("after %v the server that runs is not known to: %v", time.Since(began), a)
 		}
-		if a := s.end("sleeps", sleeps); !strings.Contains(a.body, "went to sleep") {
+		if a := s.end("sleeps", sleeps); !strings.Contains(a.body, "is asleep") {
 			t.Errorf("after %v the server that sleeps is not known to: %v", time.Since(began), a)
 		}
 		if wake.status == 0 {

@@ -226,7 +226,7 @@ func (l *load) end(t *testing.T) []string {
 	l.clients.Wait()
 	t.Logf("%d calls, %d failed, the slowest took %v", len(l.calls), len(l.bad), l.slowest.Round(time.Millisecond))
 	if len(l.bad) > 0 || len(l.calls) < 50 {
-		t.Errorf("%d of %d calls failed, the first: %.5q", len(l.bad), len(l.calls), l.bad)
+		t.Errorf("%d of %d calls failed, the first: %q", len(l.bad), len(l.calls), l.bad[:min(len(l.bad), 5)])
 	}
 	return l.calls
 }

@@ -26,6 +26,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/deploytest"
+	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/knative"
 )
@@ -137,14 +138,7 @@ func (c caller) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, err
 	asking, stop := context.WithTimeout(context.WithoutCancel(ctx), p.Startup)
 	go func() {
 		defer stop()
-		r, err := http.NewRequestWithContext(asking, http.MethodPost, instance.URL+"/mcp-connect/"+p.Server, nil)
-		if err != nil {
-			return
-		}
-		r.Host = instance.Host
-		if resp, err := http.DefaultTransport.RoundTrip(r); err == nil { // a refusal, as who asks is nobody
-			_ = resp.Body.Close()
-		}
+		knock(asking, instance, p.Server)
 	}()
 	for time.Since(began) < p.Startup {
 		select {
@@ -159,6 +153,24 @@ func (c caller) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, err
 		}
 	}
 	return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeTimeout, Message: "The server did not start in time.", RetryAfter: time.Second}
+}
+
+// knock asks until the shim answers, which refuses, as who asks is nobody. At first the ingress may not know the service.
+func knock(ctx context.Context, at deploy.Instance, server string) {
+	for ctx.Err() == nil {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, at.URL+"/mcp-connect/"+server, nil)
+		if err != nil {
+			return
+		}
+		r.Host = at.Host
+		if resp, err := http.DefaultTransport.RoundTrip(r); err == nil {
+			_ = resp.Body.Close()
+			if resp.Header.Get(mcp.HeaderShim) != "" {
+				return
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // putSecret makes a store, or sets a key of it, as an operator does. What gateway and shim share is the deployer's, which

@@ -1,9 +1,9 @@
 // Package eks makes the tokens by which a cluster of Amazon EKS knows an AWS identity. It stores none, and runs no program.
 //
 // Such a token is a request to AWS STS, "who am I?", that is signed and not sent: the cluster sends it. The format is that of
-// aws-iam-authenticator (kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go). Where the identity comes from is the
-// SDK's business: a Lambda's role, a pod's, a profile of an operator's. The package links nothing of Kubernetes, since the
-// gateway must not.
+// aws-iam-authenticator (kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go). Where the identity comes from is its
+// users' business: all that may be one weighs more than a gateway that starts cold may. The package links nothing of
+// Kubernetes either.
 package eks
 
 import (
@@ -15,11 +15,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-
-	"mcpgateway/internal/catalog"
 )
 
 // What a token is made of.
@@ -63,17 +60,6 @@ func New(c Config) (*Tokens, error) {
 	}
 	client := sts.New(sts.Options{Region: c.Region, Credentials: c.Identity})
 	return &Tokens{cluster: c.Cluster, identity: c.Identity, sts: sts.NewPresignClient(client)}, nil
-}
-
-// Find returns tokens for the cluster of a platform file, with the identity that this process has.
-func Find(e *catalog.EKS) (*Tokens, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(e.Region))
-	if err != nil {
-		return nil, fmt.Errorf("find an AWS identity: %w", err)
-	}
-	return New(Config{Cluster: e.Cluster, Region: e.Region, Identity: c.Credentials})
 }
 
 // Token returns a token that holds for a while. Errors say that the identity cannot be had; they hold no secret.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"mcpgateway/internal/catalog"
 	"mcpgateway/knative/eks/ekstest"
 )
 
@@ -199,22 +198,6 @@ func TestTokensAreAskedAtOnce(t *testing.T) {
 	callers.Wait()
 	if f.asked != 1 {
 		t.Errorf("the identity was asked for %d times", f.asked)
-	}
-}
-
-// The identity is what the process has: here by its environment.
-func TestFind(t *testing.T) {
-	authenticator().Setenv(t)
-	tokens, err := Find(&catalog.EKS{Cluster: "prod", Region: "eu-central-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := tokens.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := authenticator().Check(token, time.Now()); err != nil {
-		t.Error(err)
 	}
 }
 

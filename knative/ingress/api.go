@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"mcpgateway/internal/catalog"
 	"mcpgateway/knative/eks"
 )
@@ -31,10 +33,10 @@ const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // findAPI takes what the platform file names, a cluster of EKS or a kubeconfig, or else the kubeconfig that $KUBECONFIG names,
 // or what a pod has.
-func findAPI(k *catalog.Knative) (*api, error) {
+func findAPI(k *catalog.Knative, identity aws.CredentialsProvider) (*api, error) {
 	kubeconfig := k.Kubeconfig
 	if k.EKS != nil {
-		return onEKS(k.EKS)
+		return onEKS(k.EKS, identity)
 	}
 	if kubeconfig == "" {
 		kubeconfig = os.Getenv("KUBECONFIG")
@@ -49,9 +51,9 @@ func findAPI(k *catalog.Knative) (*api, error) {
 	return inCluster("https://"+net.JoinHostPort(host, port), serviceAccount)
 }
 
-// onEKS goes by the AWS identity of this process.
-func onEKS(e *catalog.EKS) (*api, error) {
-	tokens, err := eks.Find(e)
+// onEKS goes by an AWS identity.
+func onEKS(e *catalog.EKS, identity aws.CredentialsProvider) (*api, error) {
+	tokens, err := eks.New(eks.Config{Cluster: e.Cluster, Region: e.Region, Identity: identity})
 	if err != nil {
 		return nil, err
 	}

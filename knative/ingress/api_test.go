@@ -95,22 +95,22 @@ func TestFindAPI(t *testing.T) {
 	file := api.kubeconfig(t, t.TempDir())
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	t.Setenv("KUBECONFIG", "")
-	if _, err := findAPI(&catalog.Knative{}); err == nil || !strings.Contains(err.Error(), "kubeconfig") {
+	if _, err := findAPI(&catalog.Knative{}, nil); err == nil || !strings.Contains(err.Error(), "kubeconfig") {
 		t.Errorf("with nothing: %v", err)
 	}
 	t.Setenv("KUBECONFIG", "/none")
-	if a, err := findAPI(&catalog.Knative{Kubeconfig: file}); err != nil || a.server != api.URL {
+	if a, err := findAPI(&catalog.Knative{Kubeconfig: file}, nil); err != nil || a.server != api.URL {
 		t.Errorf("by the platform file: %v", err)
 	}
 	t.Setenv("KUBECONFIG", file)
-	if a, err := findAPI(&catalog.Knative{}); err != nil || a.server != api.URL {
+	if a, err := findAPI(&catalog.Knative{}, nil); err != nil || a.server != api.URL {
 		t.Errorf("by the environment: %v", err)
 	}
 	t.Setenv("KUBECONFIG", "")
 	t.Setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
 	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
 	if _, err := os.Stat(serviceAccount); err != nil {
-		if _, err := findAPI(&catalog.Knative{}); !os.IsNotExist(err) {
+		if _, err := findAPI(&catalog.Knative{}, nil); !os.IsNotExist(err) {
 			t.Errorf("in a pod without credentials: %v", err)
 		}
 	}

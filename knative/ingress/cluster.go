@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/sealedtoken"
@@ -38,6 +40,7 @@ type Config struct {
 	Knative  *catalog.Knative
 	Deployer Deployer
 	Logger   *slog.Logger
+	Identity aws.CredentialsProvider // who asks a cluster of EKS; needed for that only
 }
 
 // Cluster finds instances. It may be used concurrently.
@@ -64,7 +67,7 @@ func New(c Config) (*Cluster, error) {
 	if err := k.trust(); err != nil {
 		return nil, err
 	}
-	api, err := findAPI(c.Knative)
+	api, err := findAPI(c.Knative, c.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of the cluster: %w", err)
 	}

@@ -1,8 +1,9 @@
-// Package issuer is the development issuer: an authorization server for one machine that gives whoever asks a token of
-// any of its users, so that the whole system can be tried, and tested, without an identity provider.
+// Package issuer is the development issuer: an OpenID provider for one machine that lets whoever asks be any of its users,
+// so that the whole system can be tried, and tested, without an identity provider.
 //
 // It authenticates nobody, and so is insecure by intent: it serves callers on the same machine only, and no platform
-// but the one that mcpgateway run writes trusts it. Clients that sign in through a browser are not served.
+// but the one that mcpgateway run writes trusts it. In a browser it has a page on which one chooses who to be; its only
+// client there is the authorization server. Programs are given tokens without any page.
 package issuer
 
 import (
@@ -48,18 +49,22 @@ type Config struct {
 	KeyFile string
 	// Users are the people whom tokens can be had for; at least one.
 	Users []User
+	// RedirectURI is where its one client, AppID, has browsers sent back to. Where empty it has no login page.
+	RedirectURI string
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
 }
 
 // InsecureIssuer is the development issuer. It is an http.Handler, to be served at its URL.
 type InsecureIssuer struct {
-	url    *url.URL
-	users  []User
-	now    func() time.Time
-	keys   jose.JSONWebKeySet
-	signer jose.Signer
-	mux    *http.ServeMux
+	url     *url.URL
+	users   []User
+	now     func() time.Time
+	keys    jose.JSONWebKeySet
+	private jose.JSONWebKey
+	signer  jose.Signer
+	mux     *http.ServeMux
+	login   login
 }
 
 // NewInsecureIssuer makes the issuer and, where there is none yet, its key.
@@ -89,6 +94,11 @@ func NewInsecureIssuer(c Config) (*InsecureIssuer, error) {
 	i.mux.HandleFunc("GET /.well-known/oauth-authorization-server", i.serveMetadata)
 	i.mux.HandleFunc("GET "+keysPath, i.serveKeys)
 	i.mux.HandleFunc("POST "+tokenPath, i.serveToken)
+	i.login = login{redirectURI: c.RedirectURI, used: map[string]time.Time{}}
+	i.mux.HandleFunc("GET "+authorizePath, i.serveLogin)
+	i.mux.HandleFunc("POST "+authorizePath, i.serveChoice)
+	i.mux.HandleFunc("POST "+redeemPath, i.serveRedeem)
+	i.mux.HandleFunc("GET "+userInfoPath, i.serveUserInfo)
 	return i, nil
 }
 
@@ -117,10 +127,14 @@ func (i *InsecureIssuer) use(key *ecdsa.PrivateKey) error {
 	}
 	public.KeyID = id
 	i.keys.Keys = []jose.JSONWebKey{public}
-	i.signer, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: id}},
-		(&jose.SignerOptions{}).WithType("at+jwt"))
+	i.private = jose.JSONWebKey{Key: key, KeyID: id}
+	i.signer, err = i.signerFor("at+jwt")
 	return err
+}
+
+// signerFor makes a signer of JWTs of a kind.
+func (i *InsecureIssuer) signerFor(kind string) (jose.Signer, error) {
+	return jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.private}, (&jose.SignerOptions{}).WithType(jose.ContentType(kind)))
 }
 
 // URL is the issuer identifier.
@@ -178,10 +192,13 @@ func (i *InsecureIssuer) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                i.URL(),
 		"jwks_uri":                              i.URL() + keysPath,
-		"token_endpoint":                        i.URL() + tokenPath,
-		"grant_types_supported":                 []string{GrantType},
+		"authorization_endpoint":                i.URL() + authorizePath,
+		"token_endpoint":                        i.URL() + redeemPath,
+		"userinfo_endpoint":                     i.URL() + userInfoPath,
+		"grant_types_supported":                 []string{"authorization_code", "refresh_token"},
 		"token_endpoint_auth_methods_supported": []string{"none"},
-		"response_types_supported":              []string{},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"response_types_supported":              []string{"code"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{string(jose.ES256)},
 	})

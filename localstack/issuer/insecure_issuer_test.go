@@ -170,7 +170,7 @@ func TestMetadata(t *testing.T) {
 		if err := errors.Join(err, resp.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if doc.Issuer != i.URL() || doc.Keys != i.URL()+"/keys" || doc.Endpoint != i.TokenURL() {
+		if doc.Issuer != i.URL() || doc.Keys != i.URL()+"/keys" || doc.Endpoint != i.URL()+"/token" {
 			t.Errorf("%s: %+v", path, doc)
 		}
 	}

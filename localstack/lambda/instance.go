@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type instance struct {
 	running     chan struct{}    // closed when group is known
 	ready       chan struct{}    // closed at the first request for an invocation
 	initError   chan *failure    // with room for one
+	reported    atomic.Bool      // an error of init
 	dead        chan struct{}    // closed when the process has been waited for
 
 	// With f.mu:

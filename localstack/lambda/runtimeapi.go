@@ -105,12 +105,13 @@ func (in *instance) initFailed(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	select {
-	case in.initError <- why:
-		accept(w)
-	default:
+	if !in.reported.CompareAndSwap(false, true) {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "init has failed before")
+		return
 	}
+	accept(w)
+	http.NewResponseController(w).Flush() //nolint:errcheck // the instance is gone
+	in.initError <- why                   // ends it, and with it this connection
 }
 
 // readFailure reads an error's report; what is no such report is one of an unknown type.
@@ -131,9 +132,11 @@ func readFailure(w http.ResponseWriter, r *http.Request) (*failure, bool) {
 }
 
 func accept(w http.ResponseWriter) {
+	const body = `{"status":"OK"}` + "\n"
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusAccepted)
-	io.WriteString(w, `{"status":"OK"}`+"\n") //nolint:errcheck // the instance is gone
+	io.WriteString(w, body) //nolint:errcheck // the instance is gone
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {

@@ -15,6 +15,7 @@ import (
 	"mcpgateway/internal/secret"
 	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/ruleset"
+	"mcpgateway/shim/session"
 	"mcpgateway/shim/trail"
 )
 
@@ -32,11 +33,12 @@ type Exchange struct {
 
 	Credential *exchange.Credential // what the server is sent in the token's place; nil: nothing
 
-	Session   string          // the server's own session id, unsealed; empty without one
-	Policy    string          // that decided last
-	Decision  audit.Decision  // of the policies; empty where they were not asked
-	Reviews   []audit.Verdict // of the filters, in the order in which they were asked; see Review
-	Exchanged string          // what became of the token exchange; empty where there was none
+	Sealed    *session.Session // what the caller's session id says; nil without one
+	Session   string           // the server's own id of it, now; empty without one
+	Policy    string           // that decided last
+	Decision  audit.Decision   // of the policies; empty where they were not asked
+	Reviews   []audit.Verdict  // of the filters, in the order in which they were asked; see Review
+	Exchanged string           // what became of the token exchange; empty where there was none
 
 	Handoff *detach.Handoff // of what MayListen; nil where the connection stays net/http's
 
@@ -121,6 +123,22 @@ func (x *Exchange) Detach(status int, left, release func()) {
 	x.head.ResponseWriter = stream
 	x.Request = &http.Request{Method: x.Request.Method, URL: x.Request.URL, Header: http.Header{"X-Request-Id": {x.RequestID()}}}
 	x.Handoff.Release()
+}
+
+// NoSession is the error of a session that is not there, for its client to begin another (MCP 2025-11-25, transports,
+// session management).
+func (x *Exchange) NoSession(cause error) error {
+	e := &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused, Cause: cause,
+		Message: "Session not found: it ended or was never yours; initialize again"}
+	if len(x.MCP.Messages) == 1 {
+		e.ID = x.MCP.Messages[0].ID
+	}
+	return e
+}
+
+// Initializes tells whether the exchange begins a session.
+func (x *Exchange) Initializes() bool {
+	return x.Era == mcp.Legacy && len(x.MCP.Messages) == 1 && x.MCP.Messages[0].Kind == mcp.Request && x.MCP.Messages[0].Method == "initialize"
 }
 
 // Work tells whether the exchange asks the server to do something. Pings, notifications and replies do not count:

@@ -105,8 +105,12 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 	if failure != nil {
 		base.Error = Clip(failure.Error())
 	}
-	if x.Session != "" {
-		sum := sha256.Sum256([]byte(x.Session))
+	id := x.Session
+	if x.Sealed != nil {
+		id = x.Sealed.ID // one session has one name, whatever a later server calls it
+	}
+	if id != "" {
+		sum := sha256.Sum256([]byte(id))
 		base.SessionID = hex.EncodeToString(sum[:8])
 	}
 	if x.Work() {

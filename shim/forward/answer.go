@@ -29,6 +29,7 @@ type answer struct {
 	review   func(data []byte) (next []byte, refused bool, err error) // nil where nobody looks at messages
 	heard    func()                                                   // called for every event that says something
 	gone     bool                                                     // the client left
+	news     []string                                                 // methods of notifications that go first
 
 	authorize authorize.Checker
 	lists     bool // it may hold lists
@@ -79,6 +80,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
 	a.begin()
+	a.tell(a.news)
 	a.flush()
 	events := mcp.NewEventReader(a.response.Body, maxEvent)
 	for {

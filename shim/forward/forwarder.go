@@ -32,7 +32,8 @@ import (
 type Config struct {
 	Upstream    *url.URL          // the server's endpoint: http, unix with the path of its socket, or https where it is remote
 	Remote      *remote.Remote    // how to reach it where it runs elsewhere; nil: it is beside the shim
-	Sealer      *session.Sealer   // for its session ids
+	Sealer      *session.Sealer   // for its session ids; nil: none of them passes
+	Living      *session.Living   // has sessions outlive the server; nil: they do not. Needs a Sealer
 	Authorize   authorize.Checker // for what its answers may show
 	CallTimeout time.Duration     // longest exchange where the rules do not say, and of listeners
 	Silence     time.Duration     // after which a listener's leg is ended
@@ -56,15 +57,15 @@ type Forwarder struct {
 
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
-	if c.Upstream == nil || c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
+	if c.Upstream == nil || c.Living != nil && c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
 		c.Draining == nil || c.Outgoing == nil {
-		return nil, errors.New("forward: every field but Remote, Busy and Review is required")
+		return nil, errors.New("forward: every field but Remote, Sealer, Living, Busy and Review is required, and a Sealer for Living")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {
 		return nil, err
 	}
-	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[string]*leg{}}}
+	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[session.Name]*leg{}}}
 	if c.Remote != nil {
 		f.origin, err = egress.Origin(c.Upstream)
 	}
@@ -92,11 +93,11 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
 	}
-	if x.Listener() && x.Session != "" && x.Request.Header.Get(mcp.HeaderSupersede) != "" {
-		defer f.legs.take(x.Session, cancel)()
+	if x.Listener() && x.Sealed != nil && x.Request.Header.Get(mcp.HeaderSupersede) != "" {
+		defer f.legs.take(x.Sealed.Name, cancel)()
 	}
 	asked, began := f.Outgoing(ctx, "server")
-	resp, err := f.exchange(asked, x)
+	resp, err := f.inSession(asked, x)
 	if began(err); err != nil {
 		return err
 	}
@@ -121,6 +122,9 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 			defer stop()
 			a.response = &http.Response{StatusCode: resp.StatusCode, Body: resp.Body} // without headers, which wait as long
 			x.Detach(resp.StatusCode, func() { cancel(nil) }, func() { unfollow() })
+		}
+		if f.Living != nil && x.Sealed != nil {
+			a.news = f.Living.TakeNews(x.Sealed)
 		}
 		return a.events(ctx)
 	}
@@ -208,8 +212,8 @@ func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
 	h := x.Writer.Header()
 	mcp.ForwardResponseHeaders(h, resp.Header)
 	delete(h, mcp.HeaderSession)
-	if id := resp.Header.Get(mcp.HeaderSession); id != "" && x.Era == mcp.Legacy {
-		sealed, err := f.seal(x, id)
+	if id := resp.Header.Get(mcp.HeaderSession); id != "" && x.Era == mcp.Legacy && f.Sealer != nil {
+		sealed, err := f.seal(x, resp, id)
 		if err != nil {
 			return broken(err)
 		}
@@ -221,11 +225,21 @@ func (f *Forwarder) head(x *call.Exchange, resp *http.Response) error {
 
 // seal is the id that the caller gets. Many servers name the session in every answer; sealed anew it would look like
 // another one, and clients that compare give up.
-func (f *Forwarder) seal(x *call.Exchange, id string) (string, error) {
-	if id == x.Session {
+func (f *Forwarder) seal(x *call.Exchange, resp *http.Response, id string) (string, error) {
+	if x.Sealed != nil && id == x.Session {
 		return x.Request.Header.Get(mcp.HeaderSession), nil
 	}
-	return f.Sealer.Seal(id, x.Who.Issuer, x.Who.Subject)
+	s := session.Session{ID: id, Opened: time.Now()}
+	if f.Living != nil {
+		s.Life = f.Living.Life()
+		switch {
+		case x.Initializes():
+			s.Introduction = introduced(x, resp)
+		case x.Sealed != nil:
+			s.Introduction = x.Sealed.Introduction
+		}
+	}
+	return f.Sealer.Seal(s, x.Who.Issuer, x.Who.Subject)
 }
 
 // silence ends a listener's leg when nothing was said for a while and nobody called, so that an open connection keeps

@@ -27,14 +27,20 @@ func (c *converter) ask(ctx context.Context, message []byte) (verdict.Verdict, e
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	id := newID()
+	deadline, _ := ctx.Deadline()
+	var reason error // of an attempt that had the time to fail by itself
 	for bound := firstPause; ; bound = min(2*bound, maxPause) {
 		v, err := c.attempt(ctx, id, message)
 		var again *retryableError
 		if !errors.As(err, &again) {
 			return v, err
 		}
+		if reason == nil || ctx.Err() == nil && time.Until(deadline) > 0 {
+			reason = err
+		}
+		err = reason
 		pause := max(again.after, rand.N(bound))
-		if deadline, _ := ctx.Deadline(); ctx.Err() != nil || time.Until(deadline) <= pause {
+		if ctx.Err() != nil || time.Until(deadline) <= pause {
 			return v, fmt.Errorf("%w, and no time is left to try again", err)
 		}
 		select {

@@ -1,3 +1,5 @@
+import { browse } from "./browser.mjs";
+
 // One dialogue with a connected client, the same for every library: list the tools, call one with progress, say what came.
 // job is what the program that runs this asks for; callTool is the library's, which differ in their arguments.
 export async function dialogue(client, job, callTool) {
@@ -21,5 +23,32 @@ export async function dialogue(client, job, callTool) {
 
 export const job = JSON.parse(process.argv[2]);
 
-// The token comes in the environment: arguments can be read by everybody on the machine.
-export const headers = { Authorization: `Bearer ${process.env.TOKEN}` };
+// signIn has a library that has nothing but the server's URL find out where to sign in, register, and go there: a person signs
+// in and allows it in a browser. connect takes a transport's options and returns the transport, which it may not connect.
+async function signIn(connect) {
+  const redirectUrl = "http://127.0.0.1:9/callback";
+  const kept = {};
+  let address;
+  const authProvider = {
+    redirectUrl,
+    clientMetadata: { client_name: "signs in", redirect_uris: [redirectUrl], token_endpoint_auth_method: "none" },
+    clientInformation: () => kept.client, saveClientInformation: (client) => { kept.client = client; },
+    tokens: () => kept.tokens, saveTokens: (tokens) => { kept.tokens = tokens; },
+    codeVerifier: () => kept.verifier, saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
+    discoveryState: () => kept.discovery, saveDiscoveryState: (state) => { kept.discovery = state; },
+    redirectToAuthorization: (url) => { address = String(url); },
+  };
+  let transport;
+  const refusal = await connect({ authProvider }, (made) => { transport = made; }).catch((error) => error);
+  if (!address) throw refusal ?? new Error("it connected without a token");
+  const back = new URL(await browse(address, job.signIn, redirectUrl)).searchParams;
+  if (!back.get("code")) throw new Error(`no code came back: ${back}`);
+  await transport.finishAuth(back.get("code"), back.get("iss"));
+  return authProvider;
+}
+
+// options are an HTTP transport's. The token comes in the environment: arguments can be read by everybody on the machine.
+export async function options(connect) {
+  if (job.signIn) return { authProvider: await signIn(connect) };
+  return { requestInit: { headers: { Authorization: `Bearer ${process.env.TOKEN}` } } };
+}

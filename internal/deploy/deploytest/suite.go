@@ -166,6 +166,20 @@ func (b *bench) eventually(what string, cond func() bool) {
 	}
 }
 
+// retry ensures a plan until that works, where a cluster keeps for a while that it did not. A process is to work at once.
+func (b *bench) retry(p deploy.Plan, what string) (made deploy.Instance) {
+	b.Helper()
+	if !b.Lasting {
+		return b.ensure(p)
+	}
+	b.eventually(what, func() bool {
+		var err error
+		made, err = b.Deployer.Ensure(b.ctx, p)
+		return err == nil
+	})
+	return made
+}
+
 // nothingLeft waits until no instance is.
 func (b *bench) nothingLeft() {
 	b.Helper()

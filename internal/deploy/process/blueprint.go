@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/secretfolder"
 )
 
 // blueprint fills in a plan for one group: its sockets, ports and secrets.
@@ -173,7 +174,7 @@ func (b blueprint) places(u deploy.Unit) deploy.Places {
 
 func (b blueprint) addSecrets(s *unitSpec, refs []deploy.Secret) error {
 	for _, ref := range refs {
-		value, err := secretFolder(b.config.Secrets).value(ref)
+		value, err := secretfolder.Folder(b.config.Secrets).Value(ref)
 		if err != nil {
 			return err
 		}

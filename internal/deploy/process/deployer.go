@@ -24,6 +24,7 @@ import (
 
 	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/backoff"
 	"mcpgateway/internal/deploy/packages"
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/socket"
@@ -57,7 +58,7 @@ type Deployer struct {
 	ports    *ports
 	users    *users
 	packages *packages.Store
-	backoff  *backoff
+	backoff  *backoff.Backoff
 	done     context.Context // ends with Close: nothing is started any more
 	close    context.CancelFunc
 	watched  sync.WaitGroup // groups whose end is waited for
@@ -87,7 +88,7 @@ func New(c Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process deployer: %w", err)
 	}
-	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: newBackoff(c.Backoff), flights: map[deploy.KeyID]*flight{}}
+	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: backoff.New(c.Backoff), flights: map[deploy.KeyID]*flight{}}
 	d.done, d.close = context.WithCancel(context.Background())
 	if d.users, err = openUsers(c); err == nil {
 		d.packages, err = packages.Open(packages.Config{Folder: c.packages(), Logger: c.Logger})

@@ -93,7 +93,7 @@ func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
 // start starts a new group. When it fails while somebody else has a port that was chosen for it, another one is tried,
 // once: the port was free when it was chosen.
 func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
-	if pause := d.backoff.pause(p.Key(), time.Now()); pause > 0 {
+	if pause := d.backoff.Pause(p.Key(), time.Now()); pause > 0 {
 		return deploy.Instance{}, d.refuse(p.Key(), refusal{retry: pause,
 			message: "The server keeps stopping. It will be tried again after a pause.", cause: errors.New("too many failures in a row")})
 	}
@@ -172,15 +172,15 @@ func ready(shim *http.Client, g group) bool {
 
 // failStart is for a group that ended on its own: collect has counted and logged why.
 func (d *Deployer) failStart(g group, cause error) error {
-	retry := max(d.backoff.pause(g.Key, time.Now()), d.config.Backoff)
+	retry := max(d.backoff.Pause(g.Key, time.Now()), d.config.Backoff)
 	return d.refuse(g.Key, refusal{message: "The server stopped while it was starting.", cause: cause, retry: retry})
 }
 
 func (d *Deployer) failTimeout(g group, p deploy.Plan) error {
-	d.backoff.fail(g.Key, g.Started, time.Now())
+	d.backoff.Fail(g.Key, g.Started, time.Now())
 	d.kill(g)
 	return d.refuse(g.Key, refusal{code: deploy.CodeTimeout, message: "The server did not start in time.",
-		cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.pause(g.Key, time.Now()), d.config.Backoff)})
+		cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.Pause(g.Key, time.Now()), d.config.Backoff)})
 }
 
 const generalSentence = "The server cannot be started now."

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/unitlog"
 )
 
 // launch starts the supervisor of a new group. The channel is closed when the group has ended and was collected.
@@ -116,14 +117,14 @@ func (d *Deployer) supervise(s spec, lock *os.File) (*exec.Cmd, error) {
 	if err := os.MkdirAll(s.Logs, 0o700); err != nil {
 		return nil, err
 	}
-	log := newLogFile(filepath.Join(s.Logs, "supervisor.log"))
-	if err := log.open(); err != nil {
+	log := unitlog.NewFile(filepath.Join(s.Logs, "supervisor.log"))
+	if err := log.Open(); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	defer log.close()
+	defer log.Close()
 	command := exec.Command(d.config.Supervisor[0], d.config.Supervisor[1:]...)
 	command.Stdin = bytes.NewReader(text)
-	command.Stderr = log.file
+	command.Stderr = log.Output()
 	command.Env = baseEnvironment()
 	command.ExtraFiles = []*os.File{lock} // descriptor 3: lockDescriptor
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -170,7 +171,7 @@ func (d *Deployer) account(g group) {
 		d.config.Logger.Info("stopped", "server", g.Key.Server, "owner", g.Key.Owner, "instance", g.id(), "lines", e.Lines)
 		return
 	}
-	d.backoff.fail(g.Key, g.Started, e.At)
+	d.backoff.Fail(g.Key, g.Started, e.At)
 	d.config.Logger.Error("instance ended", "server", g.Key.Server, "owner", g.Key.Owner, "instance", g.id(),
 		"reason", e.Reason, "unit", e.Unit, "status", e.Status, "lines", e.Lines)
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"mcpgateway/internal/deploy"
@@ -70,6 +71,7 @@ func (d *Deployer) programs(p deploy.Plan) (map[deploy.Package]string, error) {
 // Prepare has what servers need installed in the background, before anybody calls, and removes packages that were not
 // used for a day and that neither the servers nor instances that run need. It does not wait.
 func (d *Deployer) Prepare(_ context.Context, needs []deploy.Need) error {
+	needs = slices.DeleteFunc(slices.Clone(needs), func(n deploy.Need) bool { return n.Image != "" }) // which nothing here runs
 	d.packages.Prepare(needs)
 	list, err := d.living(nil)
 	if err != nil {

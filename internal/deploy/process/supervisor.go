@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcpgateway/internal/deploy/unitlog"
 	"mcpgateway/internal/procgroup"
 )
 
@@ -36,7 +37,7 @@ type supervisor struct {
 	exits   chan exit      // of all children; closed when not a single one is left
 	signals chan os.Signal // SIGTERM: finish what is under way; SIGINT: now
 	hurried bool           // SIGINT has come
-	last    lastLines
+	last    unitlog.Last
 }
 
 type exit struct {
@@ -97,7 +98,7 @@ func (s *supervisor) run() error {
 	if why == nil {
 		return os.RemoveAll(s.spec.Dir)
 	}
-	why.Lines, why.At = s.last.all(), time.Now()
+	why.Lines, why.At = s.last.All(), time.Now()
 	s.removeSockets()
 	return writeJSON(filepath.Join(s.spec.Dir, fileEnding), why)
 }

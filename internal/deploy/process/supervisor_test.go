@@ -259,41 +259,6 @@ func TestDrainEnds(t *testing.T) {
 	gone(t, r.PID)
 }
 
-func TestLineLog(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	long := strings.Repeat("x", maxLine+10)
-	go func() {
-		defer w.Close()
-		for i := range 30 {
-			fmt.Fprintf(w, "line %d\n", i)
-		}
-		fmt.Fprint(w, long+"\n\nlast without newline")
-	}()
-	var last lastLines
-	path := filepath.Join(t.TempDir(), "x.log")
-	(&lineLog{file: newLogFile(path), prefix: "id ", unit: "server", last: &last}).copy(r)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if len(lines) != 34 || !strings.HasSuffix(lines[33], "Z id last without newline") || !strings.HasSuffix(lines[0], "Z id line 0") {
-		t.Errorf("%d lines, from %.60q to %.60q", len(lines), lines[0], lines[len(lines)-1])
-	}
-	kept := last.all()
-	if len(kept) != lastLinesKept || kept[len(kept)-1] != "server: last without newline" {
-		t.Errorf("kept %d lines, the last %q", len(kept), kept[len(kept)-1])
-	}
-	for _, line := range kept {
-		if len(line) > lastLineBytes+len("server: ") {
-			t.Errorf("kept a line of %d bytes", len(line))
-		}
-	}
-}
-
 func TestReadSpec(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "no JSON": "secret=sesame", "no units": `{"dir":"d","logs":"l","units":[]}`,

@@ -1,10 +1,7 @@
 package process
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"mcpgateway/internal/deploy/secretfolder"
+	"mcpgateway/internal/deploy/unitlog"
 	"mcpgateway/internal/procgroup"
 	"mcpgateway/internal/socket"
 )
@@ -27,7 +26,7 @@ type unit struct {
 
 // startUnit starts a process with the variables, descriptors and output that its spec says, and nothing else of ours.
 // The caller's thread must live as long as the process: the kernel kills the process when that thread ends.
-func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
+func startUnit(s unitSpec, id, logs string, last *unitlog.Last) (*unit, error) {
 	u := &unit{spec: s}
 	var ours, theirs []*os.File
 	defer func() { closeAll(theirs) }()
@@ -73,13 +72,13 @@ func startUnit(s unitSpec, id, logs string, last *lastLines) (*unit, error) {
 	u.pid, u.began = p.Pid, time.Now()
 	_ = p.Release() // the supervisor waits for all its children at once
 	out, prefix := filepath.Join(logs, s.Name+".log"), id+" "
-	errLog := newLogFile(out)
+	errLog := unitlog.NewFile(out)
 	if s.Shim {
-		u.copy(ours[0], &lineLog{file: newLogFile(filepath.Join(logs, "audit.jsonl"))})
+		u.copy(ours[0], &unitlog.Lines{File: unitlog.NewFile(filepath.Join(logs, "audit.jsonl"))})
 	} else {
-		u.copy(ours[0], &lineLog{file: newLogFile(out), prefix: prefix, unit: s.Name, last: last})
+		u.copy(ours[0], &unitlog.Lines{File: unitlog.NewFile(out), Prefix: prefix, Unit: s.Name, Last: last})
 	}
-	u.copy(ours[1], &lineLog{file: errLog, prefix: prefix, unit: s.Name, last: last})
+	u.copy(ours[1], &unitlog.Lines{File: errLog, Prefix: prefix, Unit: s.Name, Last: last})
 	return u, nil
 }
 
@@ -97,9 +96,9 @@ func secretPipe(value []byte) (*os.File, error) {
 		return nil, err
 	}
 	defer w.Close()
-	if len(value) > maxSecret {
+	if len(value) > secretfolder.MaxBytes {
 		r.Close()
-		return nil, fmt.Errorf("secret over %d bytes", maxSecret)
+		return nil, fmt.Errorf("secret over %d bytes", secretfolder.MaxBytes)
 	}
 	if _, err := w.Write(value); err != nil {
 		r.Close()
@@ -114,10 +113,10 @@ func closeAll(files []*os.File) {
 	}
 }
 
-func (u *unit) copy(r *os.File, to *lineLog) {
+func (u *unit) copy(r *os.File, to *unitlog.Lines) {
 	u.copied.Go(func() {
 		defer r.Close()
-		to.copy(&gathering{pipe: r})
+		to.Copy(&gathering{pipe: r})
 	})
 }
 
@@ -137,74 +136,4 @@ func (g *gathering) Read(p []byte) (int, error) {
 	}
 	g.used = true
 	return g.pipe.Read(p)
-}
-
-// lineLog writes what a unit prints to a log, whole lines at a time.
-type lineLog struct {
-	file   *logFile
-	prefix string     // in front of each line, after the time; none where lines are records
-	unit   string     // whose lines they are
-	last   *lastLines // where the last ones are kept; nil where they are records
-}
-
-// maxLine bounds a line, in bytes. A longer one is written in pieces, each with a newline.
-const maxLine = 256 << 10
-
-// copy goes on when a line cannot be written, since the unit must not stop for a full disk; it says so on standard
-// error, which is the supervisor's own log.
-func (l *lineLog) copy(r io.Reader) {
-	defer l.file.close()
-	lines := bufio.NewReaderSize(r, maxLine)
-	failed := 0
-	for {
-		line, err := lines.ReadSlice('\n')
-		if len(line) > 0 {
-			if werr := l.write(bytes.TrimSuffix(line, []byte("\n"))); werr != nil {
-				if failed++; failed == 1 {
-					fmt.Fprintf(os.Stderr, "lines of %s are lost: %v\n", filepath.Base(l.file.path), werr)
-				}
-			}
-		}
-		if err != nil && err != bufio.ErrBufferFull {
-			break
-		}
-	}
-	if failed > 0 {
-		fmt.Fprintf(os.Stderr, "%d lines of %s were lost\n", failed, filepath.Base(l.file.path))
-	}
-}
-
-func (l *lineLog) write(line []byte) error {
-	if l.last == nil {
-		return l.file.writeLine(append(bytes.Clone(line), '\n'))
-	}
-	l.last.add(l.unit, line)
-	stamp := time.Now().UTC().Format("2006-01-02T15:04:05.000Z ")
-	return l.file.writeLine(fmt.Appendf(nil, "%s%s%s\n", stamp, l.prefix, line))
-}
-
-// lastLines keeps the last lines that any unit printed, for whoever asks why the group ended.
-type lastLines struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-const (
-	lastLinesKept = 20
-	lastLineBytes = 400
-)
-
-func (l *lastLines) add(unit string, line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.lines) == lastLinesKept {
-		l.lines = append(l.lines[:0], l.lines[1:]...)
-	}
-	l.lines = append(l.lines, unit+": "+string(line[:min(len(line), lastLineBytes)]))
-}
-
-func (l *lastLines) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.lines...)
 }

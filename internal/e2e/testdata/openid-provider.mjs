@@ -1,12 +1,15 @@
 // An OpenID provider for tests: npm oidc-provider, which nobody here wrote, with two grants that it leaves to its user:
 // token exchange (RFC 8693), and one that signs a person in without asking anybody (tests only, hence its name).
 //
-// node openid-provider.mjs PORT CLIENT_JWK: on 127.0.0.1. CLIENT_JWK is the public key of the client "shim-key".
+// node openid-provider.mjs PORT CLIENT_JWK USERS REDIRECT: on 127.0.0.1. CLIENT_JWK is the public key of the client "shim-key".
+// The client "gateway" signs people in, and gets them back at REDIRECT; USERS is a file of who can, {"alice": ["group"]}, read
+// each time.
+import { readFileSync } from 'node:fs';
 import { createPublicKey } from 'node:crypto';
 import { generateKeyPair, exportJWK, jwtVerify } from 'jose';
 import { Provider, errors } from 'oidc-provider';
 
-const [, , port, clientKey] = process.argv;
+const [, , port, clientKey, usersFile, redirect] = process.argv;
 const issuer = `http://127.0.0.1:${port}`;
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const insecureUser = 'urn:mcpgateway:test:insecure-user';
@@ -15,6 +18,12 @@ const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
 const { privateKey } = await generateKeyPair('ES256', { extractable: true });
 const jwk = { ...(await exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: 'provider' };
 const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
+
+const users = () => JSON.parse(readFileSync(usersFile, 'utf8'));
+function account(ctx, sub) {
+  const groups = users()[sub];
+  return groups && { accountId: sub, claims: () => ({ sub, groups }) };
+}
 
 const client = (more) => ({ redirect_uris: [], response_types: [], grant_types: [exchange], ...more });
 // Seconds that an exchanged token lives, by audience.
@@ -27,11 +36,23 @@ const provider = new Provider(issuer, {
     client({ client_id: 'shim', client_secret: 'shim-secret: with %, + and ~', token_endpoint_auth_method: 'client_secret_basic' }),
     client({ client_id: 'shim-key', token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256',
       jwks: { keys: [JSON.parse(clientKey)] } }),
+    { client_id: 'gateway', client_secret: 'gateway-secret', application_type: 'native', redirect_uris: [redirect], response_types: ['code'],
+      grant_types: ['authorization_code', 'refresh_token'], token_endpoint_auth_method: 'client_secret_basic' },
   ],
   clientDefaults: { id_token_signed_response_alg: 'ES256' },
-  scopes: ['openid', 'read', 'write', 'upstream'],
-  ttl: { AccessToken: (ctx, token) => token.resourceServer.accessTokenTTL },
-  findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+  scopes: ['openid', 'groups', 'read', 'write', 'upstream'],
+  claims: { openid: ['sub'], groups: ['groups'] },
+  ttl: { AccessToken: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 600 },
+  findAccount: account,
+  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  // Whoever signed in has agreed that the gateway may know their groups.
+  loadExistingGrant: async (ctx) => {
+    const grant = new provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
+    grant.addOIDCScope('openid groups');
+    await grant.save();
+    return grant;
+  },
   extraTokenClaims: (ctx, token) => token.extra,
   features: {
     devInteractions: { enabled: false },
@@ -40,6 +61,24 @@ const provider = new Provider(issuer, {
       getResourceServerInfo: (ctx, resource) => resourceServer(resource),
     },
   },
+});
+
+// The login page: a button for each who can sign in.
+provider.use(async (ctx, next) => {
+  if (!ctx.path.startsWith('/interaction/')) return next();
+  if (ctx.method === 'POST') {
+    let body = '';
+    for await (const chunk of ctx.req) body += chunk;
+    const accountId = new URLSearchParams(body).get('user');
+    // A client on somebody's own machine is asked about each time.
+    const { prompt } = await provider.interactionDetails(ctx.req, ctx.res);
+    const result = prompt.name === 'consent' ? { consent: {} } : { login: { accountId } };
+    await provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });
+    ctx.respond = false;
+    return;
+  }
+  ctx.type = 'html';
+  ctx.body = `<form method="post" action="${ctx.path}">${Object.keys(users()).map((u) => `<button name="user" value="${u}">${u}</button>`).join('')}</form>`;
 });
 
 function resourceServer(audience) {

@@ -1,4 +1,6 @@
-package process
+// Package secretfolder reads the secret values of entries where they are files of this machine, and makes the keys that
+// nobody chooses. It hands them to deployers only, and no value is ever in an error.
+package secretfolder
 
 import (
 	"bytes"
@@ -16,8 +18,8 @@ import (
 	"mcpgateway/internal/deploy"
 )
 
-// maxSecret bounds a secret's size in bytes. A value must fit a pipe's buffer, which is 64 KiB, or 16 on some systems.
-const maxSecret = 16 << 10
+// MaxBytes bounds a secret's size in bytes. A value must fit a pipe's buffer, which is 64 KiB, or 16 on some systems.
+const MaxBytes = 16 << 10
 
 // generatedSize is the size of the secrets that the deployer makes, in bytes.
 const generatedSize = 32
@@ -25,11 +27,11 @@ const generatedSize = 32
 // names of folders and keys: what a Kubernetes Secret takes, without a leading dot.
 var secretName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$`)
 
-// secretFolder holds the entries' secret values: <id>-server/<key> and <id>-shim/<key>, a file each.
-type secretFolder string
+// Folder holds the entries' secret values: <id>-server/<key> and <id>-shim/<key>, a file each.
+type Folder string
 
-// value reads a secret, or makes it where the plan says so. Errors name the file and never what it holds.
-func (s secretFolder) value(ref deploy.Secret) ([]byte, error) {
+// Value reads a secret, or makes it where the plan says so. Errors name the file and never what it holds.
+func (s Folder) Value(ref deploy.Secret) ([]byte, error) {
 	folder, ok := strings.CutPrefix(ref.Store, "mcp-")
 	if !ok || !secretName.MatchString(folder) || !secretName.MatchString(ref.Key) {
 		return nil, fmt.Errorf("secret %q in store %q: not a name", ref.Key, ref.Store)
@@ -106,8 +108,8 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("secret file %s is not a plain file", path)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("secret file %s may be read by others: run chmod 600 %s", path, path)
-	case info.Size() > maxSecret:
-		return nil, fmt.Errorf("secret file %s is larger than %d bytes", path, maxSecret)
+	case info.Size() > MaxBytes:
+		return nil, fmt.Errorf("secret file %s is larger than %d bytes", path, MaxBytes)
 	}
-	return io.ReadAll(io.LimitReader(f, maxSecret))
+	return io.ReadAll(io.LimitReader(f, MaxBytes))
 }

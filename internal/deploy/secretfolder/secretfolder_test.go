@@ -1,4 +1,4 @@
-package process
+package secretfolder
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func TestSecretValue(t *testing.T) {
 	write("a-server/zero", "hunter\x002", 0o600)
 	write("a-server/world", "hunter2", 0o604)
 	write("a-server/group", "hunter2", 0o640)
-	write("a-server/big", strings.Repeat("x", maxSecret+1), 0o600)
+	write("a-server/big", strings.Repeat("x", MaxBytes+1), 0o600)
 	write("outside", "hunter2", 0o600)
 	write("a-shim/seal", "short", 0o600)
 	if err := syscall.Mkfifo(filepath.Join(dir, "a-server/pipe"), 0o600); err != nil {
@@ -61,7 +61,7 @@ func TestSecretValue(t *testing.T) {
 		"key of wrong size": {deploy.Secret{Store: "mcp-a-shim", Key: "seal", File: "X", Generate: true}, "", "5 bytes instead of 32"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := secretFolder(dir).value(c.ref)
+			got, err := Folder(dir).Value(c.ref)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "hunter") {
 					t.Errorf("got %v, want an error with %q and no value", err, c.err)

@@ -1,4 +1,5 @@
-package process
+// Package backoff has deployers wait between starts of what keeps failing. It starts nothing itself.
+package backoff
 
 import (
 	"sync"
@@ -14,9 +15,9 @@ const (
 	forget   = 10 * time.Minute // after the last failure
 )
 
-// backoff counts the failures of each key, and gives a pause after the second in a row: one crash may be bad luck, and
+// Backoff counts the failures of each key, and gives a pause after the second in a row: one crash may be bad luck, and
 // whoever calls next should not wait for it.
-type backoff struct {
+type Backoff struct {
 	base time.Duration // the first pause; it doubles
 	mu   sync.Mutex
 	keys map[deploy.KeyID]*failures
@@ -28,12 +29,13 @@ type failures struct {
 	until time.Time
 }
 
-func newBackoff(base time.Duration) *backoff {
-	return &backoff{base: base, keys: map[deploy.KeyID]*failures{}}
+// New returns one whose first pause is base.
+func New(base time.Duration) *Backoff {
+	return &Backoff{base: base, keys: map[deploy.KeyID]*failures{}}
 }
 
-// fail counts a group of key that was started and failed at the given times.
-func (b *backoff) fail(key deploy.Key, started, failed time.Time) {
+// Fail counts a group of key that was started and failed at the given times.
+func (b *Backoff) Fail(key deploy.Key, started, failed time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, f := range b.keys {
@@ -56,8 +58,8 @@ func (b *backoff) fail(key deploy.Key, started, failed time.Time) {
 	}
 }
 
-// pause is how long key must still wait.
-func (b *backoff) pause(key deploy.Key, now time.Time) time.Duration {
+// Pause is how long key must still wait.
+func (b *Backoff) Pause(key deploy.Key, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := b.keys[key.ID()]

@@ -1,4 +1,6 @@
-package process
+// Package unitlog keeps what units print: whole lines in files that rotate, and the last ones for whoever asks why a unit
+// ended. It reads nothing back.
+package unitlog
 
 import (
 	"errors"
@@ -17,38 +19,40 @@ const (
 	logKept  = 8
 )
 
-// logFile appends lines to path. At maxBytes the file is renamed to path.N, N one more than ever before, and the oldest
+// File appends lines to path. At maxBytes the file is renamed to path.N, N one more than ever before, and the oldest
 // beyond kept are removed: the smallest N that is left tells how many files are gone.
 //
 // Several processes may write to the same path, since instances of one server share its logs. Lines are appended whole.
 // A line may still land in a file that another process has just renamed; it is not lost.
-type logFile struct {
+type File struct {
 	path     string
 	maxBytes int64
 	kept     int
 
-	file *os.File
+	current *os.File
 }
 
-func newLogFile(path string) *logFile { return &logFile{path: path, maxBytes: logBytes, kept: logKept} }
+// NewFile returns one with the bounds of a unit's log.
+func NewFile(path string) *File { return &File{path: path, maxBytes: logBytes, kept: logKept} }
 
-// writeLine appends line, which ends with a newline.
-func (l *logFile) writeLine(line []byte) error {
-	if err := l.open(); err != nil {
+// WriteLine appends line, which ends with a newline.
+func (l *File) WriteLine(line []byte) error {
+	if err := l.Open(); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
-	_, err := l.file.Write(line)
+	_, err := l.current.Write(line)
 	return err
 }
 
-func (l *logFile) close() {
-	if l.file != nil {
-		l.file.Close()
+// Close ends writing for now.
+func (l *File) Close() {
+	if l.current != nil {
+		l.current.Close()
 	}
 }
 
-// open has l.file be the file at l.path, with room in it.
-func (l *logFile) open() error {
+// Open has the file be the file at l.path, with room in it.
+func (l *File) Open() error {
 	info, err := os.Stat(l.path)
 	if err == nil && info.Size() >= l.maxBytes {
 		err = l.rotate()
@@ -57,18 +61,18 @@ func (l *logFile) open() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if l.file != nil && info != nil {
-		if mine, err := l.file.Stat(); err == nil && os.SameFile(info, mine) {
+	if l.current != nil && info != nil {
+		if mine, err := l.current.Stat(); err == nil && os.SameFile(info, mine) {
 			return nil
 		}
 	}
-	l.close()
-	l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	l.Close()
+	l.current, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	return err
 }
 
 // rotate renames the file if it is still full once nobody else rotates.
-func (l *logFile) rotate() error {
+func (l *File) rotate() error {
 	lock, err := os.OpenFile(filepath.Join(filepath.Dir(l.path), ".rotate"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -98,7 +102,7 @@ func (l *logFile) rotate() error {
 }
 
 // older returns the rotated files by number.
-func (l *logFile) older() (map[int]string, error) {
+func (l *File) older() (map[int]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(l.path))
 	if err != nil {
 		return nil, err
@@ -112,3 +116,6 @@ func (l *logFile) older() (map[int]string, error) {
 	}
 	return files, nil
 }
+
+// Output is the open file, for a child to inherit; Open comes first.
+func (l *File) Output() *os.File { return l.current }

@@ -1,4 +1,4 @@
-package process
+package unitlog
 
 import (
 	"bytes"
@@ -11,11 +11,11 @@ import (
 
 func TestLogFileRotates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	l := &logFile{path: path, maxBytes: 100, kept: 2}
-	defer l.close()
+	l := &File{path: path, maxBytes: 100, kept: 2}
+	defer l.Close()
 	line := []byte("0123456789012345678901234567890123456789012345678\n") // 50 bytes: two fill a file
 	for range 9 {
-		if err := l.writeLine(line); err != nil {
+		if err := l.WriteLine(line); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,10 +48,10 @@ func TestLogFileIsShared(t *testing.T) {
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
-			l := &logFile{path: path, maxBytes: 1000, kept: 1000}
-			defer l.close()
+			l := &File{path: path, maxBytes: 1000, kept: 1000}
+			defer l.Close()
 			for i := range lines {
-				if err := l.writeLine(fmt.Appendf(nil, "writer %d line %d\n", w, i)); err != nil {
+				if err := l.WriteLine(fmt.Appendf(nil, "writer %d line %d\n", w, i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -84,10 +84,10 @@ func TestLogFileOfOthersIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := &logFile{path: filepath.Join(dir, "audit.jsonl"), maxBytes: 1, kept: 1}
-	defer l.close()
+	l := &File{path: filepath.Join(dir, "audit.jsonl"), maxBytes: 1, kept: 1}
+	defer l.Close()
 	for range 3 {
-		if err := l.writeLine([]byte("x\n")); err != nil {
+		if err := l.WriteLine([]byte("x\n")); err != nil {
 			t.Fatal(err)
 		}
 	}

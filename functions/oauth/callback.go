@@ -1,0 +1,149 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+
+	"mcpgateway/functions/oauth/client"
+	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/page"
+	"mcpgateway/functions/oauth/provider"
+	"mcpgateway/functions/oauth/seal"
+)
+
+// serveCallback takes people back from the provider, and asks them whether the client may act for them.
+func (s *server) serveCallback(w http.ResponseWriter, r *http.Request) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err == nil {
+		err = onlyOnce(q, "")
+	}
+	var f flow
+	if err == nil {
+		f, err = s.takeFlow(w, r, q.Get("state"))
+	}
+	if err != nil {
+		s.showProblem(w, err)
+		return
+	}
+	if err := s.signedIn(w, r, q, f); err != nil {
+		s.answerClient(w, r, f.Where, f.State, err)
+	}
+}
+
+func (s *server) signedIn(w http.ResponseWriter, r *http.Request, q url.Values, f flow) error {
+	switch {
+	case q.Has("iss") && q.Get("iss") != s.providers: // RFC 9207 section 2.4: a mix-up
+		return bad("access_denied", "the answer is another identity provider's")
+	case q.Has("error"):
+		return &failure{status: 400, code: "access_denied", text: "the identity provider did not sign you in", cause: providerSaid(q.Get("error"))}
+	}
+	session, err := s.provider.Redeem(r.Context(), q.Get("code"), f.Verifier, f.Nonce)
+	if err != nil {
+		return err
+	}
+	c, err := s.clients.Find(r.Context(), f.Request.Client)
+	if err != nil {
+		return err
+	}
+	if err := s.clients.Registered.Used(r.Context(), c); err != nil {
+		return err
+	}
+	person := grant.Person{Issuer: s.providers, Subject: session.Subject}
+	asked, err := s.grants.Consented(r.Context(), person, f.Request)
+	if err != nil {
+		return err
+	}
+	if asked && !f.Ask && remembered(c, f.Where) {
+		return s.giveCode(w, r, f.Request, f.Where, f.State, session)
+	}
+	return s.ask(w, r, f, c, person, session)
+}
+
+// remembered tells whether an answer given once holds the next time. It does not where any program could have sent the
+// person here in this client's name (OAuth 2.1 section 7.3.1): nobody proves who waits at a port or for a scheme.
+func remembered(c *client.Client, where string) bool {
+	return c.Assured && len(where) > 8 && where[:8] == "https://"
+}
+
+// providerSaid is the error that the provider sent, for the log.
+type providerSaid string
+
+func (p providerSaid) Error() string { return "the provider answers " + string(p)[:min(len(p), 100)] }
+
+func (s *server) ask(w http.ResponseWriter, r *http.Request, f flow, c *client.Client, person grant.Person, session provider.Session) error {
+	browser := seal.Random()
+	id, err := s.grants.Ask(r.Context(), grant.Question{Request: f.Request, State: f.State, Where: f.Where, Person: person, Name: session.Name,
+		Browser: seal.Hash(browser)}, session)
+	if err != nil {
+		return err
+	}
+	s.setCookie(w, s.cookieName("ask", id[:8]), browser, flowLife)
+	name, shown := c.Name, session.Name
+	if name == "" {
+		name = c.ID
+	}
+	if shown == "" {
+		shown = session.Subject
+	}
+	page.WriteConsent(w, page.Consent{ID: id, Client: name, Assured: c.Assured, Host: c.Host, Redirect: f.Where,
+		Local: client.Loopback(f.Where), Server: f.Request.Resource, Person: shown, Provider: hostOf(s.providers)})
+	return nil
+}
+
+// serveConsent takes the answer.
+func (s *server) serveConsent(w http.ResponseWriter, r *http.Request) {
+	q, session, err := s.takeAnswer(w, r)
+	if err != nil {
+		s.showProblem(w, err)
+		return
+	}
+	if r.PostForm.Get("answer") != "allow" {
+		s.answerClient(w, r, q.Where, q.State, bad("access_denied", "the person did not allow it"))
+		return
+	}
+	err = s.grants.Consent(r.Context(), q.Person, q.Request)
+	if err == nil {
+		err = s.giveCode(w, r, q.Request, q.Where, q.State, session)
+	}
+	if err != nil {
+		s.answerClient(w, r, q.Where, q.State, err)
+	}
+}
+
+// takeAnswer checks that the answer comes from our own page in the browser that was asked.
+func (s *server) takeAnswer(w http.ResponseWriter, r *http.Request) (q grant.Question, session provider.Session, err error) {
+	lost := bad("invalid_request", "this page was answered already, or not in the browser that it was shown in: start again where you came from")
+	site := r.Header.Get("Sec-Fetch-Site")
+	if origin := r.Header.Get("Origin"); origin != "" && origin != s.url || site != "" && site != "same-origin" {
+		return q, session, lost
+	}
+	if r.ParseForm() != nil || onlyOnce(r.PostForm, "") != nil {
+		return q, session, lost
+	}
+	id := r.PostForm.Get("question")
+	if len(id) != len(seal.Random()) {
+		return q, session, lost
+	}
+	name := s.cookieName("ask", id[:8])
+	cookie, err := r.Cookie(name)
+	if err != nil {
+		return q, session, lost
+	}
+	s.setCookie(w, name, "", -1)
+	q, err = s.grants.Answer(r.Context(), id, cookie.Value, &session)
+	if asFailure(err).code == "invalid_grant" {
+		err = lost
+	}
+	return q, session, err
+}
+
+// giveCode ends a sign-in well.
+func (s *server) giveCode(w http.ResponseWriter, r *http.Request, request grant.Request, where, state string, session provider.Session) error {
+	code, err := s.grants.Begin(r.Context(), request, s.providers, session)
+	if err != nil {
+		return err
+	}
+	s.log.Info("granted", "client", request.Client, "resource", request.Resource, "subject", session.Subject)
+	s.returnTo(w, r, where, state, url.Values{"code": {code}})
+	return nil
+}

@@ -1,0 +1,28 @@
+package catalog
+
+// OAuth is the authorization server (functions/oauth), which signs people in at their own provider for clients that have
+// no client id there.
+type OAuth struct {
+	URL      string        `yaml:"url"`      // its issuer identifier, an origin: one of issuers, which brokers the provider
+	Provider OAuthProvider `yaml:"provider"` // where people sign in
+	Clients  []OAuthClient `yaml:"clients"`  // that are known beforehand; others register themselves
+	State    string        `yaml:"state"`    // folder of its store and its key, default <deployer.state>/oauth
+}
+
+// OAuthProvider is an OpenID provider, and the client that the authorization server is there.
+type OAuthProvider struct {
+	URL      string   `yaml:"url"`      // one of issuers, whose groupsClaim is read
+	ClientID string   `yaml:"clientID"` // what the provider knows us by; the redirect URI to give it is <oauth.url>/callback
+	Secret   string   `yaml:"secret"`   // file of the client's secret; without it we are a public client there
+	Prompt   string   `yaml:"prompt"`   // sent along: some providers give a refresh token only with "consent"
+	Scopes   []string `yaml:"scopes"`   // asked for, default openid, profile and offline_access; groups often need one more
+}
+
+// OAuthClient is a client that does not register itself.
+type OAuthClient struct {
+	ID        string   `yaml:"id"`        // its client_id
+	Name      string   `yaml:"name"`      // shown to who is asked whether it may act for them, default the id
+	Redirects []string `yaml:"redirects"` // its redirect URIs; without any it is an agent that acts for itself
+	Secret    string   `yaml:"secret"`    // file of its secret
+	Keys      string   `yaml:"keys"`      // file of its public keys, a JSON Web Key Set, instead of a secret
+}

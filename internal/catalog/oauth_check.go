@@ -1,0 +1,139 @@
+package catalog
+
+import (
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mcpgateway/internal/identity"
+)
+
+const (
+	maxScopes       = 50
+	maxOAuthClients = 1000
+	maxRedirects    = 50
+	maxRedirect     = 512 // bytes
+)
+
+// scopeForm is a scope-token of RFC 6749 section 3.3, in printable letters.
+var scopeForm = newPattern(`^[!#-\[\]-~]{1,128}$`)
+
+// clientForm keeps client ids apart from subjects of a provider ("#") and from the URLs that other clients are known by.
+var clientForm = newPattern(`^[A-Za-z0-9._-]{1,64}$`)
+
+func checkOAuth(d *document, p *Platform, dir string) {
+	o := p.OAuth
+	if o == nil {
+		return
+	}
+	if d.required(&o.URL, o, "oauth.url") {
+		err := checkURL(o.URL)
+		if err == nil {
+			err = checkOrigin(o.URL)
+		}
+		if err != nil {
+			d.bad(&o.URL, "oauth.url %v", err)
+		}
+	}
+	checkOAuthProvider(d, p, dir)
+	checkOAuthClients(d, o, dir)
+	d.filePath(&o.State, "oauth.state", dir, filepath.Join(p.Deployer.State, "oauth"))
+}
+
+func checkOAuthProvider(d *document, p *Platform, dir string) {
+	o, up := p.OAuth, &p.OAuth.Provider
+	d.required(&up.ClientID, up, "oauth.provider.clientID")
+	d.text(&up.ClientID, "oauth.provider.clientID", 256)
+	if d.has(&up.Prompt) && !d.matches(&up.Prompt, scopeForm) {
+		d.bad(&up.Prompt, "oauth.provider.prompt: %.60q is no value of prompt", up.Prompt)
+	}
+	if d.has(&up.Secret) {
+		d.filePath(&up.Secret, "oauth.provider.secret", dir, "")
+	}
+	if !d.has(&up.Scopes) {
+		up.Scopes = []string{"openid", "profile", "offline_access"}
+	}
+	if len(up.Scopes) > maxScopes || !slices.Contains(up.Scopes, "openid") {
+		d.bad(&up.Scopes, "oauth.provider.scopes: openid must be among them, and at most %d", maxScopes)
+	}
+	for i := range up.Scopes {
+		if !d.matches(&up.Scopes[i], scopeForm) {
+			d.bad(&up.Scopes[i], "oauth.provider.scopes: %.60q is no scope", up.Scopes[i])
+		}
+	}
+	if !d.required(&up.URL, up, "oauth.provider.url") || o.URL == "" {
+		return
+	}
+	at := func(address string) int {
+		return slices.IndexFunc(p.Issuers, func(i identity.Issuer) bool { return i.URL == address })
+	}
+	if at(up.URL) < 0 {
+		d.bad(&up.URL, "oauth.provider.url must be the url of one of issuers")
+	}
+	if i := at(o.URL); i < 0 || !slices.Contains(p.Issuers[i].Brokers, up.URL) {
+		d.bad(&o.URL, "oauth.url must be the url of one of issuers, with the provider's url in its brokers")
+	}
+}
+
+func checkOAuthClients(d *document, o *OAuth, dir string) {
+	if len(o.Clients) > maxOAuthClients {
+		d.bad(&o.Clients, "oauth.clients: at most %d are possible", maxOAuthClients)
+	}
+	ids := map[string]bool{}
+	for i := range o.Clients {
+		c := &o.Clients[i]
+		if d.required(&c.ID, c, "oauth.clients.id") && !d.matches(&c.ID, clientForm) {
+			d.bad(&c.ID, "oauth.clients.id must be 1 to 64 letters, digits, dots, dashes and underscores")
+		}
+		if ids[c.ID] && c.ID != "" {
+			d.bad(&c.ID, "oauth.clients: this id is given twice")
+		}
+		ids[c.ID] = true
+		if !d.has(&c.Name) {
+			c.Name = c.ID
+		}
+		d.text(&c.Name, "oauth.clients.name", 128)
+		checkOAuthClient(d, c, dir)
+	}
+}
+
+func checkOAuthClient(d *document, c *OAuthClient, dir string) {
+	if len(c.Redirects) > maxRedirects {
+		d.bad(&c.Redirects, "oauth.clients.redirects: at most %d are possible", maxRedirects)
+	}
+	for i := range c.Redirects {
+		r := &c.Redirects[i]
+		d.text(r, "oauth.clients.redirects", maxRedirect)
+		if u, err := url.Parse(*r); err != nil || u.Scheme == "" || strings.Contains(*r, "#") {
+			d.bad(r, "oauth.clients.redirects must be absolute URIs without a fragment")
+		}
+	}
+	for name, field := range map[string]*string{"secret": &c.Secret, "keys": &c.Keys} {
+		if d.has(field) {
+			d.filePath(field, "oauth.clients."+name, dir, "")
+		}
+	}
+	switch {
+	case c.Secret != "" && c.Keys != "":
+		d.bad(c, "oauth.clients: secret or keys, not both")
+	case len(c.Redirects) == 0 && c.Secret == "" && c.Keys == "":
+		d.bad(c, "oauth.clients: an agent needs a secret or keys, and any other client redirects")
+	}
+}
+
+// checkBrokers refuses issuers that speak for an issuer that is not there, or that speaks for others itself.
+func checkBrokers(d *document, p *Platform) {
+	for i := range p.Issuers {
+		is := &p.Issuers[i]
+		notEmpty(d, &is.Brokers, "issuers.brokers")
+		for n := range is.Brokers {
+			home := &is.Brokers[n]
+			if !slices.ContainsFunc(p.Issuers, func(o identity.Issuer) bool {
+				return o.URL == *home && o.URL != is.URL && len(o.Brokers) == 0
+			}) {
+				d.bad(home, "issuers.brokers: %.200q must be the url of another issuer, which brokers nobody", *home)
+			}
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const goodOAuth = `apiVersion: v1
+publicURL: https://mcp.example.com
+issuers:
+  - {url: "https://login.example.com/", audiences: ["{resource}"], default: true}
+  - {name: signin, url: "https://oauth.example.com", audiences: ["{resource}"], brokers: ["https://login.example.com/"]}
+oauth:
+  url: https://oauth.example.com
+  provider: {url: "https://login.example.com/", clientID: gateway, secret: keys/login}
+  clients:
+    - {id: copilot, redirects: ["https://copilot.example/cb"]}
+    - {id: robot, name: Night run, keys: keys/robot.json}
+`
+
+func TestOAuth(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"p.yaml": goodOAuth})
+	p, err := LoadPlatform(dir + "/p.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &OAuth{URL: "https://oauth.example.com", State: dir + "/.run/oauth",
+		Provider: OAuthProvider{URL: "https://login.example.com/", ClientID: "gateway", Secret: dir + "/keys/login", Scopes: []string{"openid", "profile", "offline_access"}},
+		Clients: []OAuthClient{{ID: "copilot", Name: "copilot", Redirects: []string{"https://copilot.example/cb"}},
+			{ID: "robot", Name: "Night run", Keys: dir + "/keys/robot.json"}}}
+	if diff := cmp.Diff(want, p.OAuth); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOAuthChecks(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		old, new string // what is changed in goodOAuth
+		want     []string
+	}{
+		{"good", "", "", nil},
+		{"brokers nobody", `, brokers: ["https://login.example.com/"]`, "", []string{"7: oauth.url must be the url of one of issuers, with"}},
+		{"brokers a stranger", `brokers: ["https://login.example.com/"]`, `brokers: ["https://x.test"]`,
+			[]string{`5: issuers.brokers: "https://x.test" must be the url of another`, "7: oauth.url must be"}},
+		{"brokers itself", `brokers: ["https://login.example.com/"]`, `brokers: ["https://oauth.example.com"]`,
+			[]string{`5: issuers.brokers: "https://oauth.example.com" must be`, "7: oauth.url must be"}},
+		{"no brokers", `brokers: ["https://login.example.com/"]`, `brokers: []`, []string{"5: issuers.brokers is an empty list", "7: oauth.url must be"}},
+		{"a path", "url: https://oauth.example.com", "url: https://oauth.example.com/x", []string{"7: oauth.url must be scheme", "7: oauth.url must be the url"}},
+		{"another provider", `{url: "https://login.example.com/", clientID`, `{url: "https://x.test", clientID`, []string{"7: oauth.url must be", "8: oauth.provider.url must be"}},
+		{"no client id", ", clientID: gateway", "", []string{"8: oauth.provider.clientID is missing"}},
+		{"scopes", "clientID:", `scopes: [profile, "a b"], clientID:`, []string{"8: oauth.provider.scopes: openid must be", `8: oauth.provider.scopes: "a b" is no scope`}},
+		{"twins", "id: robot", "id: copilot", []string{"11: oauth.clients: this id is given twice"}},
+		{"client id", "id: robot", "id: 'https://login.example.com/#a'", []string{"11: oauth.clients.id must be"}},
+		{"two credentials", "keys: keys", "secret: x, keys: keys", []string{"11: oauth.clients: secret or keys, not both"}},
+		{"no credential", ", keys: keys/robot.json", "", []string{"11: oauth.clients: an agent needs"}},
+		{"redirects", `["https://copilot.example/cb"]`, `["https://copilot.example/cb#", "/cb"]`,
+			[]string{"10: oauth.clients.redirects must be absolute", "10: oauth.clients.redirects must be absolute"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := []byte(strings.Replace(goodOAuth, tt.old, tt.new, 1))
+			d := newDocument("/etc/p.yaml", text)
+			parsePlatform(d)
+			agree(t, compiledPlatform(), text, len(d.problems) > 0)
+			checkLines(t, lines(collect(d)), tt.want...)
+		})
+	}
+}

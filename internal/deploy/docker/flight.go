@@ -1,0 +1,155 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcpgateway/internal/deploy"
+)
+
+// flight is one start that any number of callers wait for. It goes on when they leave: the next one will be glad.
+type flight struct {
+	hash     string
+	landed   chan struct{}
+	instance deploy.Instance
+	err      error
+}
+
+// Ensure returns the instance that p describes, and starts it if need be; an instance of the same key but of another
+// hash takes no more calls and ends when it has finished those it has. Errors are *deploy.StartError, or ctx's.
+func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
+	for {
+		f := d.board(p)
+		select {
+		case <-ctx.Done():
+			return deploy.Instance{}, ctx.Err()
+		case <-f.landed:
+		}
+		if f.hash != p.Hash {
+			continue // it was another revision's, and so is what became of it
+		}
+		if f.err != nil {
+			return deploy.Instance{}, f.err
+		}
+		return f.instance, nil
+	}
+}
+
+// board returns the flight of p's key, which it starts if there is none.
+func (d *Deployer) board(p deploy.Plan) *flight {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := p.Key().ID()
+	if f := d.flights[id]; f != nil {
+		return f
+	}
+	f := &flight{hash: p.Hash, landed: make(chan struct{})}
+	d.flights[id] = f
+	go func() {
+		f.instance, f.err = d.ensure(p)
+		d.mu.Lock()
+		delete(d.flights, id)
+		d.mu.Unlock()
+		close(f.landed)
+	}()
+	return f
+}
+
+func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
+	if d.done.Err() != nil {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+	}
+	key := p.Key()
+	for _, g := range d.of(&key) {
+		switch {
+		case g.isLeaving():
+		case g.hash != p.Hash:
+			d.retire(g)
+		case !g.wasReady(): // started by a deployer before us
+			return d.await(g, p)
+		case ready(d.done, g.url):
+			return deploy.Instance{ID: g.id, URL: g.url}, nil
+		default:
+			d.end(g, ending{reason: reasonSilent})
+		}
+	}
+	return d.start(p)
+}
+
+// start starts a new group. When it fails while somebody else has a port that was chosen for it, another one is tried,
+// once.
+func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
+	if pause := d.backoff.Pause(p.Key(), time.Now()); pause > 0 {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{retry: pause,
+			message: "The server keeps stopping. It will be tried again after a pause.", cause: errors.New("too many failures in a row")})
+	}
+	g, err := d.launch(p)
+	if portTaken(err) {
+		d.config.Logger.Warn("a port was taken, trying another", "server", p.Server, "error", err)
+		g, err = d.launch(p)
+	}
+	if refused, ok := errors.AsType[*deploy.StartError](err); ok {
+		return deploy.Instance{}, refused
+	}
+	if err != nil {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: generalSentence, cause: err,
+			retry: max(d.backoff.Pause(p.Key(), time.Now()), d.config.Backoff)})
+	}
+	return d.await(g, p)
+}
+
+// await waits until the group is ready. It asks often at first: a program in Go is ready in some milliseconds.
+func (d *Deployer) await(g *group, p deploy.Plan) (deploy.Instance, error) {
+	timeout := time.NewTimer(time.Until(g.started.Add(p.Startup)))
+	defer timeout.Stop()
+	pause := 2 * time.Millisecond
+	for {
+		if ready(d.done, g.url) && !g.isLeaving() {
+			g.setReady()
+			return deploy.Instance{ID: g.id, URL: g.url, Cold: true}, nil
+		}
+		select {
+		case <-g.ended:
+			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The server stopped while it was starting.",
+				cause: errors.Join(g.foreign, errors.New("it ended before it was ready")), retry: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
+		case <-d.done.Done():
+			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+		case <-timeout.C:
+			d.end(g, ending{reason: reasonTimeout})
+			<-g.ended
+			return deploy.Instance{}, d.refuse(g.key, refusal{code: deploy.CodeTimeout, message: "The server did not start in time.",
+				cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
+		case <-time.After(pause):
+		}
+		pause = min(pause+pause/16, 50*time.Millisecond)
+	}
+}
+
+// What callers read.
+const (
+	generalSentence = "The server cannot be started now."
+	notConfigured   = "The server cannot be started as it is configured."
+)
+
+// tryAgain is when to ask again for what an operator, or a registry, must do first.
+const tryAgain = 5 * time.Second
+
+// refusal is why Ensure gives no instance. The zero code is CodeUnavailable.
+type refusal struct {
+	code    deploy.Code
+	message string
+	cause   error
+	retry   time.Duration
+}
+
+// refuse logs the cause, once for all who wait, and makes the error that they get.
+func (d *Deployer) refuse(key deploy.Key, r refusal) error {
+	e := &deploy.StartError{Code: r.code, Message: r.message, RetryAfter: r.retry, Cause: r.cause}
+	if e.Code == "" {
+		e.Code = deploy.CodeUnavailable
+	}
+	d.config.Logger.Error("not started", "server", key.Server, "owner", key.Owner, "code", e.Code, "error", r.cause)
+	return e
+}

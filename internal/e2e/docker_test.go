@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpgateway/internal/peers"
+)
+
+// docker runs Docker's command line, which finds the engine by $DOCKER_HOST.
+func docker(t *testing.T, stdin []byte, args ...string) string {
+	t.Helper()
+	command := exec.Command("docker", args...)
+	command.Stdin = bytes.NewReader(stdin)
+	var failure strings.Builder
+	command.Stderr = &failure
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("docker %v: %v: %s", args, err, failure.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// needEngine skips a test where no engine answers, or has it fail where TEST_DOCKER=required.
+func needEngine(t *testing.T) {
+	t.Helper()
+	err := exec.Command("docker", "version").Run()
+	switch {
+	case err == nil:
+	case os.Getenv("TEST_DOCKER") == "required":
+		t.Fatalf("docker version: %v", err)
+	default:
+		t.Skipf("no engine answers, make e2e-docker brings one up: %v", err)
+	}
+}
+
+// static builds programs that run in images without anything else.
+func static(t *testing.T, sources ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	command := exec.Command("go", append([]string{"build", "-o", dir + "/"}, sources...)...)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// importImage makes an image of one program.
+func importImage(t *testing.T, name, program string) {
+	t.Helper()
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	if err := w.WriteHeader(&tar.Header{Name: "server", Mode: 0o755, Size: int64(len(text))}); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(text) // what goes wrong is said by Close
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	docker(t, layer.Bytes(), "import", "--change", `ENTRYPOINT ["/server"]`, "-", name)
+}
+
+// Servers that are containers, one by an image and one from npm, baked here: a call wakes them, they stream, sleep, and wake
+// without a download; and when the system ends nothing of it is left in the engine.
+func TestContainers(t *testing.T) {
+	needEngine(t)
+	t.Cleanup(func() { // after the system's end
+		if left := docker(t, nil, "ps", "-aq") + docker(t, nil, "volume", "ls", "-q") + docker(t, nil, "network", "ls", "-q", "--filter", "type=custom"); left != "" {
+			t.Errorf("left in the engine:\n%s\n%s", left, docker(t, nil, "ps", "-a"))
+		}
+	})
+	built := static(t, "mcpgateway/shim", "mcpgateway/localstack/sample", "mcpgateway/cmd/mcpgateway")
+	importImage(t, "mcpgateway.local/sample:e2e", filepath.Join(built, "sample"))
+	s := startAs(t, layout{alone: true, shim: filepath.Join(built, "shim"), platform: "deployer: {docker: {}}\n",
+		servers: `  - {id: sample, title: Sample, runtime: {container: {image: "mcpgateway.local/sample:e2e", port: 8090, args: [-addr, "127.0.0.1:8090"]}}, scale: {idle: 2s}}
+  - {id: everything, title: Everything, runtime: {npx: {package: "` + peers.EverythingServer + `", args: [stdio]}}, scale: {idle: 2s}}
+`, policies: "  - {name: all, allow: {groups: [engineering]}, servers: [\"*\"], tools: [\"*\"]}\n"})
+	token := s.token("alice", "everything", engineering)
+	if resp, body := s.do(s.request("POST", "everything", token, initialize)); resp.StatusCode != 503 {
+		t.Errorf("before it is baked: %d %s", resp.StatusCode, body)
+	}
+	t.Run("container", func(t *testing.T) { s.inTurns(t, "sample", "slow", `{"seconds":1}`, "slept") })
+	t.Run("npx", func(t *testing.T) {
+		if os.Getenv("TEST_NETWORK") == "" {
+			t.Skip("it installs a package of npm: TEST_NETWORK is not set")
+		}
+		base := filepath.Join(built, "node.tar")
+		for _, step := range []*exec.Cmd{
+			exec.Command("../../knative/testcluster/node-base.sh", base),
+			exec.Command(filepath.Join(built, "mcpgateway"), "bake", "--platform", filepath.Join(s.dir, "platform.yaml"), "--node", base),
+		} {
+			if out, err := step.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v\n%s", step.Args, err, out)
+			}
+		}
+		s.inTurns(t, "everything", "trigger-long-running-operation", `{"duration":1,"steps":4}`, "completed")
+	})
+}
+
+// inTurns calls a server awake and asleep, three times.
+func (s *system) inTurns(t *testing.T, id, tool, arguments, says string) {
+	t.Helper()
+	token := s.token("alice", id, engineering)
+	images := ""
+	for turn := range 3 {
+		began := time.Now()
+		session := s.session(id, token)
+		t.Logf("woken in %v", time.Since(began).Round(time.Millisecond))
+		resp, body := s.do(s.request("POST", id, token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":`+arguments+
+			`,"_meta":{"progressToken":"p"}}}`, "Mcp-Session-Id", session))
+		if resp.StatusCode != 200 || !strings.Contains(body, "notifications/progress") || !strings.Contains(body, says) {
+			t.Errorf("stream: %d %s", resp.StatusCode, body)
+		}
+		s.eventually("it sleeps", time.Minute, func() bool { return docker(t, nil, "ps", "-aq") == "" })
+		listed := strings.Fields(docker(t, nil, "images", "-q", "--no-trunc"))
+		slices.Sort(listed)
+		now := strings.Join(listed, " ")
+		if turn > 0 && now != images {
+			t.Errorf("turn %d fetched an image: %s, before %s", turn, now, images)
+		}
+		images = now
+	}
+}

@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcpgateway/internal/proxytest"
+)
+
+// signing is the system with an authorization server in front of a real OpenID provider, and a client that has nothing but a
+// server's URL.
+type signing struct {
+	*system
+	provider *provider
+	address  string // of the authorization server
+	id       string // the client's
+	back     *httptest.Server
+	brought  url.Values // by the browser
+}
+
+func startSigning(t *testing.T) *signing {
+	t.Helper()
+	address, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &signing{address: address, provider: startProvider(t, "http://"+address+"/callback")}
+	g.system = startAs(t, layout{
+		issuers: fmt.Sprintf("  - {name: provider, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
+			g.provider.url, "http://"+address, g.provider.url),
+		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n", "http://"+address, g.provider.url),
+		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample]}\n",
+		secrets:  map[string]string{"gateway": "gateway-secret\n"},
+	})
+	g.startOAuth()
+	g.back = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { g.brought = r.URL.Query() }))
+	t.Cleanup(g.back.Close)
+	return g
+}
+
+func (g *signing) startOAuth() {
+	g.t.Helper()
+	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, "oauth"), Log: filepath.Join(g.dir, "oauth.log"),
+		Env: []string{"PLATFORM=" + filepath.Join(g.dir, "platform.yaml"), "LISTEN=" + g.address}})
+	if err == nil {
+		err = p.Await(context.Background(), "tcp", g.address)
+	}
+	if err != nil {
+		text, _ := os.ReadFile(filepath.Join(g.dir, "oauth.log"))
+		g.t.Fatalf("%v\n%s", err, text)
+	}
+	g.oauth = p
+}
+
+// get reads a JSON document.
+func (g *signing) get(address string, into any) {
+	g.t.Helper()
+	resp, err := http.Get(address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		g.t.Fatal(address, err)
+	}
+}
+
+// endpoints are found from nothing but the server's URL, as clients do (MCP 2025-11-25, authorization).
+func (g *signing) endpoints() (m struct {
+	Authorize string `json:"authorization_endpoint"`
+	Token     string `json:"token_endpoint"`
+	Register  string `json:"registration_endpoint"`
+}) {
+	g.t.Helper()
+	resp, _ := g.do(g.request("POST", "sample", "", initialize))
+	_, rest, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), `resource_metadata="`)
+	at, _, _ := strings.Cut(rest, `"`)
+	var resource struct {
+		Servers []string `json:"authorization_servers"`
+	}
+	g.get(at, &resource)
+	g.get(resource.Servers[0]+"/.well-known/oauth-authorization-server", &m)
+	return m
+}
+
+type given struct {
+	Status  int
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	Error   string
+}
+
+func (g *signing) post(address string, form url.Values) (a given) {
+	g.t.Helper()
+	resp, err := http.PostForm(address, form)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_ = json.NewDecoder(resp.Body).Decode(&a)
+	a.Status = resp.StatusCode
+	return a
+}
+
+// signIn registers a client, and has a person sign in for it.
+func (g *signing) signIn(person string) given {
+	g.t.Helper()
+	at, redirect := g.endpoints(), g.back.URL+"/callback"
+	resp, err := http.Post(at.Register, "application/json", strings.NewReader(`{"redirect_uris":["`+redirect+`"],"token_endpoint_auth_method":"none"}`))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var client struct {
+		ID string `json:"client_id"`
+	}
+	err = json.NewDecoder(resp.Body).Decode(&client)
+	resp.Body.Close()
+	if err != nil || client.ID == "" {
+		g.t.Fatal(resp.Status, err)
+	}
+	g.id = client.ID
+	verifier := strings.Repeat("v", 50)
+	sum := sha256.Sum256([]byte(verifier))
+	q := url.Values{"response_type": {"code"}, "client_id": {g.id}, "redirect_uri": {redirect}, "resource": {g.resource("sample")}, "state": {"s"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
+	if err := proxytest.Browse(g.t.Context(), at.Authorize+"?"+q.Encode(), person); err != nil {
+		g.t.Fatal(err)
+	}
+	return g.post(at.Token, url.Values{"grant_type": {"authorization_code"}, "client_id": {g.id}, "redirect_uri": {redirect}, "code": g.brought["code"],
+		"code_verifier": {verifier}, "resource": {g.resource("sample")}})
+}
+
+func (g *signing) refresh(token string) given {
+	g.t.Helper()
+	return g.post("http://"+g.address+"/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {g.id}, "refresh_token": {token}})
+}
+
+func (g *signing) calls(token string) int {
+	g.t.Helper()
+	resp, _ := g.call("sample", token, "echo", `{"message":"x"}`)
+	return resp.StatusCode
+}
+
+func TestSignInAtProvider(t *testing.T) {
+	g := startSigning(t)
+	a := g.signIn("alice")
+	if a.Status != 200 || g.calls(a.Access) != 200 {
+		t.Fatalf("%+v, %v", a, g.brought)
+	}
+	if bob := g.signIn("bob"); bob.Status != 200 || g.calls(bob.Access) != 403 {
+		t.Errorf("bob: %+v", bob)
+	}
+	a = g.signIn("alice")
+	for _, p := range []*proxytest.Process{g.gateway, g.oauth, g.deployer} {
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.startDeployer()
+	g.startGateway()
+	g.startOAuth()
+	if got := g.calls(a.Access); got != 200 {
+		t.Errorf("after a restart of everything: %d", got)
+	}
+	if a = g.refresh(a.Refresh); a.Status != 200 || g.calls(a.Access) != 200 {
+		t.Fatalf("a refresh after a restart: %+v", a)
+	}
+	g.provider.setUsers(map[string][]string{"alice": {"sales"}})
+	if a = g.refresh(a.Refresh); a.Status != 200 || g.calls(a.Access) != 403 {
+		t.Errorf("a group was removed: %+v", a)
+	}
+	g.provider.setUsers(map[string][]string{})
+	g.noSecretOnDisk("gateway-secret", a.Refresh, a.Access)
+	if a = g.refresh(a.Refresh); a.Status != 400 || a.Error != "invalid_grant" {
+		t.Errorf("disabled: %+v", a)
+	}
+}
