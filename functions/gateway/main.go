@@ -230,11 +230,11 @@ func serve(ctx context.Context, listener net.Listener, g *gateway) error {
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	server.SetKeepAlivesEnabled(false) // before nobody can connect any more, so that each answer from then on says it
 	_ = listener.Close()
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		return err
 	}
-	server.SetKeepAlivesEnabled(false)
 	g.leave() // listeners would never end by themselves
 	connections.Await(stopping, arriving)
 	if err := server.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
