@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"mcpgateway/internal/base64url"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/mcp"
 )
@@ -70,15 +70,15 @@ func parseRegistryQuery(raw string) (registryQuery, error) {
 const cursorVersion = "1:"
 
 func registryCursor(after string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + after))
+	return base64url.Encode([]byte(cursorVersion + after))
 }
 
 // parseRegistryCursor takes any well-formed id: the server may be gone since, or never have been there. What a cursor
-// says is a place in the order, and opens nothing. It has one spelling, while the decoder would skip line ends.
+// says is a place in the order, and opens nothing.
 func parseRegistryCursor(cursor string, ok bool) (string, bool) {
-	text, _ := base64.RawURLEncoding.DecodeString(cursor)
-	id := strings.TrimPrefix(string(text), cursorVersion)
-	return id, ok && catalog.ValidID(id) && registryCursor(id) == cursor
+	text, err := base64url.Decode(cursor)
+	id, known := strings.CutPrefix(string(text), cursorVersion)
+	return id, ok && err == nil && known && catalog.ValidID(id)
 }
 
 func badQuery(message string) error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	strictjson "github.com/go-jose/go-jose/v4/json"
+
+	"mcpgateway/internal/base64url"
 )
 
 var errNoClaim = errors.New("the token has no such claim, or one that is no text, whole number or truth value")
@@ -18,8 +20,8 @@ var literal = regexp.MustCompile(`^(-?[0-9]{1,20}|true|false)$`)
 func Claim(token, name string) (string, error) {
 	_, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
-	decoded, ok := decode(payload)
-	if !ok {
+	decoded, err := base64url.Decode(payload)
+	if err != nil {
 		return "", errMalformed
 	}
 	c, err := parseClaims(decoded)

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -10,6 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	// The decoder of go-jose refuses duplicate names and compares names exactly; encoding/json does neither.
 	strictjson "github.com/go-jose/go-jose/v4/json"
+
+	"mcpgateway/internal/base64url"
 )
 
 // maxToken is the longest token that is looked at, in bytes.
@@ -72,8 +73,8 @@ func parseToken(token string) (unverified, error) {
 		if part == "" || more != (n < len(parts)-1) {
 			return unverified{}, errMalformed
 		}
-		decoded, ok := decode(part)
-		if !ok {
+		decoded, err := base64url.Decode(part)
+		if err != nil {
 			return unverified{}, errMalformed
 		}
 		parts[n], rest = decoded, tail
@@ -88,16 +89,6 @@ func parseToken(token string) (unverified, error) {
 	}
 	u.issuer, err = c.text("iss", maxURL)
 	return u, err
-}
-
-// decode reads base64url without padding. The decoder of the standard library skips line breaks, which would make
-// several spellings of one token.
-func decode(part string) ([]byte, bool) {
-	if strings.ContainsAny(part, "\r\n") {
-		return nil, false
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	return b, err == nil
 }
 
 // check refuses what the header gives away: algorithms that anyone could use, extensions that change the meaning of

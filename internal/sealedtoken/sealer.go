@@ -13,10 +13,11 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
+
+	"mcpgateway/internal/base64url"
 )
 
 // KeySize is the length of a server's key in bytes.
@@ -65,7 +66,7 @@ func New(key []byte) (*Sealer, error) {
 // answer.
 func (s *Sealer) Seal(authorization string) (sealed, proof string) {
 	text := s.aead.Seal(nil, nil, []byte(authorization), nil)
-	return scheme + base64.RawURLEncoding.EncodeToString(text), s.prove(text)
+	return scheme + base64url.Encode(text), s.prove(text)
 }
 
 // Sealed tells whether a value of Authorization claims to be sealed.
@@ -74,8 +75,8 @@ func Sealed(authorization string) bool { return strings.HasPrefix(authorization,
 // Open returns what was sealed, and the proof that it was opened.
 func (s *Sealer) Open(sealed string) (authorization, proof string, err error) {
 	encoded, ok := strings.CutPrefix(sealed, scheme)
-	text, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || !ok || strings.ContainsAny(encoded, "\r\n") { // which the decoder skips
+	text, err := base64url.Decode(encoded)
+	if err != nil || !ok {
 		return "", "", errors.New("the caller's token is not sealed as it should be")
 	}
 	open, err := s.aead.Open(nil, nil, text, nil)
@@ -89,5 +90,5 @@ func (s *Sealer) Open(sealed string) (authorization, proof string, err error) {
 func (s *Sealer) prove(text []byte) string {
 	mac := hmac.New(sha256.New, s.proofs)
 	mac.Write(text)
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+	return base64url.Encode(mac.Sum(nil)[:16])
 }

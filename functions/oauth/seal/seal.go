@@ -12,10 +12,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
+
+	"mcpgateway/internal/base64url"
 )
 
 // KeySize is how many random bytes make a key.
@@ -53,13 +53,13 @@ func New(key []byte) (*Sealer, error) {
 
 // Seal encrypts, as text that fits into a cookie or a URL.
 func (s *Sealer) Seal(purpose string, plain []byte) string {
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, []byte(purpose)))
+	return base64url.Encode(s.aead.Seal(nil, nil, plain, []byte(purpose)))
 }
 
 // Open reads what Seal made for the same purpose, or returns ErrForeign.
 func (s *Sealer) Open(purpose, sealed string) ([]byte, error) {
-	data, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	if err != nil || strings.ContainsAny(sealed, "\r\n") { // which the decoder skips
+	data, err := base64url.Decode(sealed)
+	if err != nil {
 		return nil, ErrForeign
 	}
 	plain, err := s.aead.Open(nil, nil, data, []byte(purpose))
@@ -81,7 +81,7 @@ func (s *Sealer) Derive(purpose, from string) []byte {
 func Random() string {
 	b := make([]byte, 32)
 	rand.Read(b) //nolint:errcheck // it never fails
-	return base64.RawURLEncoding.EncodeToString(b)
+	return base64url.Encode(b)
 }
 
 // Hash is what is kept of a secret that others hold: it has 256 random bits, so no salt is needed.
