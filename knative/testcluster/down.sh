@@ -22,7 +22,7 @@ for n in containerd kube-apiserver etcd; do stop $n; done
 for m in $(awk '{print $2}' /proc/mounts | grep -E "^($RUN/|/run/mcp-test-cluster/)" | sort -r); do umount -l $m; done
 for ns in $(ls /run/netns 2>/dev/null | grep '^cni-'); do ip netns del $ns; done
 for d in -i -o; do iptables -w -D FORWARD $d cni0 -j ACCEPT 2>/dev/null; done
-for c in OUTPUT FORWARD; do iptables -w -D $c -p tcp -d $SVCCIDR -j REJECT --reject-with tcp-reset 2>/dev/null; done
+for c in OUTPUT FORWARD; do iptables -w -D $c "${UNKNOWN[@]}" 2>/dev/null; done
 # the CNI bridge's masquerade chains
 iptables-save -t nat | grep -E 'name: .{0,3}mcptest|CNI-' | grep '^-A POSTROUTING' | sed 's/^-A/-D/' | while read -r l; do eval iptables -w -t nat "$l"; done
 for c in $(iptables-save -t nat | awk -F'[: ]' '/^:CNI-/{print $2}'); do iptables -w -t nat -F $c; done

@@ -8,3 +8,6 @@ RUN=${CLUSTER_RUN:-$CLUSTER_HOME/run} PKI=$RUN/pki LOG=$RUN/log KC=$RUN/kubeconf
 NODEIP=10.250.0.1 APIPORT=${APIPORT:-16443} ETCDPORT=${ETCDPORT:-12379} SVCCIDR=10.96.0.0/16 PODCIDR=10.244.0.0/24 DOMAIN=example.test INGRESSPORT=18000
 SOCK=/run/mcp-test-cluster/containerd.sock
 CTR="ctr -a $SOCK -n k8s.io"
+# What is sent to a service that kube-proxy does not know yet: it would leave the machine, and whoever answers is taken for it.
+# Only what begins a connection: a segment that the kernel cannot place looks the same, and must not end one.
+UNKNOWN=(-p tcp -d "$SVCCIDR" -m conntrack --ctstate NEW -j REJECT --reject-with tcp-reset)

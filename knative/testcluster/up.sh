@@ -78,8 +78,7 @@ if [ $MODE != control ]; then
   ip addr replace $NODEIP/32 dev k8snode0; ip link set k8snode0 up
   sysctl -qw net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1
   for d in -i -o; do iptables -w -C FORWARD $d cni0 -j ACCEPT 2>/dev/null || iptables -w -I FORWARD $d cni0 -j ACCEPT; done
-  # A service that kube-proxy does not know yet: what is sent there would leave the machine, and whoever answers is taken for it.
-  for c in OUTPUT FORWARD; do iptables -w -C $c -p tcp -d $SVCCIDR -j REJECT --reject-with tcp-reset 2>/dev/null || iptables -w -I $c -p tcp -d $SVCCIDR -j REJECT --reject-with tcp-reset; done
+  for c in OUTPUT FORWARD; do iptables -w -C $c "${UNKNOWN[@]}" 2>/dev/null || iptables -w -I $c "${UNKNOWN[@]}"; done
 fi
 
 # ---- etcd + apiserver ------------------------------------------------
