@@ -34,6 +34,7 @@ Signs people in for MCP clients, as the platform file's oauth section says. Conf
   PLATFORM   the platform file (platform.yaml)
   LISTEN     address to serve on (127.0.0.1:8081)
   PORT       instead of LISTEN: the port, on all addresses
+and for the table in oauth.table: AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_DYNAMODB.
 The platform file and the catalog are read again when they change, and at once at SIGHUP; the oauth section needs a restart.
 Logs go to stderr as JSON lines. SIGTERM ends it.
 `
@@ -75,7 +76,9 @@ func run(log *slog.Logger) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	go files.Watch(ctx, documents.Every, hangup)
-	go sweep(ctx, kept, log)
+	if file, is := kept.(*bolt.Store); is {
+		go sweep(ctx, file, log)
+	}
 	private, err := socket.Listen(operate.Socket(files.Current().Platform.OAuth.State))
 	if err != nil {
 		return err
@@ -107,7 +110,7 @@ func address() string {
 // wall is the time without the clock that stands still when the machine sleeps.
 func wall() time.Time { return time.Now().Round(0) }
 
-// sweep keeps the store from growing by what has expired.
+// sweep keeps a file from growing by what has expired.
 func sweep(ctx context.Context, s *bolt.Store, log *slog.Logger) {
 	for {
 		if err := s.Sweep(); err != nil {

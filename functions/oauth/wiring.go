@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +20,9 @@ import (
 	"mcpgateway/functions/oauth/seal"
 	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/store/bolt"
+	"mcpgateway/functions/oauth/store/dynamo"
 	"mcpgateway/functions/oauth/token"
+	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/internal/documents"
@@ -30,23 +35,50 @@ const (
 	keyFile   = "seal.key"
 )
 
-// openStore opens the store, made where there is none.
-func openStore(p *catalog.Platform, now func() time.Time) (*bolt.Store, error) {
+// keeper is a store until it is closed.
+type keeper interface {
+	store.Store
+	io.Closer
+}
+
+// openStore opens the store: the platform's table, or a file that is made where there is none.
+func openStore(p *catalog.Platform, now func() time.Time) (keeper, error) {
 	if p.OAuth == nil {
 		return nil, errors.New("the platform file has no oauth section")
 	}
 	if err := os.MkdirAll(p.OAuth.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	return bolt.Open(filepath.Join(p.OAuth.State, storeFile), now)
+	if p.OAuth.Table == "" {
+		return bolt.Open(filepath.Join(p.OAuth.State, storeFile), now)
+	}
+	aws, err := awsenv.Config("DYNAMODB")
+	if err != nil {
+		return nil, fmt.Errorf("oauth.table: %w", err)
+	}
+	return dynamo.Open(context.Background(), dynamo.Config{Table: p.OAuth.Table, AWS: aws, Now: now})
+}
+
+// sealKey is the key that seals. Processes that share a table need the same one: each would make its own, and read nothing of
+// the others'.
+func sealKey(o *catalog.OAuth) ([]byte, error) {
+	file := filepath.Join(o.State, keyFile)
+	if _, err := os.Stat(file); o.Table != "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing: with oauth.table it is not made here, since all processes need the same %d random bytes", file, seal.KeySize)
+	}
+	key, err := secretfolder.RandomFile(file, seal.KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("read the key that seals: %w", err)
+	}
+	return key, nil
 }
 
 // newServer wires the server. It contacts nobody.
 func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now func() time.Time) (*server, error) {
 	c := v.Platform.OAuth
-	key, err := secretfolder.RandomFile(filepath.Join(c.State, keyFile), seal.KeySize)
+	key, err := sealKey(c)
 	if err != nil {
-		return nil, fmt.Errorf("read the key that seals: %w", err)
+		return nil, err
 	}
 	sealer, err := seal.New(key)
 	if err != nil {

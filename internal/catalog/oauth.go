@@ -7,6 +7,7 @@ type OAuth struct {
 	Provider OAuthProvider `yaml:"provider"` // where people sign in
 	Clients  []OAuthClient `yaml:"clients"`  // that are known beforehand; others register themselves
 	State    string        `yaml:"state"`    // folder of its store and its key, default <deployer.state>/oauth
+	Table    string        `yaml:"table"`    // DynamoDB table of its store, instead of a file: for several processes, with one key in state
 }
 
 // OAuthProvider is an OpenID provider, and the client that the authorization server is there.

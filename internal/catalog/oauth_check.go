@@ -19,6 +19,9 @@ const (
 // scopeForm is a scope-token of RFC 6749 section 3.3, in printable letters.
 var scopeForm = newPattern(`^[!#-\[\]-~]{1,128}$`)
 
+// tableForm is a table's name (Amazon DynamoDB developer guide, naming rules).
+var tableForm = newPattern(`^[A-Za-z0-9._-]{3,255}$`)
+
 // clientForm keeps client ids apart from subjects of a provider ("#") and from the URLs that other clients are known by.
 var clientForm = newPattern(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -39,6 +42,9 @@ func checkOAuth(d *document, p *Platform, dir string) {
 	checkOAuthProvider(d, p, dir)
 	checkOAuthClients(d, o, dir)
 	d.filePath(&o.State, "oauth.state", dir, filepath.Join(p.Deployer.State, "oauth"))
+	if d.has(&o.Table) && !d.matches(&o.Table, tableForm) {
+		d.bad(&o.Table, "oauth.table: %.60q is no name of a DynamoDB table: 3 to 255 letters, digits, dots, dashes and underscores", o.Table)
+	}
 }
 
 func checkOAuthProvider(d *document, p *Platform, dir string) {

@@ -52,6 +52,8 @@ func TestOAuthChecks(t *testing.T) {
 		{"another provider", `{url: "https://login.example.com/", clientID`, `{url: "https://x.test", clientID`, []string{"7: oauth.url must be", "8: oauth.provider.url must be"}},
 		{"no client id", ", clientID: gateway", "", []string{"8: oauth.provider.clientID is missing"}},
 		{"scopes", "clientID:", `scopes: [profile, "a b"], clientID:`, []string{"8: oauth.provider.scopes: openid must be", `8: oauth.provider.scopes: "a b" is no scope`}},
+		{"table", "  clients:", "  table: mcp-oauth.1_a\n  clients:", nil},
+		{"no table", "  clients:", "  table: 'a b'\n  clients:", []string{`9: oauth.table: "a b" is no name of a DynamoDB table`}},
 		{"twins", "id: robot", "id: copilot", []string{"11: oauth.clients: this id is given twice"}},
 		{"client id", "id: robot", "id: 'https://login.example.com/#a'", []string{"11: oauth.clients.id must be"}},
 		{"two credentials", "keys: keys", "secret: x, keys: keys", []string{"11: oauth.clients: secret or keys, not both"}},

@@ -28,6 +28,24 @@ func (i Installer) NPM(ctx context.Context, packages ...string) (string, error) 
 	})
 }
 
+// Archive unpacks one package of the npm registry, without what it depends on, and returns the folder of what is in it.
+func (i Installer) Archive(ctx context.Context, pkg string) (string, error) {
+	dir, err := once(filepath.Join(i.Dir, folder(pkg)+"+alone"), func(dir string) error {
+		if err := install(ctx, dir, nil, "npm", "pack", "--loglevel=error", pkg); err != nil {
+			return err
+		}
+		archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
+		if err != nil || len(archives) != 1 {
+			return fmt.Errorf("npm pack left %d archives", len(archives))
+		}
+		if err := install(ctx, dir, nil, "tar", "-xzf", archives[0]); err != nil {
+			return err
+		}
+		return os.Remove(archives[0])
+	})
+	return filepath.Join(dir, "package"), err
+}
+
 // Go installs a program of the Go module proxy, "import/path@version", and returns its path. It is static, so that it also
 // runs in an image that holds nothing else.
 func (i Installer) Go(ctx context.Context, program string) (string, error) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // ErrNotFound says that there is no such item, or no longer.
@@ -33,7 +34,7 @@ type Item struct {
 	Key
 	Value   []byte
 	Version int64     // counts the writes of the item, from 1; the zero Version is an item that is not there
-	Expires time.Time // from then on it is not there; the zero time is never
+	Expires time.Time // from then on it is not there, to the second before; the zero time is never
 }
 
 // Store keeps items. All of its methods may be called at once, also by several processes where the store is a service.
@@ -55,6 +56,8 @@ func Check(i Item) error {
 	switch {
 	case i.Part == "" || i.Sort == "" || len(i.Part) > MaxKey || len(i.Sort) > MaxKey:
 		return fmt.Errorf("store: both halves of a key need 1 to %d bytes", MaxKey)
+	case !utf8.ValidString(i.Part) || !utf8.ValidString(i.Sort):
+		return errors.New("store: a key is no text")
 	case len(i.Value) > MaxValue:
 		return fmt.Errorf("store: a value of %d bytes: at most %d", len(i.Value), MaxValue)
 	case i.Version < 0:

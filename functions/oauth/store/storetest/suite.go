@@ -44,6 +44,7 @@ func Run(t *testing.T, s store.Store, clock *Clock) {
 	t.Run("versions", func(t *testing.T) { versions(t, s, store.Key{Part: part("versions"), Sort: "a"}) })
 	t.Run("expiry", func(t *testing.T) { expiry(t, s, clock, store.Key{Part: part("expiry"), Sort: "a"}) })
 	t.Run("list", func(t *testing.T) { list(t, s, clock, part("list")) })
+	t.Run("pages", func(t *testing.T) { pages(t, s, part("pages")) })
 	t.Run("once", func(t *testing.T) { once(t, s, store.Key{Part: part("once"), Sort: "code"}) })
 	t.Run("bounds", func(t *testing.T) { bounds(t, s, part("bounds")) })
 }
@@ -147,6 +148,19 @@ func list(t *testing.T, s store.Store, clock *Clock, part string) {
 	}
 }
 
+// pages lists more than a service answers with at once: DynamoDB does with 1 MB.
+func pages(t *testing.T, s store.Store, part string) {
+	const n = 6
+	for i := range n {
+		if _, err := s.Put(t.Context(), store.Item{Key: store.Key{Part: part, Sort: fmt.Sprint(i)}, Value: make([]byte, store.MaxValue)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if items, err := s.List(t.Context(), part); err != nil || len(items) != n {
+		t.Errorf("%d items are listed of %d, %v", len(items), n, err)
+	}
+}
+
 // once has many take the same item at the same time.
 func once(t *testing.T, s store.Store, k store.Key) {
 	ctx := t.Context()
@@ -186,6 +200,7 @@ func bounds(t *testing.T, s store.Store, part string) {
 		"no sort":     {Key: store.Key{Part: part}},
 		"long part":   {Key: store.Key{Part: long, Sort: "a"}},
 		"long sort":   {Key: store.Key{Part: part, Sort: long}},
+		"no text":     {Key: store.Key{Part: part, Sort: "\xff"}},
 		"large":       {Key: store.Key{Part: part, Sort: "a"}, Value: make([]byte, store.MaxValue+1)},
 		"of the past": {Key: store.Key{Part: part, Sort: "a"}, Version: -1},
 	} {
