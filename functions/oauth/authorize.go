@@ -43,10 +43,7 @@ var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 // serveAuthorize begins a sign-in (OAuth 2.1 section 4.1.1). As long as it is not sure who asks and where the answer belongs,
 // what is wrong is shown to the person; from then on the client is told.
 func (s *server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err == nil {
-		err = onlyOnce(q, "resource")
-	}
+	q, err := readQuery(r, "resource")
 	var c *client.Client
 	if err == nil {
 		c, err = s.clients.Find(r.Context(), q.Get("client_id"))
@@ -76,6 +73,15 @@ func (s *server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.answerClient(w, r, where, q.Get("state"), err)
 	}
+}
+
+// readQuery reads the parameters of a URL, of which none but the excepted one may be sent twice.
+func readQuery(r *http.Request, except string) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, bad("invalid_request", "the address is broken: start again where you came from")
+	}
+	return q, onlyOnce(q, except)
 }
 
 // onlyOnce refuses parameters that are sent twice (RFC 6749 section 3.1): two readers could take one each.

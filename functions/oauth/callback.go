@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
@@ -13,10 +14,7 @@ import (
 
 // serveCallback takes people back from the provider, and asks them whether the client may act for them.
 func (s *server) serveCallback(w http.ResponseWriter, r *http.Request) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err == nil {
-		err = onlyOnce(q, "")
-	}
+	q, err := readQuery(r, "")
 	var f flow
 	if err == nil {
 		f, err = s.takeFlow(w, r, q.Get("state"))
@@ -129,7 +127,7 @@ func (s *server) takeAnswer(w http.ResponseWriter, r *http.Request) (q grant.Que
 	if err != nil {
 		return q, session, lost
 	}
-	s.setCookie(w, name, "", -1)
+	s.setCookie(w, name, "", -time.Second)
 	q, err = s.grants.Answer(r.Context(), id, cookie.Value, &session)
 	if asFailure(err).code == "invalid_grant" {
 		err = lost
