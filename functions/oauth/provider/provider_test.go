@@ -269,21 +269,22 @@ func TestTokenErrors(t *testing.T) {
 }
 
 func TestProviderGoneOrSlow(t *testing.T) {
-	u := newUpstream(t)
-	if _, err := u.provider.SignInURL(t.Context(), "s", "n", "v"); err != nil {
-		t.Fatal(err)
-	}
-	if wait := u.provider.client.Timeout; wait <= 0 || wait > 10*time.Second {
-		t.Errorf("waits %v, which is longer than a server that stops", wait)
-	}
-	u.provider.client.Timeout = 50 * time.Millisecond
-	u.token = func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) }
-	if _, _, err := u.provider.Renew(t.Context(), Session{Subject: "alice", Refresh: "r"}); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("slow: %v", err)
-	}
-	u.token = func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
-	if _, _, err := u.provider.Renew(t.Context(), Session{Subject: "alice", Refresh: "r"}); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("gone: %v", err)
+	for name, token := range map[string]func(http.ResponseWriter){
+		"slow": func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) },
+		"gone": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		u := newUpstream(t)
+		u.token = token
+		if _, err := u.provider.SignInURL(t.Context(), "s", "n", "v"); err != nil {
+			t.Fatal(err)
+		}
+		if wait := u.provider.client.Timeout; wait <= 0 || wait > 10*time.Second {
+			t.Errorf("waits %v, which is longer than a server that stops", wait)
+		}
+		u.provider.client.Timeout = 50 * time.Millisecond
+		if _, _, err := u.provider.Renew(t.Context(), Session{Subject: "alice", Refresh: "r"}); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

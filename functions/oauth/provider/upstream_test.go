@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,9 +37,11 @@ type upstream struct {
 	token     func(w http.ResponseWriter) // instead of what gives tells
 	gives     map[string]any              // the token endpoint's answer
 	userInfo  func(w http.ResponseWriter) // nil: there is no such endpoint
-	form      url.Values                  // last sent to the token endpoint
-	bearer    string                      // last sent to userinfo
-	asked     map[string]int              // how often each path was
+
+	mu     sync.Mutex     // a client that gives up leaves its request behind
+	form   url.Values     // last sent to the token endpoint
+	bearer string         // last sent to userinfo
+	asked  map[string]int // how often each path was
 }
 
 const clientID, nonce = "us", "a-nonce"
@@ -70,7 +73,16 @@ func (u *upstream) now() time.Time { return time.Now().Add(time.Duration(u.shift
 func (u *upstream) pass(d time.Duration) { u.shift.Add(int64(d)) }
 
 func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	u.mu.Lock()
 	u.asked[r.URL.Path]++
+	switch r.URL.Path {
+	case "/token":
+		u.form = r.PostForm
+	case "/userinfo":
+		u.bearer = r.Header.Get("Authorization")
+	}
+	u.mu.Unlock()
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		if u.discovery != nil {
@@ -86,15 +98,12 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 	case "/jwks":
 		u.json(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: u.key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
 	case "/token":
-		_ = r.ParseForm()
-		u.form = r.PostForm
 		if u.token != nil {
 			u.token(w)
 			return
 		}
 		u.json(w, u.gives)
 	case "/userinfo":
-		u.bearer = r.Header.Get("Authorization")
 		u.userInfo(w)
 	default:
 		w.WriteHeader(http.StatusNotFound)
