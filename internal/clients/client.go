@@ -55,6 +55,11 @@ var functionClients = slices.DeleteFunc(slices.Clone(clients), func(c client) bo
 	return strings.HasPrefix(c.name, "mcpdo") || c.user != everything
 })
 
+// sleepers keep a connection, over which they call again once the server sleeps.
+var sleepers = slices.DeleteFunc(slices.Clone(clients), func(c client) bool {
+	return !slices.Contains([]string{"mcpdo, legacy", "mcpdo, auto", "sdk", "client, legacy", "client, auto", "mcp-remote, sdk", "mcp-remote, client auto"}, c.name)
+})
+
 // signsIn keeps the token from a library: it has the server's URL and nothing else.
 func signsIn(library func(context.Context, *visit) (outcome, error)) func(context.Context, *visit) (outcome, error) {
 	return func(ctx context.Context, v *visit) (outcome, error) {
@@ -115,6 +120,7 @@ type job struct {
 	Era     string   `json:"era,omitempty"`
 	SignIn  string   `json:"signIn,omitempty"`  // as whom, in a browser, without a token
 	Program []string `json:"program,omitempty"` // an MCP server on stdio, instead of a URL
+	Again   string   `json:"again,omitempty"`   // a file that is made when a second call is to follow
 }
 
 // script runs a library's script.
@@ -122,6 +128,10 @@ func (v *visit) script(ctx context.Context, path string, j job) (o outcome, err 
 	j.call = v.server.slow
 	if v.signsIn {
 		j.SignIn = v.client.user
+	}
+	if v.again {
+		j.Again = filepath.Join(v.dir, fmt.Sprintf("again-%d", v.before))
+		defer v.announceSleep(ctx, j.Again)()
 	}
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -132,6 +142,23 @@ func (v *visit) script(ctx context.Context, path string, j job) (o outcome, err 
 		return o, err
 	}
 	return o, json.Unmarshal(printed, &o)
+}
+
+// announceSleep makes a file when the server sleeps, and goes on meanwhile. The function that it returns ends that.
+func (v *visit) announceSleep(ctx context.Context, path string) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := v.awaitSleep(ctx)
+		if err == nil {
+			err = os.WriteFile(path, nil, 0o600)
+		}
+		if err != nil {
+			fmt.Fprintln(&v.printed, err)
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 func sdk(ctx context.Context, v *visit) (outcome, error) {

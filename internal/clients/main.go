@@ -1,7 +1,8 @@
 // Command clients has MCP clients that nobody here wrote use the system as "mcpgateway run" starts it: each connects,
 // lists the tools of each server, calls one and, where it can, hears of its progress while it runs.
 //
-// Then some of them do it with the gateway as a function behind a front that renames WWW-Authenticate.
+// Then some of them do it with the gateway as a function behind a front that renames WWW-Authenticate, and some call once more
+// after the server fell asleep, over the connection that they had.
 //
 // It asks whether they get on, not how fast. What a client is shown to have done is compared with what the shim recorded.
 // After them come servers, clients and catalogs that do what they should not (package hostile). Refusals have tests of
@@ -84,14 +85,19 @@ func run(ctx context.Context, bin, cache, only string) error {
 type setting struct {
 	name    string // what follows the server in the table; may be empty
 	lambda  string // the front of "mcpgateway run --lambda"; the gateway is a process where empty
+	idle    string // scale.idle of the servers; where it is short, clients wait until the server sleeps and call again
 	clients []client
 	servers *regexp.Regexp
 }
 
 var settings = []setting{
-	{clients: clients, servers: regexp.MustCompile("")},
-	{name: ", function", lambda: "url,remap", clients: functionClients, servers: regexp.MustCompile("^sample$")},
+	{idle: never, clients: clients, servers: regexp.MustCompile("")},
+	{name: ", function", lambda: "url,remap", idle: never, clients: functionClients, servers: regexp.MustCompile("^sample$")},
+	{name: ", asleep", idle: "1s", clients: sleepers, servers: regexp.MustCompile("^(sample|everything)$")},
 }
+
+// never is longer than all visits take.
+const never = "10m"
 
 // visits calls visit for each client that is to visit a server.
 func (s setting) visits(p programs, only *regexp.Regexp, visit func(server, client)) {
@@ -133,7 +139,7 @@ func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *reg
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	system, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
-		Catalog: catalogText(servers(p)), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda})
+		Catalog: catalogText(servers(p), s.idle), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda})
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +148,7 @@ func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *reg
 		if ctx.Err() != nil {
 			return
 		}
-		r := runOne(ctx, &visit{system: system, programs: p, server: server, client: client, setting: s.name, dir: dir, out: out})
+		r := runOne(ctx, &visit{system: system, programs: p, server: server, client: client, setting: s.name, again: s.idle != never, dir: dir, out: out})
 		fmt.Println(r.line())
 		rows = append(rows, r)
 	})

@@ -36,12 +36,32 @@ func mcpdo(era string) func(context.Context, *visit) (outcome, error) {
 		if err := o.takeCall(printed); err != nil {
 			return o, err
 		}
-		if err := v.hearAll(ctx, &o); err != nil {
+		if v.again {
+			err = v.callAgain(ctx, &o)
+		} else {
+			err = v.hearAll(ctx, &o)
+		}
+		if err != nil {
 			return o, err
 		}
 		_, err = v.mcpdo(ctx, "disconnect", connectionName)
 		return o, err
 	}
+}
+
+// callAgain calls once more when the server sleeps.
+func (v *visit) callAgain(ctx context.Context, o *outcome) error {
+	if err := v.awaitSleep(ctx); err != nil {
+		return err
+	}
+	printed, err := v.mcpdo(ctx, "tools/call", v.server.slow.Tool, "--tool-args-json", v.server.slow.json())
+	if err != nil {
+		return err
+	}
+	var again outcome
+	err = again.takeCall(printed)
+	o.Again = again.Text
+	return err
 }
 
 const (

@@ -19,6 +19,9 @@ type outcome struct {
 	Took      float64 `json:"took"` // of the call, in ms
 	Text      string  `json:"text"` // of the result
 	IsError   bool    `json:"isError"`
+	// Again is the text of a second call's result, and Errors is what the library complained of from its first call on.
+	Again  string   `json:"again"`
+	Errors []string `json:"errors"`
 
 	era     string   // in its own words, where it has any
 	further []string // what it did beyond list and call
@@ -63,6 +66,24 @@ func (o *outcome) check(s server, c client, records []audit.Record) []string {
 		}) {
 			report("the shim recorded no %s %s by %s in the %s era", method, name, c.user, era)
 		}
+	}
+	return wrong
+}
+
+// checkAgain lists what is wrong with the call that came after the server's sleep. records are those of the client's visit.
+func (o *outcome) checkAgain(s server, records []audit.Record) (wrong []string) {
+	if !strings.HasPrefix(o.Again, s.slow.text) || o.Again == "" && s.slow.text == "" {
+		wrong = append(wrong, fmt.Sprintf("the second call's result is %.80q; want %q", o.Again, s.slow.text))
+	}
+	for _, complaint := range o.Errors {
+		wrong = append(wrong, "the client complained: "+complaint)
+	}
+	records = slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool { return !isCall(r) })
+	if len(records) != 2 || records[1].Outcome != audit.Forwarded || records[1].ResponseStatus != 200 {
+		return append(wrong, fmt.Sprintf("the shim recorded not two calls that went well but %d", len(records)))
+	}
+	if a, b := records[0], records[1]; a.Era == legacy && (a.SessionID == "" || a.SessionID != b.SessionID) {
+		wrong = append(wrong, "the second call was in another session")
 	}
 	return wrong
 }

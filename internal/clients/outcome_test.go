@@ -18,6 +18,36 @@ func at(times ...float64) []arrival {
 	return list
 }
 
+func TestCheckAgain(t *testing.T) {
+	s := server{slow: call{text: "slept"}}
+	record := func(session string, status int) audit.Record {
+		return audit.Record{CallType: "tools/call", Era: legacy, SessionID: session, Outcome: audit.Forwarded, ResponseStatus: status}
+	}
+	went := outcome{Again: "slept 2 s"}
+	complained := went
+	complained.Errors = []string{"stream broke"}
+	tests := map[string]struct {
+		got     outcome
+		records []audit.Record
+		wrong   int
+	}{
+		"well":                {went, []audit.Record{{CallType: "tools/list"}, record("a", 200), record("a", 200)}, 0},
+		"another result":      {outcome{Again: "gone"}, []audit.Record{record("a", 200), record("a", 200)}, 1},
+		"a complaint":         {complained, []audit.Record{record("a", 200), record("a", 200)}, 1},
+		"no second call":      {went, []audit.Record{record("a", 200)}, 1},
+		"a third call":        {went, []audit.Record{record("a", 200), record("a", 404), record("b", 200)}, 1},
+		"a refused one":       {went, []audit.Record{record("a", 200), record("a", 404)}, 1},
+		"another session":     {went, []audit.Record{record("a", 200), record("b", 200)}, 1},
+		"no session at all":   {went, []audit.Record{record("", 200), record("", 200)}, 1},
+		"the modern era, too": {went, []audit.Record{{CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}, {CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}}, 0},
+	}
+	for name, test := range tests {
+		if wrong := test.got.checkAgain(s, test.records); len(wrong) != test.wrong {
+			t.Errorf("%s: %q", name, wrong)
+		}
+	}
+}
+
 func TestCheckProgress(t *testing.T) {
 	slow, brief := call{steps: 5}, call{steps: 5, brief: true}
 	swapped := at(1, 20, 40, 60, 80)

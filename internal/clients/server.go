@@ -86,12 +86,12 @@ const (
 	harmless   = "carol"
 )
 
-// catalogText is the catalog with all servers.
-func catalogText(list []server) string {
+// catalogText is the catalog with all servers, which sleep after idle.
+func catalogText(list []server, idle string) string {
 	var b strings.Builder
 	b.WriteString("apiVersion: v1\nservers:\n")
 	for _, s := range list {
-		fmt.Fprintf(&b, "  - {id: %s, runtime: %s, scale: {idle: 10m}, startup: {timeout: 2m}}\n", s.id, s.runtime)
+		fmt.Fprintf(&b, "  - {id: %s, runtime: %s, scale: {idle: %s}, startup: {timeout: 2m}}\n", s.id, s.runtime, idle)
 	}
 	b.WriteString("policies:\n  - {name: engineers, allow: {groups: [engineering]}, servers: [\"*\"]}\n")
 	for _, s := range list {

@@ -32,6 +32,7 @@ type visit struct {
 	out      string // for what it prints
 	setting  string // see setting.name
 	signsIn  bool   // a library gets no token
+	again    bool   // a second call follows, once the server sleeps
 
 	token   string
 	env     []string
@@ -91,6 +92,10 @@ func (v *visit) observe(ctx context.Context, r *row) ([]audit.Record, error) {
 	records, err := v.recordsOfCall(ctx)
 	if visitErr == nil && err == nil {
 		r.wrong = r.outcome.check(v.server, v.client, records)
+		if v.again {
+			r.wrong = append(r.wrong, r.outcome.checkAgain(v.server, records)...)
+			r.outcome.further = append(r.outcome.further, fmt.Sprintf("after its sleep %.30q", r.outcome.Again))
+		}
 	}
 	return records, errors.Join(visitErr, err)
 }
@@ -122,6 +127,27 @@ func (v *visit) recordsOfCall(ctx context.Context) ([]audit.Record, error) {
 			return records, nil
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+}
+
+// awaitSleep waits until the server sleeps that the visit's first call had woken.
+func (v *visit) awaitSleep(ctx context.Context) error {
+	for woken := false; ; {
+		asleep, err := v.system.Asleep(ctx, v.server.id)
+		if err != nil || asleep && woken {
+			return err
+		}
+		if !woken {
+			records, err := v.records()
+			if err != nil {
+				return err
+			}
+			woken = slices.ContainsFunc(records, isCall)
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("wait until the server sleeps: %w", err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

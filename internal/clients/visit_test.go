@@ -22,7 +22,7 @@ func TestCatalog(t *testing.T) {
 		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
 	list := servers(programs{goServer: "/opt/a \"b\"/everything-server"})
 	path := filepath.Join(t.TempDir(), "catalog.yaml")
-	if err := os.WriteFile(path, []byte(catalogText(list)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(catalogText(list, never)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got, err := catalog.LoadCatalog(path, platform, catalog.LeaveConditions)

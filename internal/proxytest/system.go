@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type System struct {
 	OAuth  string // the authorization server's; it runs unless Limits are given
 
 	process *Process
+	command string // the operator's
 }
 
 // StartSystem starts the operator's command as an operator does, on two free ports, and returns when it takes calls.
@@ -57,7 +59,8 @@ func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{URL: "http://" + gateway, Issuer: "http://" + issuer, OAuth: "http://" + oauth, State: filepath.Join(c.Dir, "state")}
+	s := &System{URL: "http://" + gateway, Issuer: "http://" + issuer, OAuth: "http://" + oauth, State: filepath.Join(c.Dir, "state"),
+		command: filepath.Join(c.Bin, "mcpgateway")}
 	documents, err := s.writeDocuments(c)
 	if err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
 	if c.Lambda != "" {
 		args = append(args, "--lambda", c.Lambda)
 	}
-	s.process, err = StartProcess(Command{Path: filepath.Join(c.Bin, "mcpgateway"), Log: c.Log, Env: c.Env, Args: args})
+	s.process, err = StartProcess(Command{Path: s.command, Log: c.Log, Env: c.Env, Args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +132,24 @@ func (s *System) PID() int { return s.process.PID() }
 
 // Stop stops everything, as Ctrl-C does, and waits for it.
 func (s *System) Stop() error { return s.process.Stop() }
+
+// Asleep tells whether a server sleeps, as the operator's command says it.
+func (s *System) Asleep(ctx context.Context, id string) (bool, error) {
+	text, err := exec.CommandContext(ctx, s.command, "status", "--json", "--state", s.State).Output()
+	if err != nil {
+		return false, fmt.Errorf("ask for the status: %w", err)
+	}
+	var list []struct{ ID, State string }
+	if err := json.Unmarshal(text, &list); err != nil {
+		return false, fmt.Errorf("read the status: %w", err)
+	}
+	for _, server := range list {
+		if server.ID == id {
+			return server.State == "asleep", nil
+		}
+	}
+	return false, fmt.Errorf("the status names no %s", id)
+}
 
 // Resource is the URL under which a server is offered.
 func (s *System) Resource(id string) string { return s.URL + Path(id) }

@@ -1,24 +1,33 @@
+import { existsSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { browse } from "./browser.mjs";
 
-// One dialogue with a connected client, the same for every library: list the tools, call one with progress, say what came.
+// One dialogue with a connected client, the same for every library: list the tools, call one with progress, call
+// again where the job names a file, once there is one, and say what came.
 // job is what the program that runs this asks for; callTool is the library's, which differ in their arguments.
 export async function dialogue(client, job, callTool) {
   const tools = (await client.listTools()).tools.map((tool) => tool.name);
   const progress = [];
   // Both libraries read a notification after the result that came in the same bytes, and then know no more whom it is for.
   let forgotten = 0;
+  const errors = [];
   client.onerror = (error) => {
     console.error(error.message);
-    if (error.message.includes("progress notification for an unknown token")) forgotten++;
+    if (error.message.includes("progress notification for an unknown token")) forgotten++; else errors.push(error.message);
   };
   const start = performance.now();
   const since = () => performance.now() - start;
   const onprogress = (p) => progress.push({ progress: p.progress, at: since() });
   const result = await callTool({ name: job.tool, arguments: job.arguments }, { onprogress });
   const took = since();
+  const textOf = (result) => result.content?.find((c) => c.type === "text")?.text ?? "";
+  let again;
+  if (job.again) {
+    while (!existsSync(job.again)) await setTimeout(50);
+    again = textOf(await callTool({ name: job.tool, arguments: job.arguments }));
+  }
   await client.close();
-  const text = result.content?.find((c) => c.type === "text")?.text ?? "";
-  console.log(JSON.stringify({ tools, progress, forgotten, took, text, isError: result.isError === true }));
+  console.log(JSON.stringify({ tools, progress, forgotten, took, text: textOf(result), isError: result.isError === true, again, errors }));
 }
 
 export const job = JSON.parse(process.argv[2]);
