@@ -1,6 +1,6 @@
 // Command bench measures what gateway and shim cost: the same calls go through them and through two plain
 // httputil.ReverseProxy processes in a row, in short slices in random order, so that whatever else the machine does
-// meets both alike.
+// meets both alike. Servers that are containers are measured beside processes, and beside what docker run takes for them.
 //
 // It sends to loopback addresses only, at processes that it started. Its absolute figures mean little on a busy machine;
 // the ratios are what is judged.
@@ -29,7 +29,7 @@ func main() {
 	duration := flag.Duration("duration", 30*time.Second, "how long to measure the latency of each system; processor time and throughput take half of it each")
 	wakes := flag.Int("wakes", 20, "how many times to wake a sleeping server")
 	bin := flag.String("bin", "bin", "folder of the built programs")
-	only := flag.String("only", "", "measure this part alone: calls, governance or listeners")
+	only := flag.String("only", "", "measure this part alone: calls, governance, listeners or containers")
 	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -65,6 +65,7 @@ func run(ctx context.Context, p *measure.Printer, s settings) error {
 		{"calls", func() error { return calls(ctx, p, bin, s.duration, s.wakes) }},
 		{"governance", func() error { return govern(ctx, p, bin, s.duration) }},
 		{"listeners", func() error { return listeners(ctx, p, bin, s.duration) }},
+		{"containers", func() error { return containers(ctx, p, bin, s.duration, s.wakes) }},
 	}
 	found := false
 	for _, part := range parts {
@@ -77,7 +78,7 @@ func run(ctx context.Context, p *measure.Printer, s settings) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: the parts are calls, governance and listeners", s.only)
+		return fmt.Errorf("-only %s: the parts are calls, governance, listeners and containers", s.only)
 	}
 	return ctx.Err()
 }
