@@ -18,6 +18,7 @@ import (
 	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/identity"
 )
 
 // server is the authorization server. It is an http.Handler, to be served at its URL.
@@ -32,6 +33,8 @@ type server struct {
 	sealer    *seal.Sealer
 	store     store.Store
 	documents atomic.Pointer[documents.Version] // in force
+	callers   atomic.Pointer[identity.Verifier] // of tokens of other issuers' that the gateway takes
+	shared    map[string]*identity.Verifier     // by client: of those with an audience that all servers share
 	register  *rate.Limiter
 	log       *slog.Logger
 	now       func() time.Time
@@ -126,7 +129,7 @@ func (s *server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		"jwks_uri":                                         s.url + "/jwks",
 		"response_types_supported":                         []string{"code"},
 		"response_modes_supported":                         []string{"query"},
-		"grant_types_supported":                            []string{client.GrantCode, client.GrantRefresh, client.GrantCredentials},
+		"grant_types_supported":                            client.Grants(),
 		"code_challenge_methods_supported":                 []string{"S256"},
 		"token_endpoint_auth_methods_supported":            client.AuthMethods(),
 		"token_endpoint_auth_signing_alg_values_supported": assertionAlgorithms(),

@@ -81,6 +81,17 @@ func (r *rig) write(name, text string) {
 	}
 }
 
+// edit changes the platform file, and starts the server anew.
+func (r *rig) edit(old, new string) {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "platform.yaml"))
+	if err != nil || !strings.Contains(string(text), old) {
+		r.t.Fatalf("no %q: %v", old, err)
+	}
+	r.write("platform.yaml", strings.Replace(string(text), old, new, 1))
+	r.restart()
+}
+
 // serveUsers has the provider know these people from now on.
 func (r *rig) serveUsers(users []issuer.User) {
 	r.t.Helper()
@@ -197,6 +208,8 @@ type answered struct {
 	Status  int
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
+	Issued  string `json:"issued_token_type"`
+	Life    int    `json:"expires_in"`
 	Scope   string
 	Error   string
 }

@@ -27,13 +27,7 @@ func (r *rig) onTable() {
 		"AWS_ENDPOINT_URL_DYNAMODB": *c.BaseEndpoint} {
 		r.t.Setenv(name, value)
 	}
-	platform, err := os.ReadFile(filepath.Join(r.dir, "platform.yaml"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	table := dynamotest.Table(r.t, c, dynamotest.Schema(), "expires")
-	r.write("platform.yaml", strings.Replace(string(platform), "  clients:", "  table: "+table+"\n  clients:", 1))
-	r.restart()
+	r.edit("  clients:", "  table: "+dynamotest.Table(r.t, c, dynamotest.Schema(), "expires")+"\n  clients:")
 }
 
 // Two servers with one table are one server: what the one gave is good at the other, and once.

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"time"
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
@@ -15,6 +16,7 @@ import (
 // tokens is the answer of the token endpoint (RFC 6749 section 5.1).
 type tokens struct {
 	Access  string `json:"access_token"`
+	Issued  string `json:"issued_token_type,omitempty"` // RFC 8693 section 2.2.1
 	Type    string `json:"token_type"`
 	Life    int    `json:"expires_in"` // seconds
 	Refresh string `json:"refresh_token,omitempty"`
@@ -53,18 +55,17 @@ func (s *server) giveTokens(r *http.Request) (tokens, error) {
 		return tokens{}, err
 	}
 	kind := r.PostForm.Get("grant_type")
-	switch kind {
-	case client.GrantCode, client.GrantRefresh, client.GrantCredentials:
-	case "":
+	switch {
+	case kind == "":
 		return tokens{}, bad("invalid_request", "grant_type is missing")
-	default:
+	case !slices.Contains(client.Grants(), kind):
 		return tokens{}, bad("unsupported_grant_type", "grant_type is none of those in the metadata")
-	}
-	if !c.May(kind) {
+	case !c.May(kind):
 		return tokens{}, bad("unauthorized_client", "this client may not use this grant_type")
-	}
-	if kind == client.GrantCredentials {
+	case kind == client.GrantCredentials:
 		return s.giveAgent(r, c)
+	case kind == client.GrantExchange:
+		return s.exchange(r, c)
 	}
 	return s.givePerson(r, c, kind)
 }
@@ -95,7 +96,7 @@ func (s *server) givePerson(r *http.Request, c *client.Client, kind string) (tok
 		s.log.Warn("registration not renewed", "client", c.ID, "error", err) // the token before is spent: the answer must go out
 	}
 	return s.sign(r, token.Access{Subject: identity.QualifiedSubject(g.Person.Issuer, g.Person.Subject), Audience: g.Resource, Client: c.ID,
-		Groups: g.Groups, Scope: g.Scope, SignedIn: g.SignedIn}, refresh)
+		Groups: g.Groups, Scope: g.Scope, SignedIn: g.SignedIn}, token.Life, refresh)
 }
 
 // giveAgent gives a token to a client for itself (RFC 6749 section 4.4), without a refresh token.
@@ -104,13 +105,13 @@ func (s *server) giveAgent(r *http.Request, c *client.Client) (tokens, error) {
 	if err != nil {
 		return tokens{}, err
 	}
-	return s.sign(r, token.Access{Subject: c.ID, Audience: resource, Client: c.ID, Scope: scopeMCP}, "")
+	return s.sign(r, token.Access{Subject: c.ID, Audience: resource, Client: c.ID, Scope: scopeMCP}, token.Life, "")
 }
 
-func (s *server) sign(r *http.Request, a token.Access, refresh string) (tokens, error) {
+func (s *server) sign(r *http.Request, a token.Access, life time.Duration, refresh string) (tokens, error) {
 	a.Issuer = s.url
-	text, err := s.keys.Sign(r.Context(), a, token.Life)
-	return tokens{Access: text, Type: "Bearer", Life: int(token.Life.Seconds()), Refresh: refresh, Scope: a.Scope}, err
+	text, err := s.keys.Sign(r.Context(), a, life)
+	return tokens{Access: text, Type: "Bearer", Life: int(life.Seconds()), Refresh: refresh, Scope: a.Scope}, err
 }
 
 // serveRevoke ends the grant of a refresh token (RFC 7009). An access token cannot be called back, and ends by itself.

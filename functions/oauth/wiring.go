@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/identity"
 	"mcpgateway/internal/secret"
 )
 
@@ -86,7 +88,12 @@ func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now fun
 	}
 	s := &server{url: c.URL, host: hostOf(c.URL), providers: c.Provider.URL, sealer: sealer, store: kept, log: log, now: now,
 		register: rate.NewLimiter(registerRate, registerBurst)}
-	s.documents.Store(v)
+	if err := s.accept(v); err != nil {
+		return nil, err
+	}
+	if s.shared, err = sharedVerifiers(v.Platform, now, log); err != nil {
+		return nil, err
+	}
 	if s.provider, err = newProvider(v.Platform, now); err != nil {
 		return nil, err
 	}
@@ -106,8 +113,37 @@ func (s *server) accept(v *documents.Version) error {
 	if v.Platform.OAuth == nil || v.Platform.OAuth.URL != s.url {
 		return errors.New("a change of the platform's oauth section needs a restart")
 	}
+	callers, err := identity.NewVerifier(identity.Config{Issuers: others(v.Platform), Logger: s.log, Now: s.now, Before: s.callers.Load()})
+	if err != nil {
+		return err
+	}
+	s.callers.Store(callers)
 	s.documents.Store(v)
 	return nil
+}
+
+// others are the issuers besides this one, whose tokens it knows itself.
+func others(p *catalog.Platform) []identity.Issuer {
+	return slices.DeleteFunc(slices.Clone(p.Issuers), func(i identity.Issuer) bool { return i.URL == p.OAuth.URL })
+}
+
+// sharedVerifiers take, for each client that may exchange them, the provider's tokens with an audience that all servers share.
+func sharedVerifiers(p *catalog.Platform, now func() time.Time, log *slog.Logger) (map[string]*identity.Verifier, error) {
+	by := map[string]*identity.Verifier{}
+	for _, c := range p.OAuth.Clients {
+		if c.Exchange == nil || c.Exchange.Shared == nil {
+			continue
+		}
+		at := slices.IndexFunc(p.Issuers, func(i identity.Issuer) bool { return i.URL == p.OAuth.Provider.URL })
+		from := p.Issuers[at] // which the platform's checks have found there
+		from.Audiences, from.InsecureSharedAudience = c.Exchange.Shared, true
+		v, err := identity.NewVerifier(identity.Config{Issuers: []identity.Issuer{from}, Logger: log, Now: now})
+		if err != nil {
+			return nil, fmt.Errorf("oauth.clients: %s: %w", c.ID, err)
+		}
+		by[c.ID] = v
+	}
+	return by, nil
 }
 
 func newProvider(p *catalog.Platform, now func() time.Time) (*provider.Provider, error) {
@@ -138,20 +174,34 @@ func readSecret(path string) (string, error) {
 	return secret, err
 }
 
+// grantsOf are the grant types of the operator's clients. Who exchanges tokens acts for others, and not for itself as well.
+func grantsOf(c *client.Client) (grants []string) {
+	if len(c.RedirectURIs) > 0 {
+		grants = []string{client.GrantCode, client.GrantRefresh}
+	}
+	switch {
+	case c.Exchange != nil:
+		grants = append(grants, client.GrantExchange)
+	case len(grants) == 0:
+		grants = []string{client.GrantCredentials}
+	}
+	return grants
+}
+
 // staticClients reads the operator's clients.
 func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 	static := client.Static{}
 	for _, o := range list {
-		c := &client.Client{ID: o.ID, Name: o.Name, RedirectURIs: o.Redirects, Auth: client.AuthNone, Assured: true,
-			Grants: []string{client.GrantCode, client.GrantRefresh}}
+		c := &client.Client{ID: o.ID, Name: o.Name, RedirectURIs: o.Redirects, Auth: client.AuthNone, Assured: true}
 		for _, uri := range o.Redirects {
 			if err := client.CheckRedirect(uri); err != nil {
 				return nil, fmt.Errorf("oauth.clients: %s: %w", o.ID, err)
 			}
 		}
-		if len(o.Redirects) == 0 {
-			c.Grants = []string{client.GrantCredentials}
+		if x := o.Exchange; x != nil {
+			c.Exchange = &client.Exchange{Server: x.Server, Audiences: x.Audiences, Shared: x.Shared}
 		}
+		c.Grants = grantsOf(c)
 		switch {
 		case o.Secret != "":
 			text, err := readSecret(o.Secret)

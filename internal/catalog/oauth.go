@@ -21,9 +21,18 @@ type OAuthProvider struct {
 
 // OAuthClient is a client that does not register itself.
 type OAuthClient struct {
-	ID        string   `yaml:"id"`        // its client_id
-	Name      string   `yaml:"name"`      // shown to who is asked whether it may act for them, default the id
-	Redirects []string `yaml:"redirects"` // its redirect URIs; without any it is an agent that acts for itself
-	Secret    string   `yaml:"secret"`    // file of its secret
-	Keys      string   `yaml:"keys"`      // file of its public keys, a JSON Web Key Set, instead of a secret
+	ID        string         `yaml:"id"`        // its client_id
+	Name      string         `yaml:"name"`      // shown to who is asked whether it may act for them, default the id
+	Redirects []string       `yaml:"redirects"` // its redirect URIs; without any, and without exchange, it is an agent that acts for itself
+	Secret    string         `yaml:"secret"`    // file of its secret
+	Keys      string         `yaml:"keys"`      // file of its public keys, a JSON Web Key Set, instead of a secret
+	Exchange  *OAuthExchange `yaml:"exchange"`  // which tokens it may exchange (RFC 8693)
+}
+
+// OAuthExchange says which tokens a client may exchange: those for one server for others meant for what is behind it, as a shim
+// does, or the provider's with an audience that all servers share for one server's.
+type OAuthExchange struct {
+	Server    string   `yaml:"server"`    // the entry whose callers' tokens the client takes, and no other's
+	Audiences []string `yaml:"audiences"` // with server: what the tokens may be for that it gets; nothing of this gateway
+	Shared    []string `yaml:"shared"`    // audiences of the provider's access tokens that the client takes, for any server's
 }

@@ -40,7 +40,7 @@ func checkOAuth(d *document, p *Platform, dir string) {
 		}
 	}
 	checkOAuthProvider(d, p, dir)
-	checkOAuthClients(d, o, dir)
+	checkOAuthClients(d, p, dir)
 	d.filePath(&o.State, "oauth.state", dir, filepath.Join(p.Deployer.State, "oauth"))
 	if d.has(&o.Table) && !d.matches(&o.Table, tableForm) {
 		d.bad(&o.Table, "oauth.table: %.60q is no name of a DynamoDB table: 3 to 255 letters, digits, dots, dashes and underscores", o.Table)
@@ -82,7 +82,8 @@ func checkOAuthProvider(d *document, p *Platform, dir string) {
 	}
 }
 
-func checkOAuthClients(d *document, o *OAuth, dir string) {
+func checkOAuthClients(d *document, p *Platform, dir string) {
+	o := p.OAuth
 	if len(o.Clients) > maxOAuthClients {
 		d.bad(&o.Clients, "oauth.clients: at most %d are possible", maxOAuthClients)
 	}
@@ -101,6 +102,7 @@ func checkOAuthClients(d *document, o *OAuth, dir string) {
 		}
 		d.text(&c.Name, "oauth.clients.name", 128)
 		checkOAuthClient(d, c, dir)
+		checkOAuthExchange(d, p, c)
 	}
 }
 
@@ -123,8 +125,62 @@ func checkOAuthClient(d *document, c *OAuthClient, dir string) {
 	switch {
 	case c.Secret != "" && c.Keys != "":
 		d.bad(c, "oauth.clients: secret or keys, not both")
+	case c.Exchange != nil && c.Secret == "" && c.Keys == "":
+		d.bad(c, "oauth.clients: who exchanges tokens needs a secret or keys")
 	case len(c.Redirects) == 0 && c.Secret == "" && c.Keys == "":
 		d.bad(c, "oauth.clients: an agent needs a secret or keys, and any other client redirects")
+	}
+}
+
+func checkOAuthExchange(d *document, p *Platform, c *OAuthClient) {
+	x := c.Exchange
+	if x == nil {
+		return
+	}
+	const name = "oauth.clients.exchange."
+	d.one(x, x, "oauth.clients.exchange needs exactly one of %s", alternative{"server", d.has(&x.Server)}, alternative{"shared", d.has(&x.Shared)})
+	notEmpty(d, &x.Audiences, name+"audiences")
+	notEmpty(d, &x.Shared, name+"shared")
+	switch {
+	case d.has(&x.Server):
+		d.label(&x.Server, x, name+"server")
+		if len(x.Audiences) == 0 {
+			d.bad(x, name+"audiences is missing: write what the tokens are for that the client gets")
+		}
+		if len(c.Redirects) > 0 {
+			d.bad(x, name+"server is for a shim, which signs nobody in: leave redirects out")
+		}
+	case len(x.Audiences) > 0:
+		d.bad(&x.Audiences, name+"audiences is for exchange.server")
+	}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"audiences", x.Audiences}, {"shared", x.Shared}} {
+		for i := range list.values {
+			checkExchangeAudience(d, p, &list.values[i], name+list.name)
+		}
+	}
+}
+
+// checkExchangeAudience refuses what is at the gateway: a token for one server would become one for another, and the shim of
+// the one could call the other in its callers' names.
+func checkExchangeAudience(d *document, p *Platform, audience *string, name string) {
+	d.text(audience, name, 2048)
+	if *audience == "" {
+		d.bad(audience, "%s: an audience is empty", name)
+		return
+	}
+	u, err := url.Parse(*audience)
+	public, wrong := url.Parse(p.PublicURL)
+	if err != nil || wrong != nil || u.Host == "" {
+		return
+	}
+	for _, host := range append([]string{public.Host}, p.Hosts...) {
+		if strings.EqualFold(u.Host, host) {
+			d.bad(audience, "%s: %.200q is at this gateway: a token for one server would become one for another", name, *audience)
+			return
+		}
 	}
 }
 

@@ -35,12 +35,16 @@ func startSigning(t *testing.T) *signing {
 		t.Fatal(err)
 	}
 	g := &signing{address: address, provider: startProvider(t, "http://"+address+"/callback")}
+	sample := fmt.Sprintf(`runtime: {command: {exec: %s, args: [-addr, "127.0.0.1:{port}"], http: {}}}`, filepath.Join(programs, "sample-server"))
 	g.system = startAs(t, layout{
 		issuers: fmt.Sprintf("  - {name: provider, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
 			g.provider.url, "http://"+address, g.provider.url),
-		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n", "http://"+address, g.provider.url),
-		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample]}\n",
-		secrets:  map[string]string{"gateway": "gateway-secret\n"},
+		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n"+
+			"  clients: [{id: front-shim, secret: secrets/front-shim/exchange, exchange: {server: front, audiences: [\"urn:behind\"]}}]\n", "http://"+address, g.provider.url),
+		servers: fmt.Sprintf("  - {id: front, %s, token: {exchange: {url: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}], audience: \"urn:behind\", client: {id: front-shim, secret: {key: exchange}}}}}\n",
+			sample, "http://"+address+"/token", address[strings.LastIndex(address, ":")+1:]),
+		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample, front]}\n",
+		secrets:  map[string]string{"gateway": "gateway-secret\n", "front-shim/exchange": "front-secret: with %, + and ~\n"},
 	})
 	g.startOAuth()
 	g.back = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { g.brought = r.URL.Query() }))
@@ -112,8 +116,10 @@ func (g *signing) post(address string, form url.Values) (a given) {
 	return a
 }
 
-// signIn registers a client, and has a person sign in for it.
-func (g *signing) signIn(person string) given {
+// signIn registers a client, and has a person sign in for it, to use the server sample.
+func (g *signing) signIn(person string) given { return g.signInAt("sample", person) }
+
+func (g *signing) signInAt(server, person string) given {
 	g.t.Helper()
 	at, redirect := g.endpoints(), g.back.URL+"/callback"
 	resp, err := http.Post(at.Register, "application/json", strings.NewReader(`{"redirect_uris":["`+redirect+`"],"token_endpoint_auth_method":"none"}`))
@@ -131,13 +137,13 @@ func (g *signing) signIn(person string) given {
 	g.id = client.ID
 	verifier := strings.Repeat("v", 50)
 	sum := sha256.Sum256([]byte(verifier))
-	q := url.Values{"response_type": {"code"}, "client_id": {g.id}, "redirect_uri": {redirect}, "resource": {g.resource("sample")}, "state": {"s"},
+	q := url.Values{"response_type": {"code"}, "client_id": {g.id}, "redirect_uri": {redirect}, "resource": {g.resource(server)}, "state": {"s"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
 	if err := proxytest.Browse(g.t.Context(), at.Authorize+"?"+q.Encode(), person); err != nil {
 		g.t.Fatal(err)
 	}
 	return g.post(at.Token, url.Values{"grant_type": {"authorization_code"}, "client_id": {g.id}, "redirect_uri": {redirect}, "code": g.brought["code"],
-		"code_verifier": {verifier}, "resource": {g.resource("sample")}})
+		"code_verifier": {verifier}, "resource": {g.resource(server)}})
 }
 
 func (g *signing) refresh(token string) given {
@@ -184,4 +190,24 @@ func TestSignInAtProvider(t *testing.T) {
 	if a = g.refresh(a.Refresh); a.Status != 400 || a.Error != "invalid_grant" {
 		t.Errorf("disabled: %+v", a)
 	}
+}
+
+// The shim of a server has our own authorization server exchange its caller's token, and no token of the caller's for another
+// server.
+func TestShimExchangesHere(t *testing.T) {
+	g := startSigning(t)
+	alice := g.signInAt("front", "alice")
+	if alice.Status != 200 {
+		t.Fatalf("%+v", alice)
+	}
+	got := claimsOf(t, g.received("front", alice.Access, "Authorization"))
+	if got.Subject != g.provider.url+"#alice" || got.Audience != "urn:behind" || got.Actor.Sub != "front-shim" {
+		t.Errorf("the server was sent a token of %+v", got)
+	}
+	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "client_id": {"front-shim"}, "client_secret": {"front-secret: with %, + and ~"},
+		"subject_token": {g.signIn("alice").Access}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}}
+	if got := g.post("http://"+g.address+"/token", form); got.Status != 400 || got.Error != "invalid_request" {
+		t.Errorf("another server's token: %+v", got)
+	}
+	g.noSecretOnDisk("front-secret", alice.Access)
 }

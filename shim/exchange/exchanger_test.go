@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,20 @@ func TestSubjectTokenThatIsOver(t *testing.T) {
 	for n := 1; n < 3; n++ {
 		if got, err := tokenOf(t, e, subject, who); err != nil || got != fmt.Sprintf("Bearer issued-%d", n) {
 			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// An issuer that refuses what is over says what it says of a malformed request (RFC 8693 section 2.2.2): the caller is to sign
+// in again then, and nobody to look into the configuration.
+func TestIssuerRefusesWhatIsOver(t *testing.T) {
+	for over, want := range map[bool]int{true: http.StatusUnauthorized, false: http.StatusBadGateway} {
+		e, who := newExchanger(t, testRules(), Secrets{}, &issuer{answer: says(400, `{"error":"invalid_request"}`)}), caller()
+		if over {
+			who.Expiry = time.Now().Add(-time.Second)
+		}
+		if _, err := tokenOf(t, e, subject, who); err == nil || err.Status != want {
+			t.Errorf("over %v: %v", over, err)
 		}
 	}
 }

@@ -44,6 +44,16 @@ type Client struct {
 	Assured bool `json:"-"`
 	// Host is where the document of a client lies that is known by one; empty for others.
 	Host string `json:"-"`
+	// Exchange is what the client may exchange; nil for all that the operator did not say it of.
+	Exchange *Exchange `json:"-"`
+}
+
+// Exchange says which tokens a client may exchange for which (RFC 8693): those for one server for others meant for what is
+// behind it, or those with an audience that all servers share for one server's.
+type Exchange struct {
+	Server    string   // id of the entry; empty where it is Shared
+	Audiences []string // with Server: what the tokens may be for that it gets
+	Shared    []string // audiences
 }
 
 // The grant types (RFC 6749, 8693, 7523).
@@ -51,7 +61,11 @@ const (
 	GrantCode        = "authorization_code"
 	GrantRefresh     = "refresh_token"
 	GrantCredentials = "client_credentials"
+	GrantExchange    = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
+
+// Grants are all grant types that there are here.
+func Grants() []string { return []string{GrantCode, GrantRefresh, GrantCredentials, GrantExchange} }
 
 // May tells whether the client may use a grant type.
 func (c *Client) May(grant string) bool {

@@ -6,6 +6,7 @@ package token
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -28,9 +29,17 @@ type Access struct {
 	Client   string
 	Groups   []string
 	Scope    string
-	SignedIn time.Time // when the person did; zero for an agent
-	ID       string    // filled in by Sign
-	Expires  time.Time // filled in by Sign
+	SignedIn time.Time       // when the person did; zero for an agent
+	Actor    json.RawMessage // the act claim: who acts for the subject (RFC 8693 section 4.1); nil where nobody else does
+	ID       string          // filled in by Sign
+	Expires  time.Time       // filled in by Sign
+}
+
+// Actor is an act claim: who acts for a subject now, and before whom.
+type Actor struct {
+	Issuer  string          `json:"iss"`
+	Subject string          `json:"sub"`
+	Before  json.RawMessage `json:"act,omitempty"`
 }
 
 // claims are those of RFC 9068 section 2.2, and the groups.
@@ -40,6 +49,7 @@ type claims struct {
 	Scope    string           `json:"scope,omitempty"`
 	Groups   []string         `json:"groups,omitempty"`
 	AuthTime *jwt.NumericDate `json:"auth_time,omitempty"`
+	Actor    json.RawMessage  `json:"act,omitempty"`
 }
 
 // Sign makes an access token, valid for life.
@@ -54,7 +64,7 @@ func (k *Keys) Sign(ctx context.Context, a Access, life time.Duration) (string, 
 		return "", err
 	}
 	now := k.now()
-	c := claims{ClientID: a.Client, Scope: a.Scope, Groups: a.Groups, Claims: jwt.Claims{
+	c := claims{ClientID: a.Client, Scope: a.Scope, Groups: a.Groups, Actor: a.Actor, Claims: jwt.Claims{
 		Issuer: a.Issuer, Subject: a.Subject, Audience: jwt.Audience{a.Audience}, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
 	}}
@@ -84,7 +94,7 @@ func (k *Keys) Verify(ctx context.Context, issuer, text string) (Access, error) 
 		return Access{}, ErrInvalid
 	}
 	a := Access{Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience[0], Client: c.ClientID, Groups: c.Groups, Scope: c.Scope,
-		ID: c.ID, Expires: c.Expiry.Time()}
+		ID: c.ID, Expires: c.Expiry.Time(), Actor: c.Actor}
 	if c.AuthTime != nil {
 		a.SignedIn = c.AuthTime.Time()
 	}
