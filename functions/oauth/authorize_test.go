@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,6 +94,9 @@ func TestMetadataPlaces(t *testing.T) {
 		"/.well-known/openid-configuration/mcp-connect/notes":       "/authorize/mcp-connect/notes",
 		"/mcp-connect/notes/.well-known/openid-configuration":       "/authorize/mcp-connect/notes",
 		"/.well-known/oauth-authorization-server/x":                 "",
+		"/.well-known/oauth-authorization-server/mcp-connect/NOTES": "",
+		"/.well-known/openid-configuration/mcp-connect/notes/x":     "",
+		"/mcp-connect/no_label/.well-known/openid-configuration":    "",
 	} {
 		resp, err := http.Get(r.url + path)
 		if err != nil {
@@ -111,6 +115,13 @@ func TestMetadataPlaces(t *testing.T) {
 			m["authorization_response_iss_parameter_supported"] != true || m["client_id_metadata_document_supported"] != true {
 			t.Errorf("%s: %v", path, m)
 		}
+		for name, want := range map[string]string{"code_challenge_methods_supported": "[S256]", "response_types_supported": "[code]",
+			"token_endpoint_auth_methods_supported":         "[none client_secret_basic client_secret_post private_key_jwt]",
+			"introspection_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post private_key_jwt]"} {
+			if got := fmt.Sprint(m[name]); got != want {
+				t.Errorf("%s: %s: %s", path, name, got)
+			}
+		}
 	}
 }
 
@@ -127,7 +138,7 @@ func TestHost(t *testing.T) {
 func TestStoreDown(t *testing.T) {
 	r := newRig(t, twoServers)
 	a := r.tokens("alice")
-	r.server.store.(interface{ Close() error }).Close()
+	r.down()
 	if a := r.refresh(a.Refresh); a.Status != 503 || a.Error != "temporarily_unavailable" {
 		t.Errorf("%+v", a)
 	}

@@ -84,7 +84,7 @@ func (s *server) ask(w http.ResponseWriter, r *http.Request, f flow, c *client.C
 		shown = session.Subject
 	}
 	page.WriteConsent(w, page.Consent{ID: id, Client: name, Assured: c.Assured, Host: c.Host, Redirect: f.Where,
-		Local: client.Loopback(f.Where), Server: f.Request.Resource, Person: shown, Provider: hostOf(s.providers)})
+		Local: client.Loopback(f.Where), Server: f.Request.Resource, Scope: f.Request.Scope, Person: shown, Provider: hostOf(s.providers)})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -92,6 +93,11 @@ func TestAgentResource(t *testing.T) {
 		if a := r.post("/token", form, basic(agentID, agentSecret)); a.Error != "invalid_target" {
 			t.Errorf("%q: %+v", resource, a)
 		}
+	}
+	form := agentForm(r)
+	form.Set("resource", r.gateway) // which has a list of servers to offer
+	if a := r.post("/token", form, basic(agentID, agentSecret)); a.Status != 200 || strings.Trim(fmt.Sprint(claim(t, a.Access, "aud")), "[]") != r.gateway {
+		t.Errorf("the gateway itself: %+v", a)
 	}
 }
 

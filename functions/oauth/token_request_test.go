@@ -3,11 +3,14 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"mcpgateway/localstack/issuer"
 )
 
 func TestTokenRequest(t *testing.T) {
@@ -81,6 +84,58 @@ func TestChallengeForm(t *testing.T) {
 		if _, location, _ := r.visit(r.browser(), "GET", r.url+"/authorize?"+q.Encode(), nil); !strings.Contains(location, "error=invalid_request") {
 			t.Errorf("%q: %q", challenge, location)
 		}
+	}
+}
+
+// The address of one server is for that server, whatever is asked for.
+func TestAuthorizeAtOneServer(t *testing.T) {
+	r := newRig(t, twoServers)
+	q := r.request(staticID, staticRedirect)
+	for path, want := range map[string]string{"/mcp-connect/notes": "", "/mcp-connect/other": "error=invalid_target", "/mcp-connect/NOTES": "error=invalid_target"} {
+		_, location, _ := r.visit(r.browser(), "GET", r.url+"/authorize"+path+"?"+q.Encode(), nil)
+		if want == "" && !strings.HasPrefix(location, r.provider.URL) || !strings.Contains(location, want) {
+			t.Errorf("%s: %q", path, location)
+		}
+	}
+}
+
+func TestScope(t *testing.T) {
+	r := newRig(t, twoServers)
+	for asked, want := range map[string]string{"": "mcp", "mcp": "mcp", "offline_access": "mcp offline_access", "mcp offline_access": "mcp offline_access",
+		"admin openid": "mcp", "xoffline_access": "mcp"} {
+		q := r.request(staticID, staticRedirect)
+		q.Set("scope", asked)
+		a := r.redeem(r.code(q, "alice").Get("code"))
+		if a.Scope != want || claim(t, a.Access, "scope") != want {
+			t.Errorf("%q: %q", asked, a.Scope)
+		}
+	}
+}
+
+// A client whose document cannot be had is not known now; nobody is sent to an address that only it gives.
+func TestDocumentMissing(t *testing.T) {
+	r := newRig(t, twoServers)
+	r.serveDocument(claudeID, claudeDocument)
+	const other = "https://claude.ai/another"
+	if a := r.redeem("x", "client_id", other); a.Status != 401 || a.Error != "invalid_client" {
+		t.Errorf("%+v", a)
+	}
+	if status, location, _ := r.visit(r.browser(), "GET", r.url+"/authorize?"+r.request(other, claudeRedirect).Encode(), nil); status/100 != 4 || location != "" {
+		t.Errorf("%d %q", status, location)
+	}
+}
+
+// Somebody whose groups the provider left out is not let in without them.
+func TestGroupsLeftOut(t *testing.T) {
+	r := newRig(t, twoServers)
+	var groups []string
+	for n := range 1001 {
+		groups = append(groups, fmt.Sprintf("g%d", n))
+	}
+	r.serveUsers([]issuer.User{{Name: "alice", Groups: groups}})
+	_, location := r.signIn(r.browser(), r.request(staticID, staticRedirect), "alice")
+	if !strings.Contains(location, "error=access_denied") {
+		t.Errorf("%q", location)
 	}
 }
 

@@ -52,9 +52,13 @@ type ticket struct {
 	Challenge string   `json:"challenge,omitempty"`
 }
 
-var loginPage = template.Must(template.New("login").Parse(`<!DOCTYPE html>
+// loginStyle makes the buttons large enough for a thumb.
+const loginStyle = "body{margin:1rem;font:1.0625rem/1.5 sans-serif}button{font:inherit;min-height:2.75rem;padding:.5rem 1rem}"
+
+var loginPage = template.Must(template.New("login").Funcs(template.FuncMap{"style": func() template.CSS { return loginStyle }}).Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Development sign-in</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Development sign-in</title>
+<style>{{style}}</style></head>
 <body><main>
 <h1>Who do you want to be?</h1>
 <p>This is the development issuer: it asks for no password, and serves this machine only.</p>
@@ -89,8 +93,9 @@ func (i *InsecureIssuer) serveLogin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
+	style := sha256.Sum256([]byte(loginStyle))
 	// Browsers hold form-action to what the answer redirects to, and on to where that does.
-	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self' "+back.Scheme+"://"+back.Host+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; form-action 'self' "+back.Scheme+"://"+back.Host+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	data := struct {
 		Action template.URL

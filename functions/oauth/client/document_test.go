@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -110,23 +109,11 @@ func TestDocumentRefused(t *testing.T) {
 
 func TestDocumentAddress(t *testing.T) {
 	d := NewDocuments(time.Now, served(func(http.ResponseWriter, *http.Request) { t.Error("it was fetched") }))
-	for _, id := range []string{"https://claude.ai", "https://claude.ai/", "http://claude.ai/x", "http://127.0.0.1/x", "https://claude.ai/x?y", "https://claude.ai/x#y",
+	for _, id := range []string{"https://claude.ai", "https://claude.ai/", "http://claude.ai/x", "http://127.0.0.1/x", "https://claude.ai/x?y", "https://claude.ai/x?", "https://claude.ai/x#y",
 		"https://u@claude.ai/x", "https://claude.ai:8443/x", "https://claude.ai/a/../x", "ftp://claude.ai/x", "https://[fe80::1%25eth0]/x"} {
 		if _, err := d.find(t.Context(), id); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: %v", id, err)
 		}
-	}
-}
-
-// A document's address may resolve to anything: the guarded client reaches nothing inside.
-func TestDocumentInward(t *testing.T) {
-	d := NewDocuments(time.Now, nil)
-	for _, id := range []string{"https://127.0.0.1/x", "https://169.254.169.254/latest", "https://10.0.0.1/x", "https://localhost/x"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if _, err := d.find(ctx, id); !errors.Is(err, ErrDocument) || strings.Contains(err.Error(), "refused") {
-			t.Errorf("%s: %v", id, err)
-		}
-		cancel()
 	}
 }
 

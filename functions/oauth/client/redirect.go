@@ -34,7 +34,7 @@ func CheckRedirect(uri string) error {
 		return errRedirect
 	}
 	u, err := url.Parse(uri)
-	if err != nil || u.User != nil || u.Opaque != "" || dotSegment.MatchString(u.EscapedPath()) {
+	if err != nil || u.User != nil || dotSegment.MatchString(u.EscapedPath()) {
 		return errRedirect
 	}
 	scheme, rest, _ := strings.Cut(uri, ":")
@@ -47,7 +47,7 @@ func CheckRedirect(uri string) error {
 		}
 		return nil
 	}
-	if !ownScheme.MatchString(scheme) || slices.Contains(notOwn, scheme) || strings.Contains(u.Host, "@") || !strings.HasPrefix(rest, "/") {
+	if !ownScheme.MatchString(scheme) || slices.Contains(notOwn, scheme) || !strings.HasPrefix(rest, "/") {
 		return errRedirect
 	}
 	return nil
@@ -97,11 +97,8 @@ func (c *Client) Redirects(uri string) bool {
 
 func samePlace(known, uri string) bool {
 	k, err := url.Parse(known)
-	if err != nil || !loopback(k) {
-		return false
-	}
-	u, err := url.Parse(uri)
-	return err == nil && loopback(u) && withoutPort(k) == withoutPort(u)
+	u, wrong := url.Parse(uri)
+	return err == nil && wrong == nil && loopback(u) && withoutPort(k) == withoutPort(u)
 }
 
 // withoutPort is the URI's text with its port taken out.

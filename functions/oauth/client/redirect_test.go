@@ -25,7 +25,7 @@ func TestCheckRedirect(t *testing.T) {
 		"https://2130706433/", "https://a.0x7f/", "http://localhost.evil.com/", "http://127.0.0.1.evil.com/", "http://127.0.0.2/", "http://[::ffff:127.0.0.1]/",
 		"http://localhost:/cb", "http://localhost:1@evil.example/", "http://LOCALHOST/", "http://0.0.0.0/", "http://[::1%25lo]/",
 		"javascript:alert(1)", "javascript://x/%0aalert(1)", "data:text/html,x", "file:///x", "vbscript:x", "blob:https://a/b", "about:blank", "ws://127.0.0.1/", "a:/x",
-		"cursor:x", "x y://a", "intent://a#Intent", "https://a.example/" + strings.Repeat("x", MaxRedirect),
+		"https://claude.ai/a\\b", "cursor://u@x/cb", "cursor://u:p@x/cb", "cursor:x", "x y://a", "intent://a#Intent", "https://a.example/" + strings.Repeat("x", MaxRedirect),
 	} {
 		if CheckRedirect(uri) == nil {
 			t.Errorf("%q is taken", uri)
@@ -41,7 +41,7 @@ func TestRedirects(t *testing.T) {
 		"http://localhost:1/callback/": false, "http://localhost:1/": false, "http://127.0.0.1/callback": false, "http://127.0.0.1:5/cb": false,
 		"http://127.0.0.1:5/cb?a=1&b": false, "https://a.example:444/cb": false, "https://a.example/cb?": false, "https://a.example/cb/": false, "https://A.example/cb": false,
 		"https://localhost/callback": false, "http://localhost.evil.com/callback": false, "http://localhost:80@evil.com/callback": false,
-		"http://localhost:1/x/../callback": false, "cursor://x:1/cb": false, "": false, "http://localhost:99999999/callback": false,
+		"http://localhost:1/x/../callback": false, "cursor://x:1/cb": false, "": false, "http://localhost:99999999/callback": false, "http://localhost:1/callback#": false,
 	} {
 		if c.Redirects(uri) != want {
 			t.Errorf("%q: %v", uri, !want)

@@ -12,6 +12,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 //go:embed style.css
@@ -37,6 +38,7 @@ type Consent struct {
 	Redirect string // the redirect URI
 	Local    bool   // whether that is on the person's machine
 	Server   string // the server's URL
+	Scope    string
 	Person   string
 	Provider string
 }
@@ -56,13 +58,20 @@ func (c Consent) Where() string {
 // WriteConsent writes the question. The form may lead on to the redirect URI's place and nowhere else: browsers hold
 // form-action also to what the answer redirects to.
 func WriteConsent(w http.ResponseWriter, c Consent) {
-	to := ""
-	if u, err := url.Parse(c.Redirect); err == nil {
-		if to = u.Scheme + ":"; u.Scheme == "http" || u.Scheme == "https" {
-			to = u.Scheme + "://" + u.Host
-		}
+	write(w, http.StatusOK, "consent", "'self' "+place(c.Redirect), c)
+}
+
+// place names that of a redirect URI for a policy, which has no words for an address of IPv6 (CSP level 3 section
+// 2.3.1): the scheme must do then.
+func place(redirect string) string {
+	u, err := url.Parse(redirect)
+	switch {
+	case err != nil:
+		return ""
+	case u.Scheme != "http" && u.Scheme != "https" || strings.HasPrefix(u.Host, "["):
+		return u.Scheme + ":"
 	}
-	write(w, http.StatusOK, "consent", "'self' "+to, c)
+	return u.Scheme + "://" + u.Host
 }
 
 // Problem is what went wrong, and what to do next.

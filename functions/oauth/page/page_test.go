@@ -12,7 +12,7 @@ import (
 
 func asked() Consent {
 	return Consent{ID: "q-1", Client: "Claude", Assured: true, Host: "claude.ai", Redirect: "https://claude.ai/api/mcp/auth_callback",
-		Server: "https://gw.example/mcp-connect/notes", Person: "Alice", Provider: "login.example"}
+		Server: "https://gw.example/mcp-connect/notes", Scope: "mcp offline_access", Person: "Alice", Provider: "login.example"}
 }
 
 // written is the page and its policy.
@@ -30,7 +30,7 @@ func consent(c Consent) (body, csp string) {
 func TestConsent(t *testing.T) {
 	body, _ := consent(asked())
 	for _, want := range []string{"<h1>Allow “Claude” to use a server as you?</h1>", "<dd>Alice, signed in at login.example</dd>",
-		"<dd>https://gw.example/mcp-connect/notes</dd>", "<dd>Claude, of claude.ai</dd>", "<dd>claude.ai</dd>", `name="question" value="q-1"`,
+		"<dd>https://gw.example/mcp-connect/notes</dd>", "<dd>Claude, of claude.ai</dd>", "<dd>claude.ai</dd>", "(scope mcp offline_access)", `name="question" value="q-1"`,
 		`<form method="post" action="/consent">`, `name="answer" value="allow">Allow<`, `name="answer" value="deny">Do not allow<`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%s is missing in %s", want, body)
@@ -68,6 +68,7 @@ func TestFormAction(t *testing.T) {
 		"https://a.example:8443/cb":        "form-action 'self' https://a.example:8443;",
 		"http://127.0.0.1:4711/cb":         "form-action 'self' http://127.0.0.1:4711;",
 		"cursor://anysphere.cursor-mcp/cb": "form-action 'self' cursor:;",
+		"http://[::1]:4711/cb":             "form-action 'self' http:;",
 		"https://%zz/":                     "form-action 'self' ;",
 	} {
 		c := asked()
@@ -100,7 +101,7 @@ func TestProblem(t *testing.T) {
 // Nothing that a client or a provider says becomes markup.
 func TestEscaped(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'>&amp;{{.}}`
-	c := Consent{ID: evil, Client: evil, Host: evil, Redirect: "https://a.example/" + evil, Server: evil, Person: evil, Provider: evil}
+	c := Consent{ID: evil, Client: evil, Host: evil, Redirect: "https://a.example/" + evil, Server: evil, Scope: evil, Person: evil, Provider: evil}
 	first, _ := consent(c)
 	second, _ := problem(Problem{Title: evil, Text: evil, ID: evil})
 	for _, body := range []string{first, second} {
@@ -108,7 +109,7 @@ func TestEscaped(t *testing.T) {
 			t.Error(body)
 		}
 	}
-	if n := strings.Count(html.UnescapeString(first), evil); n != 7 {
+	if n := strings.Count(html.UnescapeString(first), evil); n != 8 {
 		t.Errorf("it is shown %d times: %s", n, first)
 	}
 }
