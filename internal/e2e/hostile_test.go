@@ -33,6 +33,8 @@ func serveHostile(port string) {
 		case strings.Contains(name, `"encoded"`):
 			h.Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "{}")
+		case strings.Contains(name, `"trick"`):
+			playTrick(w, r, body)
 		default:
 			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{"content":[]}}`)
 		}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -98,6 +99,7 @@ type layout struct {
 	users                                string            // of servers: the deployer's SERVER_USERS
 	shim                                 string            // another program than the shim
 	secrets                              map[string]string // by path below the folder of secrets
+	origin                               string            // the gateway's URL, where something is in front of it
 	alone                                bool              // the catalog holds what is given here, and nothing else
 	front                                *lambda.Config    // of the gateway, where it is to be a function; Function.Name and Program are filled in
 }
@@ -112,7 +114,7 @@ func startAs(t *testing.T, l layout) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{t: t, dir: dir, address: address, url: "http://" + address, main: identitytest.Listen(t, "main"), partner: identitytest.Listen(t, "partner")}
+	s := &system{t: t, dir: dir, address: address, url: cmp.Or(l.origin, "http://"+address), main: identitytest.Listen(t, "main"), partner: identitytest.Listen(t, "partner")}
 	if l.users != "" { // who must come to their homes, and to what they run
 		s.deploys = append(s.deploys, "SERVER_USERS="+l.users)
 		for folder, mode := range map[string]os.FileMode{programs: 0o711, dir: 0o711, filepath.Join(dir, "loot"): 0o777} {

@@ -8,6 +8,8 @@ const (
 	Client           = "@modelcontextprotocol/client@2.4.0"     // both eras
 	Remote           = "mcp-remote@0.15.1"
 	OpenIDProvider   = "oidc-provider@9.13.3"
+	Browser          = "puppeteer-core@25.16.0" // drives the machine's Chromium
+	Accessibility    = "axe-core@4.14.1"
 	DynamoDB         = "amplify-dynamodb-simulator@2.9.30" // brings AWS's own DynamoDB Local, which needs Java
 	EverythingServer = "@modelcontextprotocol/server-everything@2026.8.31"
 )

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,5 +69,19 @@ func TestSweep(t *testing.T) {
 	rows := 0
 	if err := s.db.View(func(tx *bolt.Tx) error { rows = tx.Bucket(bucket).Stats().KeyN; return nil }); err != nil || rows != 2 {
 		t.Errorf("%d rows are left, %v", rows, err)
+	}
+}
+
+func TestListIsBounded(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "oauth.db"), storetest.NewClock())
+	s.db.NoSync = true // it writes a thousand times
+	for n := range store.MaxList + 1 {
+		if _, err := s.Put(t.Context(), store.Item{Key: store.Key{Part: "p", Sort: fmt.Sprintf("%04d", n)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	items, err := s.List(t.Context(), "p")
+	if err != nil || len(items) != store.MaxList || items[0].Sort != "0000" {
+		t.Errorf("%d items, %v", len(items), err)
 	}
 }

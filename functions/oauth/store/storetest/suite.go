@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,6 +48,7 @@ func Run(t *testing.T, s store.Store, clock *Clock) {
 	t.Run("pages", func(t *testing.T) { pages(t, s, part("pages")) })
 	t.Run("once", func(t *testing.T) { once(t, s, store.Key{Part: part("once"), Sort: "code"}) })
 	t.Run("bounds", func(t *testing.T) { bounds(t, s, part("bounds")) })
+	t.Run("canceled", func(t *testing.T) { canceled(t, s, store.Key{Part: part("canceled"), Sort: "a"}) })
 }
 
 func versions(t *testing.T, s store.Store, k store.Key) {
@@ -214,5 +216,26 @@ func bounds(t *testing.T, s store.Store, part string) {
 	}
 	if got, err := s.Get(ctx, largest.Key); err != nil || !bytes.Equal(got.Value, largest.Value) {
 		t.Errorf("the largest comes back as %d bytes, %v", len(got.Value), err)
+	}
+}
+
+// canceled has everything asked for somebody who has left: nothing is done, and nothing said of what is there.
+func canceled(t *testing.T, s store.Store, k store.Key) {
+	kept, err := s.Put(t.Context(), store.Item{Key: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	_, get := s.Get(ctx, k)
+	_, list := s.List(ctx, k.Part)
+	_, put := s.Put(ctx, kept)
+	for name, err := range map[string]error{"Get": get, "List": list, "Put": put, "Delete": s.Delete(ctx, kept)} {
+		if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got, err := s.Get(t.Context(), k); err != nil || got.Version != kept.Version {
+		t.Errorf("afterwards: %+v, %v", got, err)
 	}
 }
