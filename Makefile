@@ -50,7 +50,7 @@ e2e-knative: build ## the same in a real Kubernetes with Knative: needs root, an
 	knative/e2e.sh
 	CONFORMANCE=1 knative/e2e-cluster.sh -v
 
-e2e-docker: ## try servers as containers with a Docker Engine of its own: needs root, and installs docker.io where there is none
+e2e-docker: build ## try servers as containers with a Docker Engine of its own: needs root, and installs docker.io where there is none
 	localstack/e2e-docker.sh
 
 kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tries servers as containers with an engine of its own: installs Debian's docker.io where there is none, starts dockerd in a
-# temporary folder, runs the tests of the Docker deployer and of the whole path there, none of which may be skipped, and ends
-# it. Needs root, and npm.
+# temporary folder, runs the tests of the Docker deployer and of the whole path there, none of which may be skipped, and the MCP
+# suite, and ends it. Needs root, npm and the built programs (make build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,4 +29,5 @@ for _ in $(seq 300); do [ -S "$dir/docker.sock" ] && break; sleep 0.1; done
 [ -S "$dir/docker.sock" ] || { tail -n 40 "$dir/log"; exit 1; }
 
 go test -count=1 -timeout 10m "$@" ./internal/deploy/docker
-TEST_NETWORK=1 go test -count=1 -timeout 5m -run TestContainers "$@" ./internal/e2e
+TEST_NETWORK=1 go test -count=1 -timeout 5m -run 'TestContainers|TestHostileContainer' "$@" ./internal/e2e
+go run ./internal/conformance -only servers -docker

@@ -36,7 +36,7 @@ type place struct {
 // containers compares servers that are containers with the same as processes, and their wakes with what the engine's own
 // command line takes for the same two containers.
 func containers(ctx context.Context, p *measure.Printer, bin string, d time.Duration, wakes int) (err error) {
-	version, failed := docker(ctx, "version", "--format", "{{.Server.Version}}")
+	version, failed := proxytest.Docker(ctx, nil, "version", "--format", "{{.Server.Version}}")
 	if failed != nil {
 		fmt.Fprintf(p.Out, "\ncontainers: SKIPPED, no Docker Engine answers: %v\n", failed)
 		return nil
@@ -130,8 +130,8 @@ func (l *place) awaitSleep(ctx context.Context) error {
 // containersGone says whether nothing of the sleeper is in the engine.
 func containersGone(ctx context.Context) (bool, error) {
 	ours := "label=mcpgateway.server=" + containerSleeperID
-	left, err := docker(ctx, "ps", "-aq", "--filter", ours)
-	networks, failed := docker(ctx, "network", "ls", "-q", "--filter", ours)
+	left, err := proxytest.Docker(ctx, nil, "ps", "-aq", "--filter", ours)
+	networks, failed := proxytest.Docker(ctx, nil, "network", "ls", "-q", "--filter", ours)
 	return left+networks == "", errors.Join(err, failed)
 }
 

@@ -8,27 +8,13 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"mcpgateway/internal/measure"
 	"mcpgateway/internal/proxytest"
 )
-
-// docker runs Docker's command line, which finds the engine as we do.
-func docker(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, "docker", args...)
-	var failure strings.Builder
-	c.Stderr = &failure
-	out, err := c.Output()
-	if err != nil {
-		return "", fmt.Errorf("docker %s: %w: %s", args[0], err, strings.TrimSpace(failure.String()))
-	}
-	return strings.TrimSpace(string(out)), nil
-}
 
 // dockerRun starts by hand what a deployer has started: the same two containers, in a network that stays.
 type dockerRun struct {
@@ -71,11 +57,11 @@ func newDockerRun(ctx context.Context, dir string, from *place) (*dockerRun, err
 	}
 	r := &dockerRun{network: "bench-" + strconv.Itoa(os.Getpid())}
 	for unit, to := range map[string]*container{"shim": &r.shim, "server": &r.server} {
-		id, err := docker(ctx, "ps", "-q", "--filter", "label=mcpgateway.server="+containerSleeperID, "--filter", "label=mcpgateway.unit="+unit)
+		id, err := proxytest.Docker(ctx, nil, "ps", "-q", "--filter", "label=mcpgateway.server="+containerSleeperID, "--filter", "label=mcpgateway.unit="+unit)
 		if err != nil {
 			return nil, err
 		}
-		text, err := docker(ctx, "inspect", id)
+		text, err := proxytest.Docker(ctx, nil, "inspect", id)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +78,7 @@ func newDockerRun(ctx context.Context, dir string, from *place) (*dockerRun, err
 	if r.token, err = from.rig.Token(containerSleeperID); err != nil {
 		return nil, err
 	}
-	_, err = docker(ctx, "network", "create", r.network)
+	_, err = proxytest.Docker(ctx, nil, "network", "create", r.network)
 	return r, err
 }
 
@@ -164,16 +150,16 @@ func (r *dockerRun) wake(ctx context.Context) (took time.Duration, err error) {
 		return 0, err
 	}
 	began := time.Now()
-	shim, err := docker(ctx, r.shim.arguments(r.network, address)...)
+	shim, err := proxytest.Docker(ctx, nil, r.shim.arguments(r.network, address)...)
 	if err != nil {
 		return 0, err
 	}
 	started := []string{"rm", "--force", "--volumes", shim}
 	defer func() {
-		_, failed := docker(context.WithoutCancel(ctx), started...)
+		_, failed := proxytest.Docker(context.WithoutCancel(ctx), nil, started...)
 		err = errors.Join(err, failed)
 	}()
-	server, err := docker(ctx, r.server.arguments("container:"+shim, "")...)
+	server, err := proxytest.Docker(ctx, nil, r.server.arguments("container:"+shim, "")...)
 	if err != nil {
 		return 0, err
 	}
@@ -207,6 +193,6 @@ func awaitReady(ctx context.Context, url string) error {
 }
 
 func (r *dockerRun) stop() error {
-	_, err := docker(context.Background(), "network", "rm", r.network)
+	_, err := proxytest.Docker(context.Background(), nil, "network", "rm", r.network)
 	return err
 }

@@ -20,9 +20,9 @@ type campaign struct {
 	bin        string // folder of our programs
 	out        string // folder for results and logs
 	directOnly bool
-	only       string   // "servers", "clients" or "authorization"; "" for all
-	cluster    *cluster // where servers run; nil: on this machine
-	front      string   // of AWS, with the gateway as a function behind it; "" for the gateway as a process
+	only       string    // "servers", "clients" or "authorization"; "" for all
+	elsewhere  elsewhere // where servers run; nil: as processes of this machine
+	front      string    // of AWS, with the gateway as a function behind it; "" for the gateway as a process
 }
 
 // run runs all profiles and prints a table each. It returns the problems; err is trouble of the harness.
@@ -50,7 +50,7 @@ func (c *campaign) run(ctx context.Context) (problems []string, err error) {
 		}
 	}
 	// It is the same program wherever gateway and servers run.
-	if c.only == "authorization" || c.only == "" && !c.directOnly && c.cluster == nil && c.front == "" {
+	if c.only == "authorization" || c.only == "" && !c.directOnly && c.elsewhere == nil && c.front == "" {
 		found, err := c.authorization(ctx)
 		return append(problems, found...), err
 	}
@@ -125,7 +125,7 @@ func (c *campaign) through(ctx context.Context, p profile, w way) (results, erro
 		return nil, err
 	}
 	var got results
-	o := ours{bin: c.bin, out: out, catalog: c.catalog(p, w), server: c.id(p, w), cluster: c.cluster, front: c.front}
+	o := ours{bin: c.bin, out: out, catalog: c.catalog(p, w), server: c.id(p, w), elsewhere: c.elsewhere, front: c.front}
 	err := behindUs(ctx, o, func(url string) (err error) {
 		got, err = c.suite(ctx, p, url, out)
 		return err
@@ -133,9 +133,9 @@ func (c *campaign) through(ctx context.Context, p profile, w way) (results, erro
 	return got, err
 }
 
-// id is the server's in the catalog. What is in a cluster outlives its way, so that each has its own.
+// id is the server's in the catalog. What is elsewhere can outlive its way, so that each has its own.
 func (c *campaign) id(p profile, w way) string {
-	if c.cluster != nil {
+	if c.elsewhere != nil {
 		return p.server + "-" + w.name
 	}
 	return p.server
@@ -144,7 +144,7 @@ func (c *campaign) id(p profile, w way) string {
 // catalog offers the server.
 func (c *campaign) catalog(p profile, w way) string {
 	entry := w.entry
-	if c.cluster != nil {
+	if c.elsewhere != nil {
 		entry = w.pod
 	}
 	return catalogOf(c.id(p, w), entry(c.tools))

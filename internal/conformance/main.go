@@ -27,13 +27,17 @@ func main() {
 	directOnly := flag.Bool("direct", false, "only find out whether the servers and the client alone behave as known")
 	only := flag.String("only", "", "run only the scenarios for `servers`, those for clients or those for authorization")
 	in := flag.String("cluster", "", "run servers in the cluster that `FOLDER` has the keys of (knative/conformance.sh)")
+	containers := flag.Bool("docker", false, "run servers as containers of the engine at DOCKER_HOST (localstack/e2e-docker.sh)")
 	front := flag.String("lambda", "", "run the gateway as a function behind this `FRONT` of AWS: url (a function URL) or rest (a REST API)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	c := campaign{directOnly: *directOnly, only: *only, front: *front}
-	if *in != "" {
-		c.cluster = &cluster{dir: *in}
+	switch {
+	case *in != "":
+		c.elsewhere = &cluster{dir: *in}
+	case *containers:
+		c.elsewhere = &engine{}
 	}
 	if err := do(ctx, *runs, *bin, *cache, c); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
@@ -49,8 +53,8 @@ func do(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	return run(ctx, runs, bin, cache, c)
 }
 
-func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
-	cache, err := filepath.Abs(cache)
+func run(ctx context.Context, runs int, bin, cache string, c campaign) (err error) {
+	cache, err = filepath.Abs(cache)
 	if err != nil {
 		return err
 	}
@@ -60,9 +64,10 @@ func run(ctx context.Context, runs int, bin, cache string, c campaign) error {
 	if c.tools, err = installTools(ctx, cache); err != nil {
 		return err
 	}
-	if c.cluster != nil {
-		if err := c.cluster.prepare(ctx, c.tools, c.bin); err != nil {
-			return fmt.Errorf("prepare the cluster: %w", err)
+	if c.elsewhere != nil {
+		defer func() { err = errors.Join(err, c.elsewhere.close()) }()
+		if err := c.elsewhere.prepare(ctx, c.tools, c.bin); err != nil {
+			return fmt.Errorf("prepare images: %w", err)
 		}
 	}
 	var problems []string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,12 +18,12 @@ import (
 
 // ours is everything of ours with one server behind it.
 type ours struct {
-	bin     string // folder of our programs
-	out     string // folder for their logs
-	catalog string
-	server  string // id in the catalog
-	cluster *cluster
-	front   string // of AWS
+	bin       string // folder of our programs
+	out       string // folder for their logs
+	catalog   string
+	server    string    // id in the catalog
+	elsewhere elsewhere // nil: servers are processes
+	front     string    // of AWS
 }
 
 // behindUs runs everything of ours while use does, with the URL at which the server is found without a token.
@@ -39,15 +40,15 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 	}
 	defer front.Close()
 	asked := &hook{}
-	webhook, err := o.cluster.serve(asked)
+	webhook, err := o.serve(asked)
 	if err != nil {
 		return err
 	}
 	defer webhook.Close()
 	config := proxytest.Config{Bin: o.bin, Dir: dir, PublicURL: front.URL, Catalog: withHook(o.catalog, webhook.URL),
 		Lambda: lambdaFront(o.front)}
-	if o.cluster != nil {
-		config.Platform, config.Kubeconfigs = o.cluster.platform(dir), o.cluster.dir
+	if o.elsewhere != nil {
+		config.Platform, config.Kubeconfigs = o.elsewhere.platform(dir), o.elsewhere.keys()
 	}
 	rig, err := proxytest.Start(ctx, config)
 	if err != nil {
@@ -68,6 +69,14 @@ func behindUs(ctx context.Context, o ours, use func(url string) error) (err erro
 		return errors.New("the filter was not asked: not every stage of the shim was on")
 	}
 	return checkFunction(rig.Front)
+}
+
+// serve serves where servers find it.
+func (o ours) serve(h http.Handler) (*httptest.Server, error) {
+	if o.elsewhere == nil {
+		return httptest.NewServer(h), nil
+	}
+	return o.elsewhere.serve(h)
 }
 
 // hook is a webhook that accepts everything, and counts.

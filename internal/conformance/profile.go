@@ -32,7 +32,7 @@ type profile struct {
 type way struct {
 	name  string
 	entry func(tools) string // lines of the catalog's entry
-	pod   func(tools) string // the same in a cluster, whose images are clusterImages
+	pod   func(tools) string // the same from images, in a cluster or an engine
 	// excused are the scenarios that cannot pass on this way, each with the reason.
 	excused map[string]string
 	// warned are the checks of a SHOULD that may end in a warning on this way, each with the reason. A failure is a loss

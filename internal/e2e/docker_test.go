@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"archive/tar"
-	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,20 +11,17 @@ import (
 	"time"
 
 	"mcpgateway/internal/peers"
+	"mcpgateway/internal/proxytest"
 )
 
-// docker runs Docker's command line, which finds the engine by $DOCKER_HOST.
-func docker(t *testing.T, stdin []byte, args ...string) string {
+// docker runs Docker's command line.
+func docker(t *testing.T, args ...string) string {
 	t.Helper()
-	command := exec.Command("docker", args...)
-	command.Stdin = bytes.NewReader(stdin)
-	var failure strings.Builder
-	command.Stderr = &failure
-	out, err := command.Output()
+	out, err := proxytest.Docker(context.Background(), nil, args...) // cleanups use it too
 	if err != nil {
-		t.Fatalf("docker %v: %v: %s", args, err, failure.String())
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return out
 }
 
 // needEngine skips a test where no engine answers, or has it fail where TEST_DOCKER=required.
@@ -53,36 +49,19 @@ func static(t *testing.T, sources ...string) string {
 	return dir
 }
 
-// importImage makes an image of one program.
-func importImage(t *testing.T, name, program string) {
-	t.Helper()
-	text, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	if err := w.WriteHeader(&tar.Header{Name: "server", Mode: 0o755, Size: int64(len(text))}); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = w.Write(text) // what goes wrong is said by Close
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	docker(t, layer.Bytes(), "import", "--change", `ENTRYPOINT ["/server"]`, "-", name)
-}
-
 // Servers that are containers, one by an image and one from npm, baked here: a call wakes them, they stream, sleep, and wake
 // without a download; and when the system ends nothing of it is left in the engine.
 func TestContainers(t *testing.T) {
 	needEngine(t)
 	t.Cleanup(func() { // after the system's end
-		if left := docker(t, nil, "ps", "-aq") + docker(t, nil, "volume", "ls", "-q") + docker(t, nil, "network", "ls", "-q", "--filter", "type=custom"); left != "" {
-			t.Errorf("left in the engine:\n%s\n%s", left, docker(t, nil, "ps", "-a"))
+		if left := docker(t, "ps", "-aq") + docker(t, "volume", "ls", "-q") + docker(t, "network", "ls", "-q", "--filter", "type=custom"); left != "" {
+			t.Errorf("left in the engine:\n%s\n%s", left, docker(t, "ps", "-a"))
 		}
 	})
 	built := static(t, "mcpgateway/shim", "mcpgateway/localstack/sample", "mcpgateway/cmd/mcpgateway")
-	importImage(t, "mcpgateway.local/sample:e2e", filepath.Join(built, "sample"))
+	if err := proxytest.ImportImage(t.Context(), "mcpgateway.local/sample:e2e", filepath.Join(built, "sample")); err != nil {
+		t.Fatal(err)
+	}
 	s := startAs(t, layout{alone: true, shim: filepath.Join(built, "shim"), platform: "deployer: {docker: {}}\n",
 		servers: `  - {id: sample, title: Sample, runtime: {container: {image: "mcpgateway.local/sample:e2e", port: 8090, args: [-addr, "127.0.0.1:8090"]}}, scale: {idle: 2s}}
   - {id: everything, title: Everything, runtime: {npx: {package: "` + peers.EverythingServer + `", args: [stdio]}}, scale: {idle: 2s}}
@@ -123,8 +102,8 @@ func (s *system) inTurns(t *testing.T, id, tool, arguments, says string) {
 		if resp.StatusCode != 200 || !strings.Contains(body, "notifications/progress") || !strings.Contains(body, says) {
 			t.Errorf("stream: %d %s", resp.StatusCode, body)
 		}
-		s.eventually("it sleeps", time.Minute, func() bool { return docker(t, nil, "ps", "-aq") == "" })
-		listed := strings.Fields(docker(t, nil, "images", "-q", "--no-trunc"))
+		s.eventually("it sleeps", time.Minute, func() bool { return docker(t, "ps", "-aq") == "" })
+		listed := strings.Fields(docker(t, "images", "-q", "--no-trunc"))
 		slices.Sort(listed)
 		now := strings.Join(listed, " ")
 		if turn > 0 && now != images {
