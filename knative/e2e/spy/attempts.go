@@ -23,7 +23,7 @@ import (
 func (s *spy) files() {
 	for _, path := range []string{"/var/run/secrets/kubernetes.io/serviceaccount/token", "/run/secrets/seal/seal", "/run/secrets/token/token",
 		"/run/secrets/hook/hook", "/etc/mounts/rules/rules", "/run/state", "/run/sockets/server/socket", "/run/sockets/filter-notary/socket",
-		"/run/containerd/containerd.sock", "/run/mcp-test-cluster/containerd.sock", "/dev/mem", "/dev/kmsg", "/proc/kcore", "/proc/sysrq-trigger"} {
+		"/run/containerd/containerd.sock", "/run/mcp-test-cluster/containerd.sock", "/var/run/docker.sock", "/dev/mem", "/dev/kmsg", "/proc/kcore", "/proc/sysrq-trigger"} {
 		s.read(path)
 	}
 	_ = filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {
@@ -125,6 +125,13 @@ func (s *spy) reach() {
 			_ = conn.Close()
 			s.ask("http://" + address + "/")
 			s.ask("http://" + address + "/metrics")
+		})
+	}
+	for _, url := range s.doors {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			s.ask(url)
 		})
 	}
 	wg.Wait()

@@ -1,4 +1,4 @@
-// Command spy is an MCP server that takes what it can get of its pod, its node and its cluster, and writes down as lines of
+// Command spy is an MCP server that takes what it can get of its pod or container, its node and its cluster, and writes down as lines of
 // JSON what it tried. It is for tests: they read the lines in its container's log.
 package main
 
@@ -23,7 +23,8 @@ import (
 
 // spy is that server.
 type spy struct {
-	server string // its id in the catalog
+	server string   // its id in the catalog
+	doors  []string // URLs to ask besides those that are known
 	mu     sync.Mutex
 	told   map[[sha256.Size]byte]bool // what was written down is not written again
 	bound  map[string]bool
@@ -32,9 +33,13 @@ type spy struct {
 func main() {
 	serve := flag.String("serve", "", "address to be an MCP server at")
 	take := flag.String("take", "", "addresses of others to take, with commas between")
+	ask := flag.String("ask", "", "URLs of others to ask, with commas between")
 	server := flag.String("server", "", "id in the catalog")
 	flag.Parse()
 	s := &spy{server: *server, told: map[[sha256.Size]byte]bool{}, bound: map[string]bool{}}
+	if *ask != "" {
+		s.doors = strings.Split(*ask, ",")
+	}
 	for address := range strings.SplitSeq(*take, ",") {
 		go s.take(address)
 	}
