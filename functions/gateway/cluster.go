@@ -99,13 +99,18 @@ func (e *strangerError) Error() string {
 	return fmt.Sprintf("the ingress or Knative answered %d, not the shim", e.status)
 }
 
-// refuseStranger ends an answer that is not to be had. A short one is read, so that its connection stays of use.
+// refuseStranger ends an answer that is not to be had.
 func refuseStranger(resp *http.Response) error {
+	discard(resp)
+	return &strangerError{resp.StatusCode}
+}
+
+// discard ends an answer. A short one is read, so that its connection stays of use.
+func discard(resp *http.Response) {
 	if n := resp.ContentLength; n >= 0 && n <= 4<<10 {
 		_, _ = io.CopyN(io.Discard, resp.Body, n+1)
 	}
 	_ = resp.Body.Close()
-	return &strangerError{resp.StatusCode}
 }
 
 // unknown tells whether the ingress or the activator knows no such service: then nothing was run.
@@ -137,21 +142,27 @@ func notStarted(cause error) error {
 	return cause
 }
 
-// wakeByAsking sends the call, which wakes the instance. One that the cluster does not have is made first.
-func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (*http.Response, error) {
-	resp, err := s.sendThrough(ctx, c, s.through(s.cluster.At(c.key())))
+// wakeByAsking sends the call, which wakes the instance. One that the cluster does not have is made first, and one that this
+// gateway never called may have been made just now.
+func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (resp *http.Response, err error) {
+	at := s.through(s.cluster.At(c.key()))
+	if !s.uses.within(c.key().ID(), forgetUse) {
+		err = s.knock(ctx, c, at, false)
+	}
+	if err == nil {
+		resp, err = s.sendThrough(ctx, c, at)
+	}
 	if !unknown(err) {
 		return resp, s.lost(c, err)
 	}
-	made, err := s.wake(ctx, c, limits)
-	if err != nil {
+	if at, err = s.wake(ctx, c, limits); err != nil {
 		return nil, err
 	}
 	for began := time.Now(); ; {
-		if err := s.knock(ctx, c, made); err != nil {
+		if err := s.knock(ctx, c, at, true); err != nil {
 			return nil, s.lost(c, err)
 		}
-		resp, err = s.sendThrough(ctx, c, made)
+		resp, err = s.sendThrough(ctx, c, at)
 		if !unknown(err) || time.Since(began) > s.lag {
 			return resp, s.lost(c, err)
 		}
@@ -161,9 +172,10 @@ func (s *servers) wakeByAsking(ctx context.Context, c *call, limits *limits) (*h
 	}
 }
 
-// knock waits until the shim of an instance that was just made is heard. Its ingress may know it by half at first, and answer
-// with errors that could be of a call that ran, so that the call itself could not be sent again; this one runs nothing.
-func (s *servers) knock(ctx context.Context, c *call, at *instance) error {
+// knock waits until the shim of an instance is heard. Its ingress may know a new one by half at first, and answer with errors
+// that could be of a call that ran, so that the call itself could not be sent again; this one runs nothing. One that is made
+// is waited for also while the ingress does not know it at all.
+func (s *servers) knock(ctx context.Context, c *call, at *instance, made bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	waiting := s.await(ctx, c, cancel)
@@ -171,7 +183,7 @@ func (s *servers) knock(ctx context.Context, c *call, at *instance) error {
 	var err error
 	for {
 		var stranger *strangerError
-		if err = at.hear(ctx, c.server); !errors.As(err, &stranger) {
+		if err = at.hear(ctx, c.server); !errors.As(err, &stranger) || stranger.unknown() && !made {
 			break
 		}
 		if since.IsZero() {
@@ -201,7 +213,8 @@ func (i *instance) hear(ctx context.Context, server string) error {
 	if resp.Header.Get(mcp.HeaderShim) != mcp.ShimMark(server, "") {
 		return refuseStranger(resp)
 	}
-	return resp.Body.Close()
+	discard(resp)
+	return nil
 }
 
 func unknown(err error) bool {

@@ -232,6 +232,9 @@ func (f *fakeCluster) newCluster() *ingress.Cluster {
 	return k
 }
 
+// called has the gateway know that a server was called before.
+func called(r *rig, server string) { r.gateway.servers.uses.call(deploy.Key{Server: server}.ID()) }
+
 // newClusterRig is a gateway before a cluster with github in it, asleep.
 func newClusterRig(t *testing.T, shim http.HandlerFunc) (*rig, *fakeCluster) {
 	t.Helper()

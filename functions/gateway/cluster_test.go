@@ -21,7 +21,7 @@ import (
 	"mcpgateway/internal/mcp"
 )
 
-// A call is sent at once: that is what wakes a server, and neither the cluster nor the deployer is asked before.
+// A call is sent: that is what wakes a server, and neither the cluster nor the deployer is asked before.
 func TestClusterCallWakes(t *testing.T) {
 	r, f := newClusterRig(t, answerJSON)
 	for range 2 {
@@ -43,6 +43,7 @@ func TestClusterCallWakes(t *testing.T) {
 func TestClusterHeaders(t *testing.T) {
 	var got http.Header
 	r, f := newClusterRig(t, func(w http.ResponseWriter, req *http.Request) { got = req.Header; answerJSON(w, req) })
+	called(r, "github")
 	req := r.request(t, "POST", "github", echo)
 	for _, name := range []string{"K-Kubelet-Probe", "K-Network-Probe", "K-Network-Hash", "K-Proxy-Request", "K-Passthrough-Lb", "Knative-Serving-Revision",
 		"Knative-Serving-Namespace", "Knative-Serving-Tag", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "X-Envoy-Original-Path", "Forwarded", "Via",
@@ -184,6 +185,23 @@ func TestClusterDeploysByFirstCall(t *testing.T) {
 	}
 }
 
+// A server that somebody else has just made, and the ingress knows by half, gets its first call all the same, once. One that was
+// called before is sent its call without a question.
+func TestClusterFirstCallOfANewServer(t *testing.T) {
+	var ran atomic.Int32
+	r, f := newClusterRig(t, func(w http.ResponseWriter, req *http.Request) { ran.Add(1); answerJSON(w, req) })
+	f.set("mcp-github", func(s *fakeService) { s.stranger, s.strangers = http.StatusBadGateway, 3 })
+	for n, sent := range []int{5, 6} { // three in vain, one to be heard, and the call
+		if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 200 || int(ran.Load()) != n+1 || len(f.hosts) != sent {
+			t.Errorf("call %d: %d %s, ran %d times, sent %d", n+1, resp.StatusCode, body, ran.Load(), len(f.hosts))
+		}
+	}
+	f.set("mcp-github", func(s *fakeService) { s.stranger = http.StatusBadGateway })
+	if resp, _ := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 503 || f.ensured != 0 {
+		t.Errorf("%d, ensured %d times", resp.StatusCode, f.ensured)
+	}
+}
+
 func TestClusterServerThatCannotBeMade(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error
@@ -232,6 +250,7 @@ func TestClusterStrangers(t *testing.T) {
 		504: {504, "in time", true}, 200: {502, "not the MCP server", true}, 302: {502, "not the MCP server", true}, 426: {502, "not the MCP server", true},
 	} {
 		r, f := newClusterRig(t, func(http.ResponseWriter, *http.Request) { t.Error("reached") })
+		called(r, "github")
 		f.set("mcp-github", func(s *fakeService) { s.stranger = stranger })
 		resp, body := r.do(t, r.request(t, "POST", "github", echo))
 		if resp.StatusCode != want.status || !strings.Contains(body, want.says) || strings.Contains(body, "10.1.2.3") || (resp.Header.Get("Retry-After") != "") != want.retry {
