@@ -12,8 +12,8 @@ import (
 
 const revokeUsage = `Usage: mcpgateway revoke [--platform FILE] USER
 
-Ends all that a person granted to clients by signing in: no refresh token of theirs is good any more, and the last access
-token ends within ten minutes. USER is the subject (sub) at the provider where people sign in. They can sign in again as long
+Ends all that a person granted to clients by signing in, and their API keys: no refresh token of theirs is good any more, and
+the last access token ends within ten minutes. USER is the subject (sub) at the provider where people sign in. They can sign in again as long
 as the provider lets them: disable them there first. It asks the authorization server, which must run on this machine.
 
 `
@@ -33,17 +33,17 @@ func revoke(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mcpgateway revoke:", err)
 		return exitProblems
 	}
-	fmt.Fprintf(stdout, "ended %d grants\n", ended)
+	fmt.Fprintf(stdout, "ended %d grants and %d API keys\n", ended.Grants, ended.Keys)
 	return exitOK
 }
 
-func revokeAt(ctx context.Context, file, user string) (int, error) {
+func revokeAt(ctx context.Context, file, user string) (ended grant.Ended, err error) {
 	p, err := catalog.LoadPlatform(file)
 	if err != nil {
-		return 0, err
+		return ended, err
 	}
 	if p.OAuth == nil {
-		return 0, fmt.Errorf("%s has no oauth section", file)
+		return ended, fmt.Errorf("%s has no oauth section", file)
 	}
 	return operate.Revoke(ctx, p.OAuth.State, grant.Person{Issuer: p.OAuth.Provider.URL, Subject: user})
 }

@@ -21,6 +21,16 @@ func unauthenticated(resource string, err error) error {
 	return e
 }
 
+// keyError is for a caller with an API key.
+func keyError(resource string, err error) error {
+	var refused keyRefused
+	if !errors.As(err, &refused) {
+		return unavailable("The authorization server cannot be reached, so API keys cannot be checked; try again", err)
+	}
+	return &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Cause: err, Message: "The API key was refused: " + string(refused),
+		Header: http.Header{"Www-Authenticate": {identity.Challenge(identity.MetadataURL(resource), err)}}}
+}
+
 func notFound() error {
 	return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest,
 		Message: "Nothing is here; servers are at /mcp-connect/{id}, and listed at /v0.1/servers"}

@@ -19,6 +19,7 @@ type gateway struct {
 	current   atomic.Pointer[snapshot] // a request takes it once
 	servers   *servers
 	limits    *limits
+	keys      *keys
 	listeners *listeners
 	tally     tally
 	measures  *measures

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"mcpgateway/internal/apikey"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
@@ -47,6 +48,13 @@ func (g *gateway) authenticate(c *call) error {
 	token, ok := identity.Bearer(c.r.Header)
 	if !ok {
 		return unauthenticated(resource, nil)
+	}
+	if apikey.Is(token) && c.platform.OAuth != nil {
+		var err error
+		if token, err = g.keys.token(c.r.Context(), c.platform.OAuth.URL, token, c.platform.Resource(c.server)); err != nil {
+			return keyError(resource, err)
+		}
+		c.r.Header.Set("Authorization", "Bearer "+token) // nobody behind us sees the key
 	}
 	who, err := c.verifier.Verify(c.r.Context(), token, c.platform.Resources(c.server))
 	switch {

@@ -26,6 +26,7 @@ type flow struct {
 	Where    string // the redirect URI
 	State    string // the client's
 	Ask      bool   // the client wants the person to be asked
+	Keys     bool   // no client asks: the person looks after their API keys
 	Nonce    string
 	Verifier string // PKCE, at the provider
 	Ends     time.Time
@@ -57,17 +58,11 @@ func (s *server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f, err := s.newFlow(r, q, c, where)
-	var to, state string
 	if err == nil {
-		state = seal.Random()
-		to, err = s.provider.SignInURL(r.Context(), state, f.Nonce, f.Verifier)
-	}
-	if err == nil {
-		err = s.keepFlow(w, state, f)
+		err = s.leave(w, r, f)
 	}
 	switch {
 	case err == nil:
-		redirect(w, r, to)
 	case !c.Assured && strings.HasPrefix(where, "https://"):
 		s.showProblem(w, err) // else anybody could register a place and use us to send people there (RFC 9700 section 4.11.2)
 	default:
@@ -82,6 +77,20 @@ func readQuery(r *http.Request, except string) (url.Values, error) {
 		return q, bad("invalid_request", "the address is broken: start again where you came from")
 	}
 	return q, onlyOnce(q, except)
+}
+
+// leave sends the browser to the provider, with the flow to bring back from there.
+func (s *server) leave(w http.ResponseWriter, r *http.Request, f flow) error {
+	f.Nonce, f.Verifier, f.Ends = seal.Random(), oauth2.GenerateVerifier(), s.now().Add(flowLife)
+	state := seal.Random()
+	to, err := s.provider.SignInURL(r.Context(), state, f.Nonce, f.Verifier)
+	if err == nil {
+		err = s.keepFlow(w, state, f)
+	}
+	if err == nil {
+		redirect(w, r, to)
+	}
+	return err
 }
 
 // onlyOnce refuses parameters that are sent twice (RFC 6749 section 3.1): two readers could take one each.
@@ -138,7 +147,6 @@ func (s *server) newFlow(r *http.Request, q url.Values, c *client.Client, where 
 		Request: grant.Request{Client: c.ID, Redirect: q.Get("redirect_uri"), Challenge: q.Get("code_challenge"), Resource: resource,
 			Scope: grantedScope(q.Get("scope"))},
 		Where: where, State: q.Get("state"), Ask: strings.Contains(" "+q.Get("prompt")+" ", " consent "),
-		Nonce: seal.Random(), Verifier: oauth2.GenerateVerifier(), Ends: s.now().Add(flowLife),
 	}, nil
 }
 

@@ -23,22 +23,34 @@ func (s *server) serveCallback(w http.ResponseWriter, r *http.Request) {
 		s.showProblem(w, err)
 		return
 	}
-	if err := s.signedIn(w, r, q, f); err != nil {
-		s.answerClient(w, r, f.Where, f.State, err)
+	session, err := s.redeem(r, q, f)
+	switch {
+	case f.Keys && err == nil:
+		s.openKeys(w, r, session)
+	case f.Keys:
+		s.showProblem(w, err)
+	default:
+		if err == nil {
+			err = s.signedIn(w, r, f, session)
+		}
+		if err != nil {
+			s.answerClient(w, r, f.Where, f.State, err)
+		}
 	}
 }
 
-func (s *server) signedIn(w http.ResponseWriter, r *http.Request, q url.Values, f flow) error {
+// redeem has the provider say who it is that came back.
+func (s *server) redeem(r *http.Request, q url.Values, f flow) (provider.Session, error) {
 	switch {
 	case q.Has("iss") && q.Get("iss") != s.providers: // RFC 9207 section 2.4: a mix-up
-		return bad("access_denied", "the answer is another identity provider's")
+		return provider.Session{}, bad("access_denied", "the answer is another identity provider's")
 	case q.Has("error"):
-		return &failure{status: 400, code: "access_denied", text: "the identity provider did not sign you in", cause: providerSaid(q.Get("error"))}
+		return provider.Session{}, &failure{status: 400, code: "access_denied", text: "the identity provider did not sign you in", cause: providerSaid(q.Get("error"))}
 	}
-	session, err := s.provider.Redeem(r.Context(), q.Get("code"), f.Verifier, f.Nonce)
-	if err != nil {
-		return err
-	}
+	return s.provider.Redeem(r.Context(), q.Get("code"), f.Verifier, f.Nonce)
+}
+
+func (s *server) signedIn(w http.ResponseWriter, r *http.Request, f flow, session provider.Session) error {
 	c, err := s.clients.Find(r.Context(), f.Request.Client)
 	if err != nil {
 		return err
@@ -108,14 +120,16 @@ func (s *server) serveConsent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ownPage tells whether a form was sent from a page of ours, as far as the browser says from where.
+func (s *server) ownPage(r *http.Request) bool {
+	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	return (origin == "" || origin == s.url) && (site == "" || site == "same-origin")
+}
+
 // takeAnswer checks that the answer comes from our own page in the browser that was asked.
 func (s *server) takeAnswer(w http.ResponseWriter, r *http.Request) (q grant.Question, session provider.Session, err error) {
 	lost := bad("invalid_request", "this page was answered already, or not in the browser that it was shown in: start again where you came from")
-	site := r.Header.Get("Sec-Fetch-Site")
-	if origin := r.Header.Get("Origin"); origin != "" && origin != s.url || site != "" && site != "same-origin" {
-		return q, session, lost
-	}
-	if r.ParseForm() != nil || onlyOnce(r.PostForm, "") != nil {
+	if !s.ownPage(r) || r.ParseForm() != nil || onlyOnce(r.PostForm, "") != nil {
 		return q, session, lost
 	}
 	id := r.PostForm.Get("question")

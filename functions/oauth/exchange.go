@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/token"
+	"mcpgateway/internal/apikey"
 	"mcpgateway/internal/identity"
 )
 
@@ -16,26 +19,21 @@ import (
 const (
 	typeAccess = "urn:ietf:params:oauth:token-type:access_token"
 	typeJWT    = "urn:ietf:params:oauth:token-type:jwt"
+	typeKey    = apikey.TokenType
 )
 
 // exchange gives a client a token in place of another's (RFC 8693): its own credential says which ones it may bring, and what
 // for. It is good for no longer than the one that was brought.
 func (s *server) exchange(r *http.Request, c *client.Client) (tokens, error) {
-	form := r.PostForm
-	for _, name := range []string{"subject_token_type", "requested_token_type"} {
-		if kind := form.Get(name); kind != typeAccess && kind != typeJWT && (kind != "" || name == "subject_token_type") {
-			return tokens{}, bad("invalid_request", name+" must be "+typeAccess+" or "+typeJWT)
-		}
+	if err := checkExchange(r.PostForm, c); err != nil {
+		return tokens{}, err
 	}
+	give := s.fromShared
 	switch {
-	case form.Get("subject_token") == "":
-		return tokens{}, bad("invalid_request", "subject_token is missing")
-	case form.Has("actor_token") || form.Has("actor_token_type"):
-		return tokens{}, bad("invalid_request", "who acts is the client, which has proven itself: leave actor_token out")
-	}
-	give := s.forServer
-	if c.Exchange.Server == "" {
-		give = s.fromShared
+	case c.Exchange.Keys:
+		give = s.fromKey
+	case c.Exchange.Server != "":
+		give = s.forServer
 	}
 	a, err := give(r, c)
 	if err != nil {
@@ -45,16 +43,35 @@ func (s *server) exchange(r *http.Request, c *client.Client) (tokens, error) {
 	if life <= 0 {
 		return tokens{}, bad("invalid_request", "subject_token has expired")
 	}
-	a.Client = c.ID
 	answer, err := s.sign(r, a, life, "")
 	answer.Issued = typeAccess
-	if kind := form.Get("requested_token_type"); kind != "" {
+	if kind := r.PostForm.Get("requested_token_type"); kind != "" {
 		answer.Issued = kind
 	}
 	if err == nil {
-		s.log.Info("exchanged", "client", c.ID, "subject", a.Subject, "audience", a.Audience)
+		s.log.Info("exchanged", "client", a.Client, "subject", a.Subject, "audience", a.Audience)
 	}
 	return answer, err
+}
+
+// checkExchange refuses what no client may send.
+func checkExchange(form url.Values, c *client.Client) error {
+	brought := []string{typeAccess, typeJWT}
+	if c.Exchange.Keys {
+		brought = []string{typeKey}
+	}
+	wanted := form.Get("requested_token_type")
+	switch {
+	case !slices.Contains(brought, form.Get("subject_token_type")):
+		return bad("invalid_request", "subject_token_type must be "+strings.Join(brought, " or "))
+	case wanted != "" && wanted != typeAccess && wanted != typeJWT:
+		return bad("invalid_request", "requested_token_type must be "+typeAccess+" or "+typeJWT)
+	case form.Get("subject_token") == "":
+		return bad("invalid_request", "subject_token is missing")
+	case form.Has("actor_token") || form.Has("actor_token_type"):
+		return bad("invalid_request", "who acts is the client, which has proven itself: leave actor_token out")
+	}
+	return nil
 }
 
 // forServer is what the shim of a server gets for a caller's token: one for what is behind that server. The token must be one
@@ -68,14 +85,14 @@ func (s *server) forServer(r *http.Request, c *client.Client) (a token.Access, e
 	a, err = s.keys.Verify(r.Context(), s.url, text)
 	switch {
 	case errors.Is(err, token.ErrInvalid):
-		a, err = verified(r, s.callers.Load(), text, resources)
+		a, err = verified(r, s.view.Load().callers, text, resources)
 	case err == nil && !slices.Contains(resources, a.Audience):
 		err = bad("invalid_request", "subject_token is for another server than this client's")
 	}
 	if err != nil {
 		return a, err
 	}
-	a.Audience, a.Scope = target, scopeMCP
+	a.Audience, a.Scope, a.Client = target, scopeMCP, c.ID
 	a.Actor, err = json.Marshal(token.Actor{Issuer: s.url, Subject: c.ID, Before: a.Actor})
 	return a, err
 }
@@ -88,7 +105,7 @@ func (s *server) fromShared(r *http.Request, c *client.Client) (a token.Access, 
 		return a, err
 	}
 	a, err = verified(r, s.shared[c.ID], form.Get("subject_token"), nil)
-	a.Audience, a.Scope = target, scopeMCP
+	a.Audience, a.Scope, a.Client = target, scopeMCP, c.ID
 	return a, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/policy"
 )
 
 // server is the authorization server. It is an http.Handler, to be served at its URL.
@@ -33,12 +34,18 @@ type server struct {
 	sealer    *seal.Sealer
 	store     store.Store
 	documents atomic.Pointer[documents.Version] // in force
-	callers   atomic.Pointer[identity.Verifier] // of tokens of other issuers' that the gateway takes
-	shared    map[string]*identity.Verifier     // by client: of those with an audience that all servers share
+	view      atomic.Pointer[view]              // made of them
+	shared    map[string]*identity.Verifier     // by client: of tokens with an audience that all servers share
 	register  *rate.Limiter
 	log       *slog.Logger
 	now       func() time.Time
 	mux       *http.ServeMux
+}
+
+// view is what is made of a version of the documents.
+type view struct {
+	callers   *identity.Verifier // of tokens of other issuers' that the gateway takes
+	admission *policy.Admission
 }
 
 // Bounds of a request.
@@ -68,6 +75,9 @@ func (s *server) routes() {
 	s.mux.HandleFunc("GET /authorize/mcp-connect/{id}", s.serveAuthorize)
 	s.mux.HandleFunc("GET "+callbackPath, s.serveCallback)
 	s.mux.HandleFunc("POST /consent", s.serveConsent)
+	s.mux.HandleFunc("GET "+keysPath, s.showKeys)
+	s.mux.HandleFunc("POST "+keysPath, s.makeKey)
+	s.mux.HandleFunc("POST "+keysPath+"/revoke", s.revokeKey)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
 }
 

@@ -18,22 +18,30 @@ func TestRevokePerson(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- operate.Serve(l, r.server.grants.RevokePerson) }()
 	first, second, bob := r.tokens("alice"), r.tokens("alice"), r.tokens("bob")
-	revoke := func(subject string) (int, error) {
+	alice := r.visitor("alice")
+	key := alice.make("notes")
+	revoke := func(subject string) (grant.Ended, error) {
 		return operate.Revoke(t.Context(), r.dir, grant.Person{Issuer: r.provider.URL, Subject: subject})
 	}
-	if n, err := revoke("alice"); err != nil || n != 2 {
-		t.Errorf("%d, %v", n, err)
+	if n, err := revoke("alice"); err != nil || n != (grant.Ended{Grants: 2, Keys: 1}) {
+		t.Errorf("%+v, %v", n, err)
 	}
 	for _, a := range []answered{first, second} {
 		if got := r.refresh(a.Refresh); got.Error != "invalid_grant" {
 			t.Errorf("%+v", got)
 		}
 	}
+	if got := r.useKey(key, "notes"); got.Error != "invalid_request" {
+		t.Errorf("a key: %+v", got)
+	}
+	if _, to, _ := r.visit(alice.browser, "GET", r.url+keysPath, nil); !strings.HasPrefix(to, r.provider.URL) {
+		t.Error("the browser could make another key")
+	}
 	if got := r.refresh(bob.Refresh); got.Status != 200 {
 		t.Errorf("bob: %+v", got)
 	}
-	if n, err := revoke("nobody"); err != nil || n != 0 {
-		t.Errorf("nobody: %d, %v", n, err)
+	if n, err := revoke("nobody"); err != nil || n != (grant.Ended{}) {
+		t.Errorf("nobody: %+v, %v", n, err)
 	}
 	if _, err := revoke(""); err == nil || !strings.Contains(err.Error(), "are needed") {
 		t.Errorf("nobody in particular is revoked: %v", err)

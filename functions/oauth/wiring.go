@@ -23,11 +23,13 @@ import (
 	"mcpgateway/functions/oauth/store/bolt"
 	"mcpgateway/functions/oauth/store/dynamo"
 	"mcpgateway/functions/oauth/token"
+	"mcpgateway/internal/apikey"
 	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/policy"
 	"mcpgateway/internal/secret"
 )
 
@@ -101,6 +103,7 @@ func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now fun
 	if err != nil {
 		return nil, err
 	}
+	static[apikey.Client] = gatewayClient()
 	s.clients = &client.Clients{Static: static, Registered: &client.Registry{Store: kept, Now: now}, Documents: client.NewDocuments(now, nil)}
 	s.grants = &grant.Grants{Store: kept, Sealer: sealer, Provider: s.provider, Now: now}
 	s.keys = token.NewKeys(kept, sealer, now)
@@ -113,11 +116,19 @@ func (s *server) accept(v *documents.Version) error {
 	if v.Platform.OAuth == nil || v.Platform.OAuth.URL != s.url {
 		return errors.New("a change of the platform's oauth section needs a restart")
 	}
-	callers, err := identity.NewVerifier(identity.Config{Issuers: others(v.Platform), Logger: s.log, Now: s.now, Before: s.callers.Load()})
-	if err != nil {
+	next := &view{}
+	var err error
+	config := identity.Config{Issuers: others(v.Platform), Logger: s.log, Now: s.now}
+	if before := s.view.Load(); before != nil {
+		config.Before = before.callers
+	}
+	if next.callers, err = identity.NewVerifier(config); err != nil {
 		return err
 	}
-	s.callers.Store(callers)
+	if next.admission, err = policy.CompileAdmission(v.Catalog.Policies, v.Platform.Issuers); err != nil {
+		return err
+	}
+	s.view.Store(next)
 	s.documents.Store(v)
 	return nil
 }

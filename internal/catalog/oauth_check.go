@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mcpgateway/internal/apikey"
 	"mcpgateway/internal/identity"
 )
 
@@ -92,6 +93,9 @@ func checkOAuthClients(d *document, p *Platform, dir string) {
 		c := &o.Clients[i]
 		if d.required(&c.ID, c, "oauth.clients.id") && !d.matches(&c.ID, clientForm) {
 			d.bad(&c.ID, "oauth.clients.id must be 1 to 64 letters, digits, dots, dashes and underscores")
+		}
+		if c.ID == apikey.Client {
+			d.bad(&c.ID, "oauth.clients.id: %s is the gateway", c.ID)
 		}
 		if ids[c.ID] && c.ID != "" {
 			d.bad(&c.ID, "oauth.clients: this id is given twice")

@@ -56,6 +56,7 @@ func TestOAuthChecks(t *testing.T) {
 		{"no table", "  clients:", "  table: 'a b'\n  clients:", []string{`9: oauth.table: "a b" is no name of a DynamoDB table`}},
 		{"twins", "id: robot", "id: copilot", []string{"11: oauth.clients: this id is given twice"}},
 		{"client id", "id: robot", "id: 'https://login.example.com/#a'", []string{"11: oauth.clients.id must be"}},
+		{"the gateway's id", "id: robot", "id: mcpgateway", []string{"11: oauth.clients.id: mcpgateway is the gateway"}},
 		{"two credentials", "keys: keys", "secret: x, keys: keys", []string{"11: oauth.clients: secret or keys, not both"}},
 		{"no credential", ", keys: keys/robot.json", "", []string{"11: oauth.clients: an agent needs"}},
 		{"exchange", "keys: keys/robot.json", "keys: x, exchange: {server: notes, audiences: ['https://notes.internal', 'urn:a']}", nil},

@@ -6,14 +6,18 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/internal/proxytest"
 )
 
@@ -210,4 +214,38 @@ func TestShimExchangesHere(t *testing.T) {
 		t.Errorf("another server's token: %+v", got)
 	}
 	g.noSecretOnDisk("front-secret", alice.Access)
+}
+
+// A person makes an API key in their browser, programs use it as if it were a token, and it ends when the operator says so.
+func TestAPIKey(t *testing.T) {
+	g := startSigning(t)
+	browser, page := proxytest.NewBrowser(), "http://"+g.address+"/keys"
+	if _, err := proxytest.BrowseTo(t.Context(), browser, page, "alice", page); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := browser.PostForm(page, url.Values{"label": {"e2e"}, "server": {"front"}, "days": {"7"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	key := regexp.MustCompile(`mgk_[A-Za-z0-9_-]+`).FindString(string(text))
+	if key == "" {
+		t.Fatalf("no key: %s", text)
+	}
+	if got := claimsOf(t, g.received("front", key, "Authorization")); got.Subject != g.provider.url+"#alice" || got.Audience != "urn:behind" {
+		t.Errorf("by the key the server was sent a token of %+v", got)
+	}
+	if got := g.calls(key); got != 401 {
+		t.Errorf("a server that the key is not for: %d", got)
+	}
+	ended, err := operate.Revoke(t.Context(), filepath.Join(g.dir, ".run/oauth"), grant.Person{Issuer: g.provider.url, Subject: "alice"})
+	if err != nil || ended != (grant.Ended{Keys: 1}) {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	if got := g.post("http://"+g.address+"/token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "client_id": {"mcpgateway"}, "subject_token": {key},
+		"subject_token_type": {"urn:x-mcpgateway:token-type:api-key"}, "resource": {g.resource("front")}}); got.Status != 400 || got.Access != "" {
+		t.Errorf("the key is good after it was revoked: %+v", got)
+	}
+	g.noSecretOnDisk(key, key[len(key)-43:])
 }

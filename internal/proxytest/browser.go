@@ -25,32 +25,39 @@ const maxPages = 20
 // Browse does what a person does in a browser to sign in: it keeps cookies, follows redirects, and presses a button on each
 // page with a form, that with the person's name where there is one, and else the first. It ends at a page without a form.
 func Browse(ctx context.Context, address, person string) error {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Jar: jar}
+	_, err := BrowseTo(ctx, NewBrowser(), address, person, "")
+	return err
+}
+
+// NewBrowser is a browser that nobody has used yet.
+func NewBrowser() *http.Client {
+	jar, _ := cookiejar.New(nil) // never fails
+	return &http.Client{Jar: jar}
+}
+
+// BrowseTo is Browse in a browser that is used further. It also ends at a page of the address end, and returns the last page.
+func BrowseTo(ctx context.Context, client *http.Client, address, person, end string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	for range maxPages {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		resp, failed := client.Do(req)
 		if failed != nil {
-			return failed
+			return nil, failed
 		}
 		page, failed := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 		resp.Body.Close()
 		found := form.FindSubmatch(page)
-		if failed != nil || found == nil {
+		if failed != nil || found == nil || resp.Request.URL.String() == end {
 			if resp.StatusCode >= 400 {
 				failed = fmt.Errorf("%s answers %s: %.500s", resp.Request.URL, resp.Status, page)
 			}
-			return failed
+			return page, failed
 		}
 		req, err = press(ctx, resp.Request.URL, string(found[1]), string(found[2]), person)
 	}
-	return errors.New("browse: it is led on and on")
+	return nil, errors.New("browse: it is led on and on")
 }
 
 // press makes the request of a form.

@@ -54,6 +54,7 @@ type Exchange struct {
 	Server    string   // id of the entry; empty where it is Shared
 	Audiences []string // with Server: what the tokens may be for that it gets
 	Shared    []string // audiences
+	Keys      bool     // API keys of anybody's for tokens of theirs, which is the gateway's to do
 }
 
 // The grant types (RFC 6749, 8693, 7523).

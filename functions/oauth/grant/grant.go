@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
@@ -42,11 +43,19 @@ const refreshPrefix = "mgr_"
 // Person is somebody at their provider.
 type Person struct{ Issuer, Subject string }
 
-// part is where all of a person's is stored.
-func (p Person) part() string {
+// hash names a person where they are stored.
+func (p Person) hash() string {
 	sum := sha256.Sum256([]byte(p.Issuer + "\x00" + p.Subject))
-	return "person/" + base64.RawURLEncoding.EncodeToString(sum[:16])
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
+
+// part is where what a person granted to clients is stored.
+func (p Person) part() string { return "person/" + p.hash() }
+
+// keysPart is where their API keys are: however much they granted, their keys are all listed.
+func (p Person) keysPart() string { return keysOf + p.hash() }
+
+const keysOf = "keys-of/"
 
 // Grant is what a person granted to a client: to use one server in their name.
 type Grant struct {
@@ -169,7 +178,7 @@ func (g *Grants) Redeem(ctx context.Context, secret, client, redirect, verifier,
 	} else if err != nil {
 		return Grant{}, "", err
 	}
-	token := refreshPrefix + strings.TrimPrefix(item.Part, "person/") + kept.ID + seal.Random()
+	token := refreshPrefix + kept.Person.hash() + kept.ID + seal.Random()
 	kept.Current = seal.Hash(token)
 	item.Expires = g.expiry(kept)
 	if _, err = g.put(ctx, item, kept); errors.Is(err, store.ErrConflict) {
@@ -188,7 +197,7 @@ func answers(challenge, verifier string) bool {
 func (g *Grants) expiry(kept Grant) time.Time {
 	end := kept.SignedIn.Add(grantLife)
 	var s provider.Session
-	if g.session(kept, &s) != nil || s.Refresh == "" {
+	if g.open(kept.Session, &s) != nil || s.Refresh == "" {
 		if unasked := kept.SignedIn.Add(unaskedLife); unasked.Before(end) {
 			return unasked
 		}
@@ -196,8 +205,9 @@ func (g *Grants) expiry(kept Grant) time.Time {
 	return end
 }
 
-func (g *Grants) session(kept Grant, s *provider.Session) error {
-	plain, err := g.Sealer.Open(sessionPurpose, kept.Session)
+// open reads a sealed session.
+func (g *Grants) open(sealed string, s *provider.Session) error {
+	plain, err := g.Sealer.Open(sessionPurpose, sealed)
 	if err != nil {
 		return err
 	}
@@ -221,13 +231,14 @@ func (g *Grants) end(ctx context.Context, k store.Key) error {
 	return fmt.Errorf("end a grant: %w", store.ErrConflict)
 }
 
-// locate finds the grant that a refresh token names. Whether it is its token is another question.
-func locate(token string) (store.Key, bool) {
-	rest, ok := strings.CutPrefix(token, refreshPrefix)
-	if !ok || len(rest) != 22+22+43 || strings.ContainsAny(rest, "/\x00") {
+// locate finds what a refresh token or an API key names: a grant or a key of a person's. Whether it is its text is another
+// question.
+func locate(text, prefix, part, kind string) (store.Key, bool) {
+	rest, ok := strings.CutPrefix(text, prefix)
+	if !ok || len(rest) != 22+22+43 || strings.ContainsAny(rest, "/\x00") || !utf8.ValidString(rest) {
 		return store.Key{}, false
 	}
-	return store.Key{Part: "person/" + rest[:22], Sort: "grant/" + rest[22:44]}, true
+	return store.Key{Part: part + rest[:22], Sort: kind + rest[22:44]}, true
 }
 
 func same(hash, other []byte) bool {

@@ -3,7 +3,6 @@ package grant
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ const (
 // Later it is a sign that two have it, and ends the grant. Where the provider is down the error is provider.ErrUnavailable,
 // and the grant is left as it is, for half a day at most.
 func (g *Grants) Refresh(ctx context.Context, token, client, resource string) (Grant, string, error) {
-	key, ok := locate(token)
+	key, ok := locate(token, refreshPrefix, "person/", "grant/")
 	if !ok {
 		return Grant{}, "", ErrInvalid
 	}
@@ -85,11 +84,7 @@ func (g *Grants) next(token string) string {
 func (g *Grants) renew(ctx context.Context, item store.Item, kept Grant, token string) (Grant, string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), busyFor-5*time.Second)
 	defer cancel()
-	var s provider.Session
-	if err := g.session(kept, &s); err != nil {
-		return Grant{}, "", errors.Join(ErrInvalid, g.end(ctx, item.Key))
-	}
-	renewed, asked, err := g.Provider.Renew(ctx, s)
+	session, groups, asked, err := g.ask(ctx, kept.Session)
 	switch {
 	case errors.Is(err, provider.ErrUnavailable) && g.Now().Before(kept.Checked.Add(unaskedLife)):
 		kept.Busy = time.Time{}
@@ -99,14 +94,7 @@ func (g *Grants) renew(ctx context.Context, item store.Item, kept Grant, token s
 		return Grant{}, "", errors.Join(ErrInvalid, g.end(ctx, item.Key))
 	}
 	if asked {
-		if renewed.Refresh == "" {
-			renewed.Refresh = s.Refresh
-		}
-		session, err := json.Marshal(renewed)
-		if err != nil {
-			return Grant{}, "", err
-		}
-		kept.Session, kept.Groups, kept.Checked = g.Sealer.Seal(sessionPurpose, session), renewed.Groups, g.Now()
+		kept.Session, kept.Groups, kept.Checked = session, groups, g.Now()
 	}
 	following := g.next(token)
 	kept.Previous, kept.Current, kept.Rotated, kept.Busy = kept.Current, seal.Hash(following), g.Now(), time.Time{}
@@ -120,7 +108,7 @@ func (g *Grants) renew(ctx context.Context, item store.Item, kept Grant, token s
 
 // Find returns the grant of a refresh token that is good now (RFC 7662).
 func (g *Grants) Find(ctx context.Context, token string) (Grant, time.Time, error) {
-	key, ok := locate(token)
+	key, ok := locate(token, refreshPrefix, "person/", "grant/")
 	if !ok {
 		return Grant{}, time.Time{}, ErrInvalid
 	}
@@ -134,7 +122,7 @@ func (g *Grants) Find(ctx context.Context, token string) (Grant, time.Time, erro
 
 // Revoke ends the grant of a refresh token, if it is the client's (RFC 7009). A token that is not good is no error.
 func (g *Grants) Revoke(ctx context.Context, token, client string) error {
-	key, ok := locate(token)
+	key, ok := locate(token, refreshPrefix, "person/", "grant/")
 	if !ok {
 		return nil
 	}
@@ -149,20 +137,30 @@ func (g *Grants) Revoke(ctx context.Context, token, client string) error {
 	return g.end(ctx, key)
 }
 
-// RevokePerson ends all that a person granted, to every client, and forgets their consents. It returns how many grants there were.
-func (g *Grants) RevokePerson(ctx context.Context, p Person) (int, error) {
-	ended := 0
+// Ended is how much a person had.
+type Ended struct{ Grants, Keys int }
+
+// RevokePerson ends all that a person granted, to every client, and their API keys, and forgets their consents.
+func (g *Grants) RevokePerson(ctx context.Context, p Person) (ended Ended, err error) {
+	if ended.Grants, err = g.clear(ctx, p.part(), "grant/"); err == nil {
+		ended.Keys, err = g.clear(ctx, p.keysPart(), "key/")
+	}
+	return ended, err
+}
+
+// clear ends all that is in a part, and counts what is of a kind.
+func (g *Grants) clear(ctx context.Context, part, kind string) (counted int, err error) {
 	for {
-		items, err := g.Store.List(ctx, p.part())
+		items, err := g.Store.List(ctx, part)
 		if err != nil || len(items) == 0 {
-			return ended, err
+			return counted, err
 		}
 		for _, i := range items {
 			if err := g.end(ctx, i.Key); err != nil {
-				return ended, err
+				return counted, err
 			}
-			if strings.HasPrefix(i.Sort, "grant/") {
-				ended++
+			if strings.HasPrefix(i.Sort, kind) {
+				counted++
 			}
 		}
 	}

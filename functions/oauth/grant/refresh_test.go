@@ -209,8 +209,8 @@ func TestRevokedWhileRefreshed(t *testing.T) {
 	r := newRig(t)
 	token := r.token()
 	r.first.Provider = renew(func(_ context.Context, s provider.Session) (provider.Session, bool, error) {
-		if n, err := r.other.RevokePerson(t.Context(), Person{issuer, "alice"}); err != nil || n != 1 {
-			t.Errorf("%d, %v", n, err)
+		if n, err := r.other.RevokePerson(t.Context(), Person{issuer, "alice"}); err != nil || n.Grants != 1 {
+			t.Errorf("%+v, %v", n, err)
 		}
 		return s, true, nil
 	})

@@ -104,11 +104,11 @@ func TestRevokePerson(t *testing.T) {
 	if err := r.first.Consent(t.Context(), person, asked()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := r.first.RevokePerson(t.Context(), Person{"https://other.example", "alice"}); err != nil || n != 0 {
+	if n, err := r.first.RevokePerson(t.Context(), Person{"https://other.example", "alice"}); err != nil || n.Grants != 0 {
 		t.Errorf("another provider's alice: %d, %v", n, err)
 	}
-	if n, err := r.first.RevokePerson(t.Context(), person); err != nil || n != 1 {
-		t.Errorf("%d, %v", n, err)
+	if n, err := r.first.RevokePerson(t.Context(), person); err != nil || n.Grants != 1 {
+		t.Errorf("%+v, %v", n, err)
 	}
 	r.ended(alice)
 	if yes, err := r.first.Consented(t.Context(), person, asked()); err != nil || yes {
@@ -131,8 +131,8 @@ func TestRevokePersonOfMany(t *testing.T) {
 		r.token()
 	}
 	r.first.Store = brief{r.first.Store}
-	if n, err := r.first.RevokePerson(t.Context(), Person{issuer, "alice"}); err != nil || n != 5 {
-		t.Errorf("%d, %v", n, err)
+	if n, err := r.first.RevokePerson(t.Context(), Person{issuer, "alice"}); err != nil || n.Grants != 5 {
+		t.Errorf("%+v, %v", n, err)
 	}
 }
 

@@ -24,14 +24,11 @@ const timeout = 30 * time.Second
 // Socket is the socket in the folder for the server's state.
 func Socket(state string) string { return filepath.Join(state, "operate.sock") }
 
-// question asks to end all that a person granted; answer says how much that was.
-type (
-	question struct{ Issuer, Subject string }
-	answer   struct{ Ended int }
-)
+// question asks to end all that a person granted.
+type question struct{ Issuer, Subject string }
 
 // Serve answers until the listener is closed. revoke ends all that a person granted.
-func Serve(l net.Listener, revoke func(context.Context, grant.Person) (int, error)) error {
+func Serve(l net.Listener, revoke func(context.Context, grant.Person) (grant.Ended, error)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
 		var q question
@@ -44,7 +41,7 @@ func Serve(l net.Listener, revoke func(context.Context, grant.Person) (int, erro
 			http.Error(w, err.Error(), http.StatusInternalServerError) // to its owner
 			return
 		}
-		_ = json.NewEncoder(w).Encode(answer{ended}) // who asked may have gone
+		_ = json.NewEncoder(w).Encode(ended) // who asked may have gone
 	})
 	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout}
 	if err := server.Serve(l); !errors.Is(err, net.ErrClosed) {
@@ -53,8 +50,8 @@ func Serve(l net.Listener, revoke func(context.Context, grant.Person) (int, erro
 	return nil
 }
 
-// Revoke has the server with this state end all that a person granted, and returns how many grants that were.
-func Revoke(ctx context.Context, state string, p grant.Person) (int, error) {
+// Revoke has the server with this state end all that a person granted, and says how much that was.
+func Revoke(ctx context.Context, state string, p grant.Person) (ended grant.Ended, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -64,20 +61,19 @@ func Revoke(ctx context.Context, state string, p grant.Person) (int, error) {
 	go func() { writer.CloseWithError(json.NewEncoder(writer).Encode(question(p))) }()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://oauth/revoke", body)
 	if err != nil {
-		return 0, err
+		return ended, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("ask the authorization server (it must run on this machine): %w", err)
+		return ended, fmt.Errorf("ask the authorization server (it must run on this machine): %w", err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the authorization server answers %s: %s", resp.Status, text)
 	}
-	var a answer
 	if err == nil {
-		err = json.Unmarshal(text, &a)
+		err = json.Unmarshal(text, &ended)
 	}
-	return a.Ended, err
+	return ended, err
 }

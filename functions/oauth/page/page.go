@@ -1,4 +1,4 @@
-// Package page makes the pages of the authorization server: what a client asks for, and what went wrong.
+// Package page makes the pages of the authorization server: what a client asks for, a person's API keys, and what went wrong.
 //
 // They are plain HTML without script, good to read with a screen reader and on a phone. No page of anybody else's can show
 // them in a frame, and nothing is loaded from anywhere.
@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 //go:embed style.css
@@ -73,6 +74,29 @@ func place(redirect string) string {
 	}
 	return u.Scheme + "://" + u.Host
 }
+
+// Keys are a person's API keys.
+type Keys struct {
+	Person   string
+	Provider string
+	List     []Key
+	Servers  []string // that a new key can be for
+	Days     []int    // that it may last
+	New      string   // a key that was just made: it is shown this once
+	Problem  string   // why none was made
+}
+
+// Key is one of them.
+type Key struct {
+	ID, Label, Servers string
+	Made, Ends         time.Time
+}
+
+// Date is how a time is shown: in a form that reads alike everywhere.
+func (k Key) Date(t time.Time) string { return t.UTC().Format("2 January 2006") }
+
+// WriteKeys writes the page on which a person looks after their keys.
+func WriteKeys(w http.ResponseWriter, k Keys) { write(w, http.StatusOK, "keys", "'self'", k) }
 
 // Problem is what went wrong, and what to do next.
 type Problem struct{ Title, Text, ID string }

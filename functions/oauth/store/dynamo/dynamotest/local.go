@@ -91,7 +91,7 @@ func start(t *testing.T, java string) error {
 	local.url = "http://" + address
 	local.process = exec.Command(java, "-Djava.library.path="+filepath.Join(in, "DynamoDBLocal_lib"), "-jar", filepath.Join(in, "DynamoDBLocal.jar"),
 		"-inMemory", "-port", port)
-	local.process.Stdout, local.process.Stderr = os.Stderr, os.Stderr
+	local.process.Dir, local.process.Stdout, local.process.Stderr = in, os.Stderr, os.Stderr // it writes a file where it runs
 	if err := local.process.Start(); err != nil {
 		local.process = nil
 		return err
