@@ -36,6 +36,7 @@ type server struct {
 	documents atomic.Pointer[documents.Version] // in force
 	view      atomic.Pointer[view]              // made of them
 	shared    map[string]*identity.Verifier     // by client: of tokens with an audience that all servers share
+	asserted  *identity.Verifier                // of the provider's ID-JAGs
 	register  *rate.Limiter
 	log       *slog.Logger
 	now       func() time.Time
@@ -145,6 +146,7 @@ func (s *server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		"token_endpoint_auth_signing_alg_values_supported": assertionAlgorithms(),
 		"revocation_endpoint_auth_methods_supported":       client.AuthMethods(),
 		"introspection_endpoint_auth_methods_supported":    client.AuthMethods()[1:],
+		"authorization_grant_profiles_supported":           []string{"urn:ietf:params:oauth:grant-profile:id-jag"},
 		"scopes_supported":                                 []string{scopeMCP, scopeOffline},
 		"authorization_response_iss_parameter_supported":   true,
 		"client_id_metadata_document_supported":            true,

@@ -66,6 +66,8 @@ func (s *server) giveTokens(r *http.Request) (tokens, error) {
 		return s.giveAgent(r, c)
 	case kind == client.GrantExchange:
 		return s.exchange(r, c)
+	case kind == client.GrantAssertion:
+		return s.giveAsserted(r, c)
 	}
 	return s.givePerson(r, c, kind)
 }

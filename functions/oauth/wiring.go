@@ -96,6 +96,9 @@ func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now fun
 	if s.shared, err = sharedVerifiers(v.Platform, now, log); err != nil {
 		return nil, err
 	}
+	if s.asserted, err = ofProvider(v.Platform, identity.TypeIDJAG, []string{s.url}, now, log); err != nil {
+		return nil, err
+	}
 	if s.provider, err = newProvider(v.Platform, now); err != nil {
 		return nil, err
 	}
@@ -138,6 +141,17 @@ func others(p *catalog.Platform) []identity.Issuer {
 	return slices.DeleteFunc(slices.Clone(p.Issuers), func(i identity.Issuer) bool { return i.URL == p.OAuth.URL })
 }
 
+// ofProvider takes the provider's tokens of a type, its access tokens where that is empty, for some audiences.
+func ofProvider(p *catalog.Platform, tokenType string, audiences []string, now func() time.Time, log *slog.Logger) (*identity.Verifier, error) {
+	at := slices.IndexFunc(p.Issuers, func(i identity.Issuer) bool { return i.URL == p.OAuth.Provider.URL })
+	from := p.Issuers[at] // which the platform's checks have found there
+	from.Audiences, from.InsecureSharedAudience = audiences, true
+	if tokenType != "" {
+		from.TokenType = tokenType
+	}
+	return identity.NewVerifier(identity.Config{Issuers: []identity.Issuer{from}, Logger: log, Now: now})
+}
+
 // sharedVerifiers take, for each client that may exchange them, the provider's tokens with an audience that all servers share.
 func sharedVerifiers(p *catalog.Platform, now func() time.Time, log *slog.Logger) (map[string]*identity.Verifier, error) {
 	by := map[string]*identity.Verifier{}
@@ -145,10 +159,7 @@ func sharedVerifiers(p *catalog.Platform, now func() time.Time, log *slog.Logger
 		if c.Exchange == nil || c.Exchange.Shared == nil {
 			continue
 		}
-		at := slices.IndexFunc(p.Issuers, func(i identity.Issuer) bool { return i.URL == p.OAuth.Provider.URL })
-		from := p.Issuers[at] // which the platform's checks have found there
-		from.Audiences, from.InsecureSharedAudience = c.Exchange.Shared, true
-		v, err := identity.NewVerifier(identity.Config{Issuers: []identity.Issuer{from}, Logger: log, Now: now})
+		v, err := ofProvider(p, "", c.Exchange.Shared, now, log)
 		if err != nil {
 			return nil, fmt.Errorf("oauth.clients: %s: %w", c.ID, err)
 		}
@@ -185,15 +196,18 @@ func readSecret(path string) (string, error) {
 	return secret, err
 }
 
-// grantsOf are the grant types of the operator's clients. Who exchanges tokens acts for others, and not for itself as well.
-func grantsOf(c *client.Client) (grants []string) {
-	if len(c.RedirectURIs) > 0 {
+// grantsOf are the grant types of one of the operator's clients. Who acts for others does not act for itself as well.
+func grantsOf(o catalog.OAuthClient) (grants []string) {
+	if len(o.Redirects) > 0 {
 		grants = []string{client.GrantCode, client.GrantRefresh}
 	}
-	switch {
-	case c.Exchange != nil:
+	if o.Exchange != nil {
 		grants = append(grants, client.GrantExchange)
-	case len(grants) == 0:
+	}
+	if o.Assertions {
+		grants = append(grants, client.GrantAssertion)
+	}
+	if len(grants) == 0 {
 		grants = []string{client.GrantCredentials}
 	}
 	return grants
@@ -212,7 +226,7 @@ func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 		if x := o.Exchange; x != nil {
 			c.Exchange = &client.Exchange{Server: x.Server, Audiences: x.Audiences, Shared: x.Shared}
 		}
-		c.Grants = grantsOf(c)
+		c.Grants = grantsOf(o)
 		switch {
 		case o.Secret != "":
 			text, err := readSecret(o.Secret)

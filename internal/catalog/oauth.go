@@ -21,12 +21,13 @@ type OAuthProvider struct {
 
 // OAuthClient is a client that does not register itself.
 type OAuthClient struct {
-	ID        string         `yaml:"id"`        // its client_id
-	Name      string         `yaml:"name"`      // shown to who is asked whether it may act for them, default the id
-	Redirects []string       `yaml:"redirects"` // its redirect URIs; without any, and without exchange, it is an agent that acts for itself
-	Secret    string         `yaml:"secret"`    // file of its secret
-	Keys      string         `yaml:"keys"`      // file of its public keys, a JSON Web Key Set, instead of a secret
-	Exchange  *OAuthExchange `yaml:"exchange"`  // which tokens it may exchange (RFC 8693)
+	ID         string         `yaml:"id"`         // its client_id
+	Name       string         `yaml:"name"`       // shown to who is asked whether it may act for them, default the id
+	Redirects  []string       `yaml:"redirects"`  // its redirect URIs; without any, exchange and assertions it is an agent that acts for itself
+	Secret     string         `yaml:"secret"`     // file of its secret
+	Keys       string         `yaml:"keys"`       // file of its public keys, a JSON Web Key Set, instead of a secret
+	Exchange   *OAuthExchange `yaml:"exchange"`   // which tokens it may exchange (RFC 8693)
+	Assertions bool           `yaml:"assertions"` // it acts for whom the provider says so (ID-JAG), and nobody is asked here
 }
 
 // OAuthExchange says which tokens a client may exchange: those for one server for others meant for what is behind it, as a shim

@@ -131,6 +131,8 @@ func checkOAuthClient(d *document, c *OAuthClient, dir string) {
 		d.bad(c, "oauth.clients: secret or keys, not both")
 	case c.Exchange != nil && c.Secret == "" && c.Keys == "":
 		d.bad(c, "oauth.clients: who exchanges tokens needs a secret or keys")
+	case c.Assertions && c.Secret == "" && c.Keys == "":
+		d.bad(c, "oauth.clients: who brings assertions needs a secret or keys")
 	case len(c.Redirects) == 0 && c.Secret == "" && c.Keys == "":
 		d.bad(c, "oauth.clients: an agent needs a secret or keys, and any other client redirects")
 	}

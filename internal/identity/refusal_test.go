@@ -214,3 +214,19 @@ func TestVerifyTypeJWT(t *testing.T) {
 		})
 	}
 }
+
+// Who takes identity assertions takes nothing else.
+func TestVerifyTypeIDJAG(t *testing.T) {
+	key := newES256(t, "k1")
+	net := newFakeIssuers(map[string][]jose.JSONWebKey{})
+	net.publish(home, key)
+	issuer := bound(home)
+	issuer.TokenType = TypeIDJAG
+	v := newTestVerifier(t, net, issuer)
+	for typ, want := range map[any]error{"oauth-id-jag+jwt": nil, "application/OAuth-ID-JAG+jwt": nil, "at+jwt": errNotIDJAG, "JWT": errNotIDJAG, nil: errNotIDJAG, "jwt": errNotIDJAG} {
+		token := key.mint(t, with(key.header(), object{"typ": typ}), body(time.Now()))
+		if _, err := v.Verify(t.Context(), token, []string{resource}); !errors.Is(err, want) {
+			t.Errorf("%v: got %v, want %v", typ, err, want)
+		}
+	}
+}

@@ -20,6 +20,9 @@ const maxToken = 16 << 10
 const (
 	typeAccess = "at+jwt" // RFC 9068 section 2.1
 	typeJWT    = "JWT"
+	// TypeIDJAG is an identity provider's word for who somebody is, which an authorization server takes, and no server
+	// (draft-ietf-oauth-identity-assertion-authz-grant).
+	TypeIDJAG = "oauth-id-jag+jwt"
 )
 
 // algorithms are the signatures that are accepted: none of them can be made with what the issuer publishes.
@@ -46,6 +49,7 @@ var (
 	errAlgorithm     = errors.New("the signing algorithm of the token is not accepted")
 	errExtension     = errors.New("the token needs a JWS extension (crit or b64) that is not supported")
 	errNotAccess     = errors.New("the token is not an access token: its typ header is not at+jwt")
+	errNotIDJAG      = errors.New("the token is not an identity assertion: its typ header is not oauth-id-jag+jwt")
 	errOtherType     = errors.New("the token is not an access token: its typ header names another kind")
 )
 
@@ -102,6 +106,12 @@ func (h header) check(tokenType string) error {
 	}
 	// RFC 7515 section 4.1.9: the prefix may be left out, and media types are compared case-insensitively.
 	kind := strings.TrimPrefix(strings.ToLower(h.Type), "application/")
+	if tokenType == TypeIDJAG {
+		if kind != TypeIDJAG {
+			return errNotIDJAG
+		}
+		return nil
+	}
 	if kind == typeAccess {
 		return nil
 	}

@@ -111,8 +111,8 @@ func (i Issuer) check() error {
 				"use %s, or set insecureSharedAudience", a, resourcePlaceholder)
 		}
 	}
-	if i.TokenType != "" && i.TokenType != typeAccess && i.TokenType != typeJWT {
-		return fmt.Errorf("tokenType: %q is neither %s nor %s", i.TokenType, typeAccess, typeJWT)
+	if i.TokenType != "" && i.TokenType != typeAccess && i.TokenType != typeJWT && i.TokenType != TypeIDJAG {
+		return fmt.Errorf("tokenType: %q is none of %s, %s and %s", i.TokenType, typeAccess, typeJWT, TypeIDJAG)
 	}
 	return nil
 }

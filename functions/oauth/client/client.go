@@ -63,10 +63,13 @@ const (
 	GrantRefresh     = "refresh_token"
 	GrantCredentials = "client_credentials"
 	GrantExchange    = "urn:ietf:params:oauth:grant-type:token-exchange"
+	GrantAssertion   = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // Grants are all grant types that there are here.
-func Grants() []string { return []string{GrantCode, GrantRefresh, GrantCredentials, GrantExchange} }
+func Grants() []string {
+	return []string{GrantCode, GrantRefresh, GrantCredentials, GrantExchange, GrantAssertion}
+}
 
 // May tells whether the client may use a grant type.
 func (c *Client) May(grant string) bool {
