@@ -31,3 +31,4 @@ for _ in $(seq 300); do [ -S "$dir/docker.sock" ] && break; sleep 0.1; done
 go test -count=1 -timeout 10m "$@" ./internal/deploy/docker
 TEST_NETWORK=1 go test -count=1 -timeout 5m -run 'TestContainers|TestHostileContainer' "$@" ./internal/e2e
 go run ./internal/conformance -only servers -docker
+go run ./internal/clients -docker

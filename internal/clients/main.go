@@ -33,17 +33,18 @@ func main() {
 	}
 	bin := flag.String("bin", "bin", "folder of the built programs")
 	cache := flag.String("cache", ".cache", "folder for the clients, the servers and the logs")
+	containers := flag.Bool("docker", false, "only the rows of servers that are containers of the engine at DOCKER_HOST")
 	only := flag.String("only", "", "`PATTERN` of the rows to run, on \"server client\" or \"bad input: way\"")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *cache, *only); err != nil {
+	if err := run(ctx, *bin, *cache, *only, *containers); err != nil {
 		fmt.Fprintln(os.Stderr, "clients:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin, cache, only string) error {
+func run(ctx context.Context, bin, cache, only string, containers bool) error {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func run(ctx context.Context, bin, cache, only string) error {
 	}
 	ran, failed := 0, 0
 	for _, s := range settings {
-		if !s.matching(pattern) {
+		if s.containers != containers || !s.matching(pattern) {
 			continue
 		}
 		rows, err := s.visitAll(ctx, bin, cache, out, pattern)
@@ -68,7 +69,7 @@ func run(ctx context.Context, bin, cache, only string) error {
 		}
 		ran, failed = ran+len(rows), failed+printTable(os.Stdout, rows)
 	}
-	if hostile.Matching(pattern) {
+	if !containers && hostile.Matching(pattern) {
 		rows, err := hostileRows(ctx, bin, cache, out, pattern)
 		if err != nil {
 			return err
@@ -88,20 +89,23 @@ type setting struct {
 	idle    string // scale.idle of the servers; where it is short, clients wait until the server sleeps and call again
 	clients []client
 	servers *regexp.Regexp
+	// containers: servers are some, of an engine.
+	containers bool
 }
 
 var settings = []setting{
 	{idle: never, clients: clients, servers: regexp.MustCompile("")},
 	{name: ", function", lambda: "url,remap", idle: never, clients: functionClients, servers: regexp.MustCompile("^sample$")},
 	{name: ", asleep", idle: "1s", clients: sleepers, servers: regexp.MustCompile("^(sample|everything)$")},
+	{name: ", container, asleep", idle: "1s", clients: sleepers, servers: regexp.MustCompile("^(sample|everything)$"), containers: true},
 }
 
 // never is longer than all visits take.
 const never = "10m"
 
 // visits calls visit for each client that is to visit a server.
-func (s setting) visits(p programs, only *regexp.Regexp, visit func(server, client)) {
-	for _, server := range servers(p) {
+func (s setting) visits(list []server, only *regexp.Regexp, visit func(server, client)) {
+	for _, server := range list {
 		for _, client := range s.clients {
 			if s.servers.MatchString(server.id) && only.MatchString(server.id+s.name+" "+client.name) {
 				visit(server, client)
@@ -112,7 +116,7 @@ func (s setting) visits(p programs, only *regexp.Regexp, visit func(server, clie
 
 // matching tells whether a client is to visit a server.
 func (s setting) matching(only *regexp.Regexp) (some bool) {
-	s.visits(programs{}, only, func(server, client) { some = true })
+	s.visits(servers(programs{}), only, func(server, client) { some = true })
 	return some
 }
 
@@ -138,13 +142,23 @@ func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *reg
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	system, err := proxytest.StartSystem(ctx, proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"),
-		Catalog: catalogText(servers(p), s.idle), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda})
+	config := proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda}
+	list := servers(p)
+	if s.containers {
+		config.Deployer, list = "docker", inContainers(list)
+	}
+	config.Catalog = catalogText(list, s.idle)
+	system, err := proxytest.StartSystem(ctx, config)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, system.Stop()) }()
-	s.visits(p, only, func(server server, client client) {
+	if s.containers {
+		if err := putImages(ctx, system, bin, dir); err != nil {
+			return nil, err
+		}
+	}
+	s.visits(list, only, func(server server, client client) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -32,6 +32,8 @@ type SystemConfig struct {
 	Limits  string // the platform's limits, in YAML; those of "mcpgateway run" where empty
 	Env     []string
 	Lambda  string // value of --lambda; the gateway is a process where empty
+	// Deployer is the value of --deployer; servers are processes where empty.
+	Deployer string
 }
 
 // System is everything that "mcpgateway run" runs.
@@ -68,6 +70,9 @@ func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
 	args := append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(oauth), "--login-port", port(issuer)}, documents...)
 	if c.Lambda != "" {
 		args = append(args, "--lambda", c.Lambda)
+	}
+	if c.Deployer != "" {
+		args = append(args, "--deployer", c.Deployer)
 	}
 	s.process, err = StartProcess(Command{Path: s.command, Log: c.Log, Env: c.Env, Args: args})
 	if err != nil {
@@ -132,6 +137,15 @@ func (s *System) PID() int { return s.process.PID() }
 
 // Stop stops everything, as Ctrl-C does, and waits for it.
 func (s *System) Stop() error { return s.process.Stop() }
+
+// Bake makes the images of packages, on a base for those of npm, where servers are containers.
+func (s *System) Bake(ctx context.Context, base string) error {
+	out, err := exec.CommandContext(ctx, s.command, "bake", "--platform", filepath.Join(s.State, "platform.yaml"), "--node", base).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("bake: %w\n%s", err, out)
+	}
+	return nil
+}
 
 // Asleep tells whether a server sleeps, as the operator's command says it.
 func (s *System) Asleep(ctx context.Context, id string) (bool, error) {
