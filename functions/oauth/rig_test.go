@@ -84,12 +84,18 @@ func (r *rig) write(name, text string) {
 // edit changes the platform file, and starts the server anew.
 func (r *rig) edit(old, new string) {
 	r.t.Helper()
+	r.rewrite(old, new)
+	r.restart()
+}
+
+// rewrite changes the platform file.
+func (r *rig) rewrite(old, new string) {
+	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, "platform.yaml"))
 	if err != nil || !strings.Contains(string(text), old) {
 		r.t.Fatalf("no %q: %v", old, err)
 	}
 	r.write("platform.yaml", strings.Replace(string(text), old, new, 1))
-	r.restart()
 }
 
 // serveUsers has the provider know these people from now on.

@@ -182,6 +182,12 @@ func TestRenew(t *testing.T) {
 			t.Errorf("%s: %+v, %v, %v", name, s, asked, err)
 		}
 	}
+	more := newUpstream(t) // whose userinfo would do
+	more.says(200, `{"sub":"alice","groups":["admins"]}`)
+	more.gives["id_token"] = more.signed(newKey(t), claims{"groups": nil})
+	if s, asked, err := more.provider.Renew(t.Context(), had); !errors.Is(err, ErrRefused) || asked {
+		t.Errorf("another key's, and good userinfo: %+v, %v, %v", s, asked, err)
+	}
 	delete(u.gives, "id_token")
 	if s, asked, err := u.provider.Renew(t.Context(), had); !errors.Is(err, ErrRefused) || asked {
 		t.Errorf("nothing says who it is: %+v, %v, %v", s, asked, err)
