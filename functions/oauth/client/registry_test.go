@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,4 +181,41 @@ func TestUsed(t *testing.T) {
 			t.Errorf("%.40s: %v", id, err)
 		}
 	}
+}
+
+// Whatever somebody registers, the client that comes of it is one of those that there can be, and the same when it is read again.
+func FuzzRegistration(f *testing.F) {
+	for _, seed := range []string{`{"redirect_uris":["http://127.0.0.1/cb"],"client_name":"C"}`, `{"redirect_uris":["cursor://x/cb"],"token_endpoint_auth_method":"none"}`,
+		`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"client_secret_post","grant_types":["implicit"]}`,
+		`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"EC","crv":"P-256",` +
+			`"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ParseMetadata(data)
+		if err != nil {
+			return
+		}
+		out, reg := Registration{ID: "dcr_x"}, registration{}
+		if reg.become(m, &out) != nil {
+			return
+		}
+		c, secret := reg.Client, reg.Client.Auth == AuthBasic || reg.Client.Auth == AuthPost
+		if c.ID != "dcr_x" || !slices.Contains(AuthMethods(), c.Auth) || secret != (out.Secret != "") || secret != c.HasSecret(out.Secret) || (c.Auth == AuthKeyJWT) != (c.Keys != nil) {
+			t.Fatalf("%+v, told %+v", c, out)
+		}
+		for _, uri := range c.RedirectURIs {
+			if CheckRedirect(uri) != nil || !c.Redirects(uri) {
+				t.Fatalf("redirects to %q", uri)
+			}
+		}
+		text, err := json.Marshal(reg)
+		var again registration
+		if err != nil || json.Unmarshal(text, &again) != nil {
+			t.Fatalf("%s cannot be kept: %v", text, err)
+		}
+		if twice, err := json.Marshal(again); err != nil || string(twice) != string(text) {
+			t.Fatalf("%s is kept as %s", text, twice)
+		}
+	})
 }
