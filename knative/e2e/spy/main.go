@@ -102,12 +102,12 @@ func (s *spy) impersonate(address string, w http.ResponseWriter, r *http.Request
 		_, _ = io.WriteString(w, probe)
 		return
 	}
+	w.Header()["Gateway-Shim"] = []string{s.server}
 	if r.Method == http.MethodGet {
 		_, _ = io.WriteString(w, "ready\n")
 		return
 	}
 	s.took(loot.Stolen, address, dump, nil)
-	w.Header()["Gateway-Shim"] = []string{s.server}
 	_, body, _ := bytes.Cut(dump, []byte("\r\n\r\n"))
 	answer(w, body, loot.Impostor)
 }
