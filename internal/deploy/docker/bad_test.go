@@ -155,6 +155,24 @@ func TestTwoDeployersOnOneEngine(t *testing.T) {
 	}
 }
 
+// What a removal that broke off has left, a network or a volume without any container, is removed later.
+func TestRemainsAreRemoved(t *testing.T) {
+	p := newPlace(t)
+	of := func(instance string) map[string]string {
+		return map[string]string{labelDeployer: p.deployer.id, labelInstance: instance}
+	}
+	if _, err := p.engine.NetworkCreate(t.Context(), "mcp-remains", client.NetworkCreateOptions{Driver: "bridge", Labels: of("one")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.engine.VolumeCreate(t.Context(), client.VolumeCreateOptions{Name: "mcp-remains-socket", Labels: of("another")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.deployer.meet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.checkNothingLeft()
+}
+
 // A container is given no more than it needs.
 func TestContainersAreConfined(t *testing.T) {
 	p, rig := newPlace(t), deploytest.NewRig()

@@ -69,14 +69,25 @@ func TestMain(m *testing.M) {
 
 func newPlace(t testing.TB) *place {
 	t.Helper()
-	engine := testEngine(t)
+	testEngine(t)
+	return newPlaceAt(t, "")
+}
+
+// newPlaceAt makes one for the engine at an address.
+func newPlaceAt(t testing.TB, address string) *place {
+	t.Helper()
+	engine, err := connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
 	program, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	p := &place{t: t, engine: engine, log: &syncBuffer{}}
-	p.config = Config{State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: program,
+	p.config = Config{Engine: address, State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: program,
 		Drain: 20 * time.Second, Backoff: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(p.log, nil))}
 	p.open()
 	t.Cleanup(func() {

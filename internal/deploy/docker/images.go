@@ -2,7 +2,7 @@ package docker
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 
 	"mcpgateway/internal/bake"
@@ -79,11 +80,27 @@ func Loader(engine *client.Client) func(ctx context.Context, name string, archiv
 			return fmt.Errorf("load image %s: %w", name, err)
 		}
 		defer loaded.Close()
-		if _, err := io.Copy(io.Discard, loaded); err != nil {
-			return fmt.Errorf("load image %s: %w", name, err)
+		if err := firstProblem(loaded); err != nil {
+			return fmt.Errorf("load image %s: %w", name, explain(err))
 		}
-		_, err = engine.ImageInspect(ctx, name) // what goes wrong while it loads is in the text of an answer that is 200
+		_, err = engine.ImageInspect(ctx, name)
 		return err
+	}
+}
+
+// firstProblem reads an answer that is 200 before the engine has begun: what goes wrong then is in its text.
+func firstProblem(answer io.Reader) error {
+	for messages := json.NewDecoder(answer); ; {
+		var m jsonstream.Message
+		err := messages.Decode(&m)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case m.Error != nil:
+			return m.Error
+		}
 	}
 }
 
@@ -114,7 +131,7 @@ func (d *Deployer) imagesOf(ctx context.Context, p deploy.Plan) (map[string]imag
 			return nil, d.fetching(p.Key(), u, ref)
 		}
 		if err != nil {
-			return nil, d.refuse(p.Key(), refusal{message: generalSentence, cause: err, retry: time.Second})
+			return nil, d.refuse(p.Key(), refusal{message: generalSentence, cause: fmt.Errorf("%w%s", err, advice(err)), retry: time.Second})
 		}
 		found[u.Name] = one
 	}
@@ -199,7 +216,7 @@ func (i *images) fetch(ref string) error {
 	layers, said := map[string][2]int64{}, time.Now()
 	for m, err := range answer.JSONMessages(i.done) {
 		if err == nil && m.Error != nil {
-			err = errors.New(m.Error.Message)
+			err = explain(m.Error)
 		}
 		if err != nil {
 			return err

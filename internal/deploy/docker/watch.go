@@ -30,7 +30,7 @@ func (d *Deployer) watch() {
 			d.config.Logger.Info("the engine answers again")
 		}
 		if away = err != nil; err == nil {
-			err = d.hear(told)
+			err = d.hear(ctx, told)
 			away = true
 		}
 		cancel()
@@ -45,10 +45,19 @@ func (d *Deployer) watch() {
 	}
 }
 
+// lookAgain is how soon what could not be removed of an instance is tried again, while the engine answers.
+const lookAgain = time.Minute
+
 // hear handles events until there are no more.
-func (d *Deployer) hear(told client.EventsResult) error {
+func (d *Deployer) hear(ctx context.Context, told client.EventsResult) error {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
 	for {
 		select {
+		case <-again.C:
+			if _, err := d.meet(ctx); err != nil {
+				return err
+			}
 		case m := <-told.Messages:
 			d.mu.Lock()
 			g := d.groups[m.Actor.Attributes[labelInstance]]
@@ -97,21 +106,9 @@ func (d *Deployer) exited(g *group, name, status string) {
 // takeOver compares what we know with what the engine has: instances of a former deployer are found as they are, what has
 // ended without our hearing of it is ended as a whole, and what is left of others is removed.
 func (d *Deployer) takeOver(ctx context.Context) error {
-	list, err := d.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", labelDeployer+"="+d.id)})
+	there, err := d.meet(ctx)
 	if err != nil {
-		return fmt.Errorf("list containers: %w", err)
-	}
-	there := map[string][]container.Summary{}
-	for _, c := range list.Items {
-		there[c.Labels[labelInstance]] = append(there[c.Labels[labelInstance]], c)
-	}
-	for id, containers := range there {
-		d.mu.Lock()
-		g := d.groups[id]
-		d.mu.Unlock()
-		if g == nil {
-			d.adopt(ctx, containers)
-		}
+		return err
 	}
 	for _, g := range d.of(nil) {
 		if !g.wasReady() {
@@ -129,9 +126,58 @@ func (d *Deployer) takeOver(ctx context.Context) error {
 	return nil
 }
 
+// meet adopts, or removes, the instances that we do not know, and returns the containers of all.
+func (d *Deployer) meet(ctx context.Context) (map[string][]container.Summary, error) {
+	there, err := d.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for id, containers := range there {
+		d.mu.Lock()
+		g := d.groups[id]
+		d.mu.Unlock()
+		if g == nil {
+			d.adopt(ctx, id, containers)
+		}
+	}
+	return there, nil
+}
+
+// survey lists the containers of all instances that have anything in the engine: of one whose removal broke off, a network may
+// be all that is left.
+func (d *Deployer) survey(ctx context.Context) (map[string][]container.Summary, error) {
+	ours := make(client.Filters).Add("label", labelDeployer+"="+d.id)
+	there := map[string][]container.Summary{}
+	volumes, err := d.engine.VolumeList(ctx, client.VolumeListOptions{Filters: ours})
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	for _, v := range volumes.Items {
+		there[v.Labels[labelInstance]] = nil
+	}
+	networks, err := d.engine.NetworkList(ctx, client.NetworkListOptions{Filters: ours})
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	for _, n := range networks.Items {
+		there[n.Labels[labelInstance]] = nil
+	}
+	containers, err := d.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: ours})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	for _, c := range containers.Items {
+		there[c.Labels[labelInstance]] = append(there[c.Labels[labelInstance]], c)
+	}
+	return there, nil
+}
+
 // adopt takes over an instance that a former deployer started, if all of it runs, or removes it.
-func (d *Deployer) adopt(ctx context.Context, containers []container.Summary) {
-	g := readLabels(containers[0].Labels)
+func (d *Deployer) adopt(ctx context.Context, id string, containers []container.Summary) {
+	g, units := &group{id: id}, "" // of which no container is left
+	if len(containers) > 0 {
+		g, units = readLabels(containers[0].Labels), containers[0].Labels[labelUnits]
+	}
 	for _, c := range containers {
 		if c.State != container.StateRunning {
 			continue
@@ -144,7 +190,7 @@ func (d *Deployer) adopt(ctx context.Context, containers []container.Summary) {
 			}
 		}
 	}
-	if strconv.Itoa(len(g.units)) != containers[0].Labels[labelUnits] || g.url == "" {
+	if strconv.Itoa(len(g.units)) != units || g.url == "" {
 		d.config.Logger.Info("removing what is left of an instance", "server", g.key.Server, "instance", g.id)
 		if err := d.sweep(ctx, g.id); err != nil {
 			d.config.Logger.Error("something of an instance is left in the engine", "instance", g.id, "error", err)
