@@ -1,7 +1,7 @@
 #!/bin/bash
-# Tries servers as containers with an engine of its own: installs Debian's docker.io where there is none, starts dockerd in a
-# temporary folder, runs the tests of the Docker deployer and of the whole path there, none of which may be skipped, and the MCP
-# suite, and ends it. Needs root, npm and the built programs (make build).
+# Tries servers as containers with an engine of its own: installs Debian's docker.io and docker-compose where there are none,
+# starts dockerd in a temporary folder, runs the tests of the Docker deployer and of the whole path there, none of which may be
+# skipped, and the MCP suite, and ends it. Needs root, npm and the built programs (make build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +13,7 @@ need() {
 }
 need dockerd docker.io
 need iptables iptables
+docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
 
 dir=$(mktemp -d)
 stop() {
@@ -29,6 +30,6 @@ for _ in $(seq 300); do [ -S "$dir/docker.sock" ] && break; sleep 0.1; done
 [ -S "$dir/docker.sock" ] || { tail -n 40 "$dir/log"; exit 1; }
 
 go test -count=1 -timeout 10m "$@" ./internal/deploy/docker
-TEST_NETWORK=1 go test -count=1 -timeout 5m -run 'TestContainers|TestHostileContainer' "$@" ./internal/e2e
+TEST_NETWORK=1 go test -count=1 -timeout 5m -run 'TestContainers|TestHostileContainer|TestCompose' "$@" ./internal/e2e
 go run ./internal/conformance -only servers -docker
 go run ./internal/clients -docker

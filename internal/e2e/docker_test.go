@@ -41,7 +41,7 @@ func needEngine(t *testing.T) {
 func static(t *testing.T, sources ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	command := exec.Command("go", append([]string{"build", "-o", dir + "/"}, sources...)...)
+	command := exec.Command("go", append([]string{"build", "-trimpath", "-o", dir + "/"}, sources...)...) // as make build does, whose work is not done again
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/client"
 
+	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/bake"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
@@ -149,6 +150,10 @@ func TestTwoDeployersOnOneEngine(t *testing.T) {
 	}
 	if found, ok, err := other.deployer.Find(t.Context(), deploy.Key{Server: "a"}); !ok || err != nil || found.ID != second.ID || first.ID == second.ID {
 		t.Errorf("found %+v, %v, want %+v", found, err, second)
+	}
+	// The file of images may be in the same folder, and is another after each bake.
+	if err := atomicfile.Replace(filepath.Join(one.config.State, "docker.lock"), nil); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := New(one.config); err == nil || !strings.Contains(err.Error(), "another deployer's") {
 		t.Errorf("a second on the same folder: %v", err)

@@ -131,7 +131,7 @@ func open(c Config) (_ *Deployer, err error) {
 
 // The files of the state folder.
 const (
-	fileLock     = "docker.lock"
+	fileLock     = "containers.lock" // docker.lock, beside it where the platform file is in the folder, names images
 	fileIdentity = "docker.id"
 )
 
