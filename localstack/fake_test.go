@@ -18,6 +18,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	function "github.com/aws/aws-lambda-go/lambda"
+
+	"mcpgateway/internal/proxytest"
 )
 
 // The test binary is also every program that it runs: what it does goes by the name under which it was started.
@@ -207,24 +209,14 @@ func (r *running) pids(name string) []int {
 	return pids
 }
 
-// freePorts finds two free ports in a row, for gateway and issuer.
+// freePorts finds free ports in a row, for gateway and issuers.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		next, err := net.Listen("tcp", local(port+1))
-		l.Close()
-		if err == nil {
-			next.Close()
-			return port
-		}
+	port, err := proxytest.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no two free ports in a row")
-	return 0
+	return port
 }
 
 // alive says whether a process runs. One that has ended stays in the table until its parent has looked, and the parent

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -103,9 +105,27 @@ func (p *Process) Stop() error {
 
 // FreeAddress is a loopback address that nobody listened on a moment ago.
 func FreeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	port, err := FreePorts(1)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
+// FreePorts is the first of n ports in a row of 127.0.0.1 that nobody listened on a moment ago. The system gives none of them
+// away by itself, to whoever connects or listens somewhere (Linux: ports below 32768): a test would find that one in the place
+// of the program that it starts.
+func FreePorts(n int) (int, error) {
+	var last error
+	for range 100 {
+		first := 21000 + rand.N(11000)
+		last = nil
+		for port := first; port < first+n && last == nil; port++ {
+			var l net.Listener
+			if l, last = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); last == nil {
+				last = l.Close()
+			}
+		}
+		if last == nil {
+			return first, nil
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return 0, fmt.Errorf("find a free port: %w", last)
 }
