@@ -336,6 +336,21 @@ func TestAnotherServerIsAnnounced(t *testing.T) {
 	}
 }
 
+// A server that is as it was before the last change is another one again: the client has heard of the change.
+func TestServerThatChangesBackIsAnnounced(t *testing.T) {
+	server := newForgetful()
+	server.stream = true
+	r := newRig(t, server.ServeHTTP)
+	sealed := r.initialize(t)
+	for n, name := range []string{"s, version 2", "s, version 2", "s", "s", "s, version 2"} {
+		server.restart(name)
+		_, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...)
+		if told, want := strings.Contains(body, "notifications/tools/list_changed"), n%2 == 0; told != want {
+			t.Errorf("start %d, as %q: told %v, want %v: %q", n+2, name, told, want, body)
+		}
+	}
+}
+
 // Without sessions an id of the server's is not passed on, and one that a client still has opens nothing and hurts nobody.
 func TestNoSessions(t *testing.T) {
 	var got []string

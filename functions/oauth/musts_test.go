@@ -66,10 +66,10 @@ func TestMusts(t *testing.T) {
 
 func TestTokenAnswer(t *testing.T) {
 	r := newRig(t, twoServers)
-	send := func(form url.Values, secret string) *http.Response {
+	send := func(form url.Values, id, secret string) *http.Response {
 		req, _ := http.NewRequest("POST", r.url+"/token", strings.NewReader(form.Encode()))
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.SetBasicAuth(agentID, secret)
+		req.SetBasicAuth(id, secret)
 		resp, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
@@ -78,11 +78,13 @@ func TestTokenAnswer(t *testing.T) {
 		return resp
 	}
 	form := url.Values{"grant_type": {"client_credentials"}, "resource": {r.resource("notes")}}
-	if resp := send(form, agentSecret); resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Content-Type") != "application/json" {
+	if resp := send(form, agentID, agentSecret); resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "no-store" || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %v", resp.Status, resp.Header)
 	}
-	if resp := send(form, "wrong"); resp.StatusCode != 401 || !strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Basic ") {
-		t.Errorf("%s %v", resp.Status, resp.Header)
+	for _, id := range []string{agentID, "stranger"} {
+		if resp := send(form, id, "wrong"); resp.StatusCode != 401 || !strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Basic ") {
+			t.Errorf("%s: %s %v", id, resp.Status, resp.Header)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"mcpgateway/functions/oauth/client"
@@ -138,5 +142,58 @@ func TestAssertionBounds(t *testing.T) {
 		if a := r.assert(sign(tc.change)); a.Status != tc.status {
 			t.Errorf("%s: %+v", name, a)
 		}
+	}
+}
+
+// An id of an assertion is one of its client's.
+func TestAssertionIdsAreEachClients(t *testing.T) {
+	r, sign := keyed(t)
+	night := r.server.clients.Static["night"]
+	r.server.clients.Static["day"] = &client.Client{ID: "day", Auth: client.AuthKeyJWT, Keys: night.Keys, Grants: night.Grants, Assured: true}
+	for _, id := range []string{"night", "day"} {
+		if a := r.assert(sign(func(c *jwt.Claims) { c.Issuer, c.Subject, c.ID = id, id, "one" })); a.Status != 200 {
+			t.Errorf("%s: %+v", id, a)
+		}
+	}
+}
+
+// A key is taken for what its client says that it is for.
+func TestSignedBy(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(id string) *jwt.JSONWebToken {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := jwt.Signed(signer).Claims(jwt.Claims{}).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, _, err := readAssertion(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	for name, tc := range map[string]struct {
+		named string
+		key   jose.JSONWebKey
+		want  bool
+	}{
+		"named": {"a", jose.JSONWebKey{KeyID: "a"}, true}, "not named": {"", jose.JSONWebKey{KeyID: "a"}, true}, "of no name": {"a", jose.JSONWebKey{}, true},
+		"another": {"b", jose.JSONWebKey{KeyID: "a"}, false}, "its algorithm": {"a", jose.JSONWebKey{Algorithm: "ES256"}, true},
+		"another algorithm": {"a", jose.JSONWebKey{Algorithm: "ES384"}, false},
+	} {
+		tc.key.Key = key.Public()
+		if got := signedBy(signed(tc.named), &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{tc.key}}); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if signedBy(signed(""), nil) {
+		t.Error("signed by none")
 	}
 }

@@ -110,7 +110,7 @@ func startBrowsing(t *testing.T) *browsing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &browsing{signing: &signing{}, pages: filepath.Join(dir, "pages.mjs")} // it finds its libraries by where it lies
+	b := &browsing{signing: &signing{program: "oauth"}, pages: filepath.Join(dir, "pages.mjs")} // it finds its libraries by where it lies
 	if b.node, err = install.Node(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -325,6 +325,7 @@ func (b *browsing) accessible() (walks []walk, check func(*testing.T, walk, walk
 		for _, width := range []int{320, 1280} {
 			name := fmt.Sprintf("%s, %d", scheme, width)
 			walks = append(walks, walk{Name: name, Start: start, Press: []string{"alice"}, Script: true, Width: width, Scheme: scheme, Rules: rules},
+				walk{Name: name + ", keys", Start: b.url + "/keys", Press: []string{"alice", "/sample > Make a key"}, Script: true, Width: width, Scheme: scheme, Rules: rules},
 				walk{Name: name + ", problem", Start: b.url + "/authorize?client_id=nobody", Script: true, Width: width, Scheme: scheme, Rules: rules})
 		}
 	}

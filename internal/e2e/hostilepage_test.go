@@ -30,7 +30,7 @@ func (k trick) page() string {
 var tricks = []string{"html", "xhtml", "svg", "xml", "json", "problem", "events", "text", "nothing", "script", "refresh", "redirect", "signin", "early", "download", "multipart"}
 
 // playTrick answers with a page under one name or another, and with headers that would let it act.
-func playTrick(w http.ResponseWriter, _ *http.Request, body []byte) {
+func playTrick(w http.ResponseWriter, r *http.Request, body []byte) {
 	var call struct {
 		Params struct{ Arguments trick }
 	}
@@ -63,7 +63,7 @@ func playTrick(w http.ResponseWriter, _ *http.Request, body []byte) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Disposition", "attachment; filename=update.exe")
 	}
-	text := k.page()
+	text := "<!-- " + r.Header.Get("Cookie") + " -->" + k.page() // what the browser sent
 	switch k.Name {
 	case "xhtml", "svg", "xml":
 		text = `<html xmlns="http://www.w3.org/1999/xhtml"><script>document.documentElement.setAttribute("data-scripted","yes");fetch("` + k.Report + `script",{mode:"no-cors"})</script></html>`
@@ -138,7 +138,7 @@ func TestHostileServerActsInNoPage(t *testing.T) {
 		did := v.Scripted != "" || len(v.Dialogs) > 0 || v.Ended != urlOf(visits, v.Name) ||
 			slices.ContainsFunc(reported, func(path string) bool { return strings.HasPrefix(path, "/"+way+"/"+name+"/") })
 		if way == "direct" {
-			acted[name], kept[name] = did, v.Cookies[0] != v.Cookies[1]
+			acted[name], kept[name] = did, v.Cookies[0] != v.Cookies[1] && strings.Contains(v.Body, "ask-")
 			continue
 		}
 		if did || v.Cookies[0] != v.Cookies[1] {
@@ -159,7 +159,7 @@ func TestHostileServerActsInNoPage(t *testing.T) {
 			t.Errorf("%s does nothing without a gateway either: this test is blind", name)
 		}
 	}
-	t.Logf("without a gateway act: %v, and set a cookie: %v", acted, kept)
+	t.Logf("without a gateway act: %v, and get and set a cookie: %v", acted, kept)
 }
 
 func urlOf(visits []visit, name string) string {

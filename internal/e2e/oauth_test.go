@@ -26,7 +26,8 @@ import (
 type signing struct {
 	*system
 	provider *provider
-	address  string // of the authorization server
+	program  string // the authorization server
+	address  string // where it is
 	id       string // the client's
 	back     *httptest.Server
 	brought  url.Values // by the browser
@@ -34,11 +35,17 @@ type signing struct {
 
 func startSigning(t *testing.T) *signing {
 	t.Helper()
+	return startSigningBy(t, "oauth")
+}
+
+// startSigningBy has another program for the authorization server.
+func startSigningBy(t *testing.T, program string) *signing {
+	t.Helper()
 	address, err := proxytest.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &signing{address: address, provider: startProvider(t, "http://"+address+"/callback")}
+	g := &signing{program: program, address: address, provider: startProvider(t, "http://"+address+"/callback")}
 	sample := fmt.Sprintf(`runtime: {command: {exec: %s, args: [-addr, "127.0.0.1:{port}"], http: {}}}`, filepath.Join(programs, "sample-server"))
 	g.system = startAs(t, layout{
 		issuers: fmt.Sprintf("  - {name: provider, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
@@ -58,7 +65,7 @@ func startSigning(t *testing.T) *signing {
 
 func (g *signing) startOAuth() {
 	g.t.Helper()
-	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, "oauth"), Log: filepath.Join(g.dir, "oauth.log"),
+	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, g.program), Log: filepath.Join(g.dir, "oauth.log"),
 		Env: []string{"PLATFORM=" + filepath.Join(g.dir, "platform.yaml"), "LISTEN=" + g.address}})
 	if err == nil {
 		err = p.Await(context.Background(), "tcp", g.address)
@@ -155,6 +162,19 @@ func (g *signing) refresh(token string) given {
 	return g.post("http://"+g.address+"/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {g.id}, "refresh_token": {token}})
 }
 
+// restart stops all programs of ours, and what they run, and starts them.
+func (g *signing) restart() {
+	g.t.Helper()
+	for _, p := range []*proxytest.Process{g.gateway, g.oauth, g.deployer} {
+		if err := p.Stop(); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	g.startDeployer()
+	g.startGateway()
+	g.startOAuth()
+}
+
 func (g *signing) calls(token string) int {
 	g.t.Helper()
 	resp, _ := g.call("sample", token, "echo", `{"message":"x"}`)
@@ -171,14 +191,7 @@ func TestSignInAtProvider(t *testing.T) {
 		t.Errorf("bob: %+v", bob)
 	}
 	a = g.signIn("alice")
-	for _, p := range []*proxytest.Process{g.gateway, g.oauth, g.deployer} {
-		if err := p.Stop(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g.startDeployer()
-	g.startGateway()
-	g.startOAuth()
+	g.restart()
 	if got := g.calls(a.Access); got != 200 {
 		t.Errorf("after a restart of everything: %d", got)
 	}

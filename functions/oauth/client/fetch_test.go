@@ -1,12 +1,14 @@
 package client
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -214,5 +216,48 @@ func TestDocumentFlood(t *testing.T) {
 	all.Wait()
 	if _, err := d.find(t.Context(), documentID); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// overTLS fetches from a server as it is, whatever the name.
+func overTLS(t *testing.T, handle http.HandlerFunc) *Documents {
+	t.Helper()
+	server := httptest.NewTLSServer(handle)
+	t.Cleanup(server.Close)
+	trusting := server.Client().Transport.(*http.Transport).Clone()
+	trusting.TLSClientConfig.ServerName = "example.com" // of its certificate
+	trusting.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	return NewDocuments(time.Now, trusting)
+}
+
+// A document that comes byte by byte is given up, and one that unpacks to more than it may hold.
+func TestDocumentTricklesOrSwells(t *testing.T) {
+	if _, err := overTLS(t, good).find(t.Context(), documentID); err != nil {
+		t.Fatalf("a good one: %v", err)
+	}
+	trickles := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for n := 0; r.Context().Err() == nil; n++ {
+			_, _ = io.WriteString(w, documentOf(documentID)[n%2:n%2+1])
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	trickles.client.Timeout = 200 * time.Millisecond
+	began := time.Now()
+	if c, err := trickles.find(t.Context(), documentID); !errors.Is(err, ErrDocument) || time.Since(began) > 5*time.Second {
+		t.Errorf("byte by byte: %+v, %v after %v", c, err, time.Since(began))
+	}
+	swells := overTLS(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		packed := gzip.NewWriter(w)
+		_, _ = io.WriteString(packed, documentOf(documentID)+strings.Repeat(" ", maxDocument))
+		_ = packed.Close()
+	})
+	if c, err := swells.find(t.Context(), documentID); !errors.Is(err, ErrDocument) {
+		t.Errorf("unpacked: %+v, %v", c, err)
 	}
 }

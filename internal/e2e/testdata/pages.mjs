@@ -1,8 +1,9 @@
 // Chromium, without a window, for pages that people see: node pages.mjs JOB, a JSON object. What it saw is printed as JSON.
 //
 // JOB.pages are walks that begin each in a browser of its own: {name, start, stop, press: [text, ...], keyboard, script,
-// width, scheme, rules}. On each page the button is pressed whose text begins with the next of press; a walk ends where the
-// browser is led below stop, or when nothing is left to press.
+// width, scheme, rules}. On each page the button is pressed whose text begins with the next of press, after the box was
+// ticked whose label holds what stands there before " > ". A walk ends where the browser is led below stop, or when nothing
+// is left to press.
 // JOB.visits are addresses that are asked with a method, headers and a body that a page could not choose: {name, url, method,
 // headers, body, wait}. They go on in the browser of the last walk.
 import { mkdirSync, readFileSync } from "node:fs";
@@ -31,7 +32,11 @@ const focused = () => {
   return { text: e === document.body ? "" : e.innerText, outline: `${style.outlineStyle} ${style.outlineWidth}` };
 };
 
-async function press(page, text, walk, found) {
+async function press(page, what, walk, found) {
+  const [tick, text] = what.includes(" > ") ? what.split(" > ") : ["", what];
+  for (const label of tick ? await page.$$("label") : []) {
+    if ((await label.evaluate((l) => l.innerText)).includes(tick)) await label.click();
+  }
   if (!walk.keyboard) {
     for (const button of await page.$$("button")) {
       if ((await button.evaluate((b) => b.innerText)).startsWith(text)) return button.click();
