@@ -25,6 +25,7 @@ import (
 
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/backoff"
+	"mcpgateway/internal/deploy/flight"
 	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/internal/egress"
 )
@@ -66,10 +67,11 @@ type Deployer struct {
 	close   context.CancelFunc
 	watched sync.WaitGroup // what goes on until Close
 
-	mu      sync.Mutex
-	flights map[deploy.KeyID]*flight
-	groups  map[string]*group // by id
-	starts  sync.Mutex        // held from counting instances until the new one counts
+	flights *flight.Board
+
+	mu     sync.Mutex
+	groups map[string]*group // by id
+	starts sync.Mutex        // held from counting instances until the new one counts
 }
 
 // New connects to the engine and takes over what a former deployer on the same state folder left there: instances that run
@@ -95,7 +97,8 @@ func open(c Config) (_ *Deployer, err error) {
 	if c.State, err = filepath.Abs(c.State); err != nil {
 		return nil, err
 	}
-	d := &Deployer{config: c, backoff: backoff.New(c.Backoff), flights: map[deploy.KeyID]*flight{}, groups: map[string]*group{}}
+	d := &Deployer{config: c, backoff: backoff.New(c.Backoff), groups: map[string]*group{}}
+	d.flights = flight.New(d.ensure)
 	d.done, d.close = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

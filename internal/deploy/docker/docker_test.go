@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ type place struct {
 	engine   *client.Client
 	config   Config
 	deployer *Deployer
-	log      *syncBuffer
+	log      *deploytest.Log
 }
 
 // testEngine returns a client for the engine of tests. Without one a test is skipped, or fails where TEST_DOCKER=required.
@@ -86,7 +85,7 @@ func newPlaceAt(t testing.TB, address string) *place {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	p := &place{t: t, engine: engine, log: &syncBuffer{}}
+	p := &place{t: t, engine: engine, log: &deploytest.Log{}}
 	p.config = Config{Engine: address, State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: program,
 		Drain: 20 * time.Second, Backoff: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(p.log, nil))}
 	p.open()
@@ -188,24 +187,6 @@ func (p *place) suiteImage() string {
 		p.t.Fatal(err)
 	}
 	return made.Shim
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 func TestSuite(t *testing.T) {

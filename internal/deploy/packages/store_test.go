@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/deploy/deploytest"
 )
 
 // newStore makes one whose failures are not forgotten during a test.
-func newStore(t *testing.T, change func(*Config)) (*Store, *syncBuffer) {
+func newStore(t *testing.T, change func(*Config)) (*Store, *deploytest.Log) {
 	t.Helper()
-	log := &syncBuffer{}
+	log := &deploytest.Log{}
 	c := Config{Folder: filepath.Join(t.TempDir(), "packages"), Backoff: time.Minute, Logger: slog.New(slog.NewTextHandler(log, nil))}
 	if change != nil {
 		change(&c)
@@ -35,24 +36,6 @@ func newStore(t *testing.T, change func(*Config)) (*Store, *syncBuffer) {
 		}
 	})
 	return s, log
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 // folders lists where packages are, complete or not.

@@ -25,6 +25,7 @@ import (
 	"mcpgateway/internal/atomicfile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/backoff"
+	"mcpgateway/internal/deploy/flight"
 	"mcpgateway/internal/deploy/packages"
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/socket"
@@ -63,8 +64,7 @@ type Deployer struct {
 	close    context.CancelFunc
 	watched  sync.WaitGroup // groups whose end is waited for
 
-	mu      sync.Mutex
-	flights map[deploy.KeyID]*flight
+	flights *flight.Board
 	starts  sync.Mutex // held from counting instances until the new one counts
 }
 
@@ -88,7 +88,8 @@ func New(c Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process deployer: %w", err)
 	}
-	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: backoff.New(c.Backoff), flights: map[deploy.KeyID]*flight{}}
+	d := &Deployer{config: c, lock: lock, ports: newPorts(c.instances()), backoff: backoff.New(c.Backoff)}
+	d.flights = flight.New(d.ensure)
 	d.done, d.close = context.WithCancel(context.Background())
 	if d.users, err = openUsers(c); err == nil {
 		d.packages, err = packages.Open(packages.Config{Folder: c.packages(), Logger: c.Logger})

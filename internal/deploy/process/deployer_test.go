@@ -1,13 +1,11 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +29,7 @@ type place struct {
 	t        testing.TB
 	config   Config
 	deployer *Deployer
-	log      *syncBuffer
+	log      *deploytest.Log
 }
 
 // newPlace makes a deployer that runs test programs. The folder is not the test's own, whose path is too long for
@@ -42,7 +40,7 @@ func newPlace(t testing.TB) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{t: t, log: &syncBuffer{}}
+	p := &place{t: t, log: &deploytest.Log{}}
 	p.config = Config{
 		State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: self(t),
 		Supervisor: []string{self(t), "supervise"}, Drain: 20 * time.Second, Backoff: 2 * time.Second,
@@ -134,24 +132,6 @@ func self(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 func TestSuite(t *testing.T) {

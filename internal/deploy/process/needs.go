@@ -14,27 +14,27 @@ const tryAgain = 3 * time.Second
 
 // install has the packages of a plan installed. It waits as long as a start may take, and lets the install go on then.
 // Where it had to wait, late says when a caller has waited for as long, and some more, for install and start together.
-func (d *Deployer) install(ctx context.Context, p deploy.Plan) (late <-chan time.Time, err error) {
+func (d *Deployer) install(ctx context.Context, p deploy.Plan) (late time.Time, err error) {
 	wait, cancel := context.WithTimeout(ctx, p.Startup)
 	defer cancel()
 	for _, need := range packagesOf(p) {
 		if _, ok := d.packages.Installed(need); ok {
 			continue
 		}
-		if late == nil {
-			late = time.After(p.Startup + lateGrace)
+		if late.IsZero() {
+			late = time.Now().Add(p.Startup + lateGrace)
 		}
 		_, err := d.packages.Program(wait, p.Server, need)
 		if err == nil {
 			continue
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return late, ctx.Err()
 		}
 		if failed, ok := errors.AsType[*deploy.StartError](err); ok {
-			return nil, failed // which the store has logged
+			return late, failed // which the store has logged
 		}
-		return nil, &deploy.StartError{Code: deploy.CodeUnavailable, RetryAfter: tryAgain, Cause: err,
+		return late, &deploy.StartError{Code: deploy.CodeUnavailable, RetryAfter: tryAgain, Cause: err,
 			Message: "The package " + need.Name + " is still being installed, try again."}
 	}
 	return late, nil

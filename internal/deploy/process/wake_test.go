@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -59,22 +58,4 @@ func wakePlan(b *testing.B, p *place, server string) deploy.Plan {
 		b.Fatal(err)
 	}
 	return plan
-}
-
-// A start of another revision that fails, as when it is retired while it starts, is not ours.
-func TestOtherRevisionsStart(t *testing.T) {
-	p := newPlace(t)
-	l := p.planned("a", nil)
-	other := &flight{hash: "another", landed: make(chan struct{}), err: errors.New("retired")}
-	id := l.plan.Key().ID()
-	p.deployer.flights[id] = other
-	time.AfterFunc(50*time.Millisecond, func() {
-		p.deployer.mu.Lock()
-		defer p.deployer.mu.Unlock()
-		delete(p.deployer.flights, id)
-		close(other.landed)
-	})
-	if _, err := p.deployer.Ensure(context.Background(), l.plan); err != nil {
-		t.Errorf("%v\n%s", err, p.log)
-	}
 }

@@ -12,14 +12,6 @@ import (
 	"mcpgateway/internal/deploy"
 )
 
-// flight is one start that any number of callers wait for. It goes on when they leave: the next one will be glad.
-type flight struct {
-	hash     string
-	landed   chan struct{}
-	instance deploy.Instance
-	err      error
-}
-
 // Ensure returns the instance that p describes, and starts it if need be; an instance of the same key but of another
 // hash takes no more calls and ends when it has finished those it has. What the plan needs is installed first. Errors
 // are *deploy.StartError, or ctx's.
@@ -28,44 +20,13 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 	if err != nil {
 		return deploy.Instance{}, err
 	}
-	for {
-		f := d.board(p)
-		select {
-		case <-ctx.Done():
-			return deploy.Instance{}, ctx.Err()
-		case <-late:
-			return deploy.Instance{}, &deploy.StartError{Code: deploy.CodeUnavailable, RetryAfter: tryAgain,
-				Message: "The server is still starting, try again.", Cause: errors.New("what it needs was installed before")}
-		case <-f.landed:
-		}
-		if f.hash != p.Hash {
-			continue // it was another revision's, and so is what became of it
-		}
-		if f.err != nil {
-			return deploy.Instance{}, f.err
-		}
-		return f.instance, nil
+	if !late.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, late, &deploy.StartError{Code: deploy.CodeUnavailable, RetryAfter: tryAgain,
+			Message: "The server is still starting, try again.", Cause: errors.New("what it needs was installed before")})
+		defer cancel()
 	}
-}
-
-// board returns the flight of p's key, which it starts if there is none.
-func (d *Deployer) board(p deploy.Plan) *flight {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	id := p.Key().ID()
-	if f := d.flights[id]; f != nil {
-		return f
-	}
-	f := &flight{hash: p.Hash, landed: make(chan struct{})}
-	d.flights[id] = f
-	go func() {
-		f.instance, f.err = d.ensure(p)
-		d.mu.Lock()
-		delete(d.flights, id)
-		d.mu.Unlock()
-		close(f.landed)
-	}()
-	return f
+	return d.flights.Ensure(ctx, p)
 }
 
 func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
