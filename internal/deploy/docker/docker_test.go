@@ -179,6 +179,16 @@ func (p *place) bench() deploytest.Bench {
 	}
 }
 
+// eventually waits until something holds.
+func (p *place) eventually(what string, holds func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 // suiteImage is an image whose own program is the suite's, as that of any other container server.
 func (p *place) suiteImage() string {
 	made, err := bake.Bake(p.t.Context(), nil, bake.Config{Shim: p.config.Shim, Prefix: Prefix + "/suite", Load: Loader(p.engine),
