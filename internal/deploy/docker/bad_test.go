@@ -178,6 +178,18 @@ func TestRemainsAreRemoved(t *testing.T) {
 	p.checkNothingLeft()
 }
 
+// A stop hears when the shim has finished, and does not wait as long as it may.
+func TestStopEndsWithTheShim(t *testing.T) {
+	p, rig := newPlace(t), deploytest.NewRig()
+	p.ensure(p.plan(rig, "a", p.suiteImage()))
+	if err := p.deployer.StopAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := p.log.String(); !strings.Contains(text, "reason=idle") {
+		t.Error("it was ended before it had finished")
+	}
+}
+
 // A container is given no more than it needs.
 func TestContainersAreConfined(t *testing.T) {
 	p, rig := newPlace(t), deploytest.NewRig()

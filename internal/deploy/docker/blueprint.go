@@ -123,7 +123,7 @@ func (b blueprint) blank(u deploy.Unit, ports map[string]string) (blank, error) 
 
 // confined is what every container may have: no more than it needs.
 func (b blueprint) confined(u deploy.Unit) (*container.HostConfig, error) {
-	pids, init := int64(maxPIDs), len(u.Command) == 0 // others' programs may not expect to be the first process
+	pids, init := int64(maxPIDs), len(u.Command) == 0 || u.Command[0] != "{shim}" // others' programs may not expect to be the first process
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(b.group.network()), ReadonlyRootfs: true, CapDrop: []string{"ALL"}, Init: &init,
 		SecurityOpt: []string{"no-new-privileges"},

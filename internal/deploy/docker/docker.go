@@ -63,9 +63,12 @@ type Deployer struct {
 	lock    *os.File
 	images  *images
 	backoff *backoff.Backoff
-	done    context.Context // ends with Close: nothing is started any more
+	done    context.Context // ends with Close
 	close   context.CancelFunc
-	watched sync.WaitGroup // what goes on until Close
+	// accepting ends with StopAll too: nothing is started any more.
+	accepting context.Context
+	stop      context.CancelFunc
+	watched   sync.WaitGroup // what goes on until Close
 
 	flights *flight.Board
 
@@ -100,6 +103,7 @@ func open(c Config) (_ *Deployer, err error) {
 	d := &Deployer{config: c, backoff: backoff.New(c.Backoff), groups: map[string]*group{}}
 	d.flights = flight.New(d.ensure)
 	d.done, d.close = context.WithCancel(context.Background())
+	d.accepting, d.stop = context.WithCancel(d.done)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

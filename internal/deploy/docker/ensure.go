@@ -16,8 +16,8 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 }
 
 func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
-	if d.done.Err() != nil {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+	if err := d.accepting.Err(); err != nil {
+		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: err})
 	}
 	key := p.Key()
 	for _, g := range d.of(&key) {
@@ -72,8 +72,8 @@ func (d *Deployer) await(g *group, p deploy.Plan) (deploy.Instance, error) {
 		case <-g.ended:
 			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The server stopped while it was starting.",
 				cause: errors.Join(g.foreign, errors.New("it ended before it was ready")), retry: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
-		case <-d.done.Done():
-			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+		case <-d.accepting.Done():
+			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The gateway is shutting down.", cause: d.accepting.Err()})
 		case <-timeout.C:
 			d.end(g, ending{reason: reasonTimeout})
 			<-g.ended

@@ -21,7 +21,7 @@ import (
 
 // launch starts a new group. A *deploy.StartError was logged, any other error not yet; nothing is left of the group then.
 func (d *Deployer) launch(p deploy.Plan) (*group, error) {
-	ctx, cancel := context.WithTimeout(d.done, p.Startup+engineGrace)
+	ctx, cancel := context.WithTimeout(d.accepting, p.Startup+engineGrace)
 	defer cancel()
 	found, err := d.imagesOf(ctx, p)
 	if err != nil {
@@ -60,7 +60,7 @@ const engineGrace = 30 * time.Second
 func (d *Deployer) claim(p deploy.Plan) (*group, error) {
 	d.starts.Lock()
 	defer d.starts.Unlock()
-	if err := d.done.Err(); err != nil {
+	if err := d.accepting.Err(); err != nil {
 		return nil, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: err})
 	}
 	if up := d.countInstances(p.Server); p.Instances > 0 && up >= p.Instances {

@@ -165,10 +165,11 @@ func (d *Deployer) Remove(ctx context.Context, key deploy.Key) error {
 	return d.remove(ctx, d.of(&key))
 }
 
-// StopAll ends everything, and starts nothing more. It is for a shutdown that should leave nothing behind.
+// StopAll ends everything, and starts nothing more. It is for a shutdown that should leave nothing behind; until Close, what
+// happens is heard, and what is printed copied.
 func (d *Deployer) StopAll(ctx context.Context) error {
-	d.starts.Lock() // whoever was about to start has claimed, or will see that we are closed
-	d.close()
+	d.starts.Lock() // whoever was about to start has claimed, or will see that we stop
+	d.stop()
 	d.starts.Unlock()
 	return d.remove(ctx, d.of(nil))
 }
