@@ -33,7 +33,7 @@ func keyError(resource string, err error) error {
 
 func notFound() error {
 	return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest,
-		Message: "Nothing is here; servers are at /mcp-connect/{id}, and listed at /v0.1/servers"}
+		Message: "Nothing is here; servers are at /mcp-connect/{id}, or /mcp at a host of their own, and listed at /v0.1/servers"}
 }
 
 // retryLater is when asking again makes sense where nobody knows better.

@@ -102,6 +102,9 @@ func (g *gateway) forward(c *call) error {
 // a redirect loses a POST's body and a client's token.
 func (g *gateway) route(c *call) error {
 	path := c.r.URL.Path
+	if id, ok := c.platform.AliasAt(strings.ToLower(c.r.Host)); ok {
+		return g.routeAlias(c, id)
+	}
 	if rest, ok := strings.CutPrefix(c.r.URL.EscapedPath(), "/v0.1/servers"); ok && (rest == "" || rest[0] == '/') {
 		return g.serveRegistry(c, rest) // names in it hold an escaped slash
 	}
@@ -122,6 +125,18 @@ func (g *gateway) route(c *call) error {
 		return c.text("ok")
 	case "/readyz":
 		return g.ready(c)
+	}
+	return notFound()
+}
+
+// routeAlias finds what a request to a server's own host is for: the server, and where to sign in. Nothing else of ours is there.
+func (g *gateway) routeAlias(c *call, id string) error {
+	switch c.r.URL.EscapedPath() {
+	case catalog.AliasPath:
+		c.server = id
+		return g.serveMCP(c)
+	case "/.well-known/oauth-protected-resource" + catalog.AliasPath, "/.well-known/oauth-protected-resource":
+		return g.serveMetadata(c, id)
 	}
 	return notFound()
 }

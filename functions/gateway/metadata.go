@@ -34,7 +34,7 @@ func signInAt(issuers []identity.Issuer) (urls []string) {
 // serveMetadata tells any client where to sign in for a server, or for the gateway's list of servers. It is served for every well-formed id, known or not,
 // so that it tells nobody which servers exist; every page may read it.
 func (g *gateway) serveMetadata(c *call, id string) error {
-	if !c.hosts[strings.ToLower(c.r.Host)] {
+	if !c.ours() {
 		return foreign("Host", nil)
 	}
 	h := c.w.Header()

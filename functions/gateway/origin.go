@@ -27,9 +27,16 @@ func allowed(p *catalog.Platform) (hosts, origins map[string]bool, err error) {
 	return hosts, origins, nil
 }
 
+// ours tells whether the request names one of the gateway's hosts, or a server's.
+func (c *call) ours() bool {
+	host := strings.ToLower(c.r.Host)
+	_, alias := c.platform.AliasAt(host)
+	return alias || c.hosts[host]
+}
+
 // checkOrigin refuses requests that a page of somebody else makes through its visitor's browser.
 func (c *call) checkOrigin() error {
-	if !c.hosts[strings.ToLower(c.r.Host)] {
+	if !c.ours() {
 		return foreign("Host", errors.New("host "+c.r.Host))
 	}
 	origins := c.r.Header["Origin"]

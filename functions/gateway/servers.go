@@ -349,7 +349,7 @@ func (i *instance) dial(at string) error {
 // send sends the call to the instance. The body is bytes and not a stream: net/http closes an inbound stream when the
 // answer begins, which truncates answers (golang/go#40747).
 func (i *instance) send(ctx context.Context, c *call, authorization string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, c.r.Method, i.url+c.r.URL.Path, bytes.NewReader(c.body))
+	r, err := http.NewRequestWithContext(ctx, c.r.Method, i.url+"/mcp-connect/"+c.server, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,8 @@ func (s *server) fromKey(r *http.Request, _ *client.Client) (a token.Access, err
 	if err != nil {
 		return a, err
 	}
-	k, standing, err := s.grants.UseKey(r.Context(), r.PostForm.Get("subject_token"), target[strings.LastIndex(target, "/")+1:])
+	server, _ := s.documents.Load().Platform.ServerAt(target) // none where it is the gateway itself, for which no key is
+	k, standing, err := s.grants.UseKey(r.Context(), r.PostForm.Get("subject_token"), server)
 	switch {
 	case errors.Is(err, grant.ErrInvalid):
 		return a, &failure{status: http.StatusBadRequest, code: "invalid_request", cause: err,

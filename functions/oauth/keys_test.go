@@ -72,8 +72,12 @@ func (v *visitor) make(servers ...string) string {
 // useKey is what the gateway does with a key.
 func (r *rig) useKey(key, server string) answered {
 	r.t.Helper()
-	return r.post("/token", url.Values{"grant_type": {client.GrantExchange}, "client_id": {apikey.Client}, "subject_token": {key}, "subject_token_type": {apikey.TokenType},
-		"resource": {r.resource(server)}})
+	return r.post("/token", r.keyForm(key, server))
+}
+
+func (r *rig) keyForm(key, server string) url.Values {
+	return url.Values{"grant_type": {client.GrantExchange}, "client_id": {apikey.Client}, "subject_token": {key}, "subject_token_type": {apikey.TokenType},
+		"resource": {r.resource(server)}}
 }
 
 func TestKey(t *testing.T) {
@@ -321,8 +325,7 @@ func TestNoKey(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	form := url.Values{"grant_type": {client.GrantExchange}, "client_id": {apikey.Client}, "subject_token": {key}, "subject_token_type": {apikey.TokenType}}
-	form.Set("resource", r.resource("notes"))
+	form := r.keyForm(key, "notes")
 	form.Set("subject_token_type", typeAccess)
 	if got := r.post("/token", form); got.Error != "invalid_request" {
 		t.Errorf("as an access token: %+v", got)

@@ -56,7 +56,7 @@ func (s *server) findResource(asked []string, here string) (string, error) {
 	if slices.Contains(platform.Resources(catalog.Gateway), resource) {
 		return resource, nil
 	}
-	if n := strings.LastIndex(resource, "/"); n > 0 && catalog.ValidID(resource[n+1:]) && slices.Contains(platform.Resources(resource[n+1:]), resource) {
+	if _, ok := platform.ServerAt(resource); ok {
 		return resource, nil
 	}
 	return "", bad("invalid_target", "resource is no server's URL of this gateway")

@@ -183,7 +183,7 @@ func checkExchangeAudience(d *document, p *Platform, audience *string, name stri
 		return
 	}
 	for _, host := range append([]string{public.Host}, p.Hosts...) {
-		if strings.EqualFold(u.Host, host) {
+		if _, alias := p.AliasAt(strings.ToLower(u.Host)); alias || strings.EqualFold(u.Host, host) {
 			d.bad(audience, "%s: %.200q is at this gateway: a token for one server would become one for another", name, *audience)
 			return
 		}

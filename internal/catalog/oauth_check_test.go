@@ -78,6 +78,10 @@ func TestOAuthChecks(t *testing.T) {
 				"11: oauth.clients.exchange.audiences: an audience is empty"}},
 		{"exchange of a server's", "keys: keys/robot.json", "keys: x, exchange: {shared: ['https://mcp.example.com/mcp-connect/a']}",
 			[]string{`11: oauth.clients.exchange.shared: "https://mcp.example.com/mcp-connect/a" is at this gateway`}},
+		{"exchange for a server at its alias", "keys: keys/robot.json}", "keys: x, exchange: {server: notes, audiences: ['https://other.s.example/mcp']}}\ndomain: s.example",
+			[]string{`11: oauth.clients.exchange.audiences: "https://other.s.example/mcp" is at this gateway`}},
+		{"at a server's host", "keys: keys/robot.json}", "keys: x}\ndomain: example.com", []string{
+			`2: publicURL: "https://mcp.example.com" is what a server of that name is at`, `7: oauth.url: "https://oauth.example.com" is what a server of that name is at`}},
 		{"redirects", `["https://copilot.example/cb"]`, `["https://copilot.example/cb#", "/cb"]`,
 			[]string{"10: oauth.clients.redirects must be absolute", "10: oauth.clients.redirects must be absolute"}},
 	} {

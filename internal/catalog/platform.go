@@ -11,6 +11,7 @@ type Platform struct {
 	APIVersion string            `yaml:"apiVersion"`
 	PublicURL  string            `yaml:"publicURL"` // origin under which clients reach the gateway, without trailing slash
 	Hosts      []string          `yaml:"hosts"`     // Host header values accepted besides PublicURL's
+	Domain     string            `yaml:"domain"`    // whose names all lead here: each server is also at <scheme>://<id>.<domain>/mcp, which some clients need
 	Origins    []string          `yaml:"origins"`   // Origin header values accepted besides PublicURL's
 	Issuers    []identity.Issuer `yaml:"issuers"`
 	OAuth      *OAuth            `yaml:"oauth"`

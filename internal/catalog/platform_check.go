@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 			d.bad(&p.Hosts[i], "hosts: this one %v", err)
 		}
 	}
+	checkAliasDomain(d, p)
 	for i := range p.Origins {
 		if err := checkOrigin(p.Origins[i]); err != nil {
 			d.bad(&p.Origins[i], "origins: this one %v", err)
@@ -58,6 +60,38 @@ func checkPublicURL(d *document, p *Platform) {
 	}
 	if err != nil {
 		d.bad(&p.PublicURL, "publicURL %v", err)
+	}
+}
+
+// checkAliasDomain refuses a domain in which a name could be a server's and something else's too.
+func checkAliasDomain(d *document, p *Platform) {
+	if !d.has(&p.Domain) {
+		return
+	}
+	name := hostname(p.Domain)
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	switch {
+	case checkHost(p.Domain) != nil, err == nil, len(name) > 253-64:
+		d.bad(&p.Domain, "domain must be a name with names below it, such as mcp.example.com, in small letters and without *")
+		return
+	case strings.HasPrefix(p.PublicURL, "http://") && !loopback(name):
+		d.bad(&p.Domain, "domain: publicURL begins with http://, and so would the URLs below this: that is for localhost")
+	}
+	taken := map[*string]string{&p.PublicURL: "publicURL"}
+	for i := range p.Hosts {
+		taken[&p.Hosts[i]] = "hosts"
+	}
+	if p.OAuth != nil {
+		taken[&p.OAuth.URL] = "oauth.url"
+	}
+	for field, what := range taken {
+		_, host, found := strings.Cut(*field, "://")
+		if !found {
+			host = *field
+		}
+		if _, is := p.AliasAt(host); is {
+			d.bad(field, "%s: %.200q is what a server of that name is at, by domain", what, *field)
+		}
 	}
 }
 
