@@ -14,7 +14,8 @@ const revokeUsage = `Usage: mcpgateway revoke [--platform FILE] USER
 
 Ends all that a person granted to clients by signing in, and their API keys: no refresh token of theirs is good any more, and
 the last access token ends within ten minutes. USER is the subject (sub) at the provider where people sign in. They can sign in again as long
-as the provider lets them: disable them there first. It asks the authorization server, which must run on this machine.
+as the provider lets them: disable them there first. It asks the authorization server, which must run on this machine, or
+with oauth.table writes to the table, with the credentials of AWS in its environment.
 
 `
 
@@ -45,5 +46,9 @@ func revokeAt(ctx context.Context, file, user string) (ended grant.Ended, err er
 	if p.OAuth == nil {
 		return ended, fmt.Errorf("%s has no oauth section", file)
 	}
-	return operate.Revoke(ctx, p.OAuth.State, grant.Person{Issuer: p.OAuth.Provider.URL, Subject: user})
+	person := grant.Person{Issuer: p.OAuth.Provider.URL, Subject: user}
+	if p.OAuth.Table != "" {
+		return operate.RevokeIn(ctx, p.OAuth.Table, person)
+	}
+	return operate.Revoke(ctx, p.OAuth.State, person)
 }

@@ -20,7 +20,6 @@ import (
 
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/bolt"
-	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
 )
@@ -31,10 +30,12 @@ var version, commit = "devel", "unknown"
 const help = `usage: oauth
 
 Signs people in for MCP clients, as the platform file's oauth section says. Configured by the environment:
-  PLATFORM   the platform file (platform.yaml)
+  PLATFORM   the platform file (platform.yaml): a path, or s3://BUCKET/KEY; what it names beside it is there too
   LISTEN     address to serve on (127.0.0.1:8081)
   PORT       instead of LISTEN: the port, on all addresses
-and for the table in oauth.table: AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_DYNAMODB.
+S3 and the table in oauth.table need AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one.
+Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events of a function URL or a streaming
+REST API are served instead.
 The platform file and the catalog are read again when they change, and at once at SIGHUP; the oauth section needs a restart.
 Logs go to stderr as JSON lines. SIGTERM ends it.
 `
@@ -59,9 +60,16 @@ func main() {
 func run(log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	files, err := documents.Open(documents.Config{Platform: os.Getenv("PLATFORM"), Conditions: catalog.LeaveConditions, Logger: log})
+	at, err := readSettings()
 	if err != nil {
 		return err
+	}
+	files, copied, err := openDocuments(at, log)
+	if err != nil {
+		return err
+	}
+	if o := files.Current().Platform.OAuth; at.function && (o == nil || o.Table == "") {
+		return errors.New("a function keeps no file: name a table by oauth.table in the platform file")
 	}
 	kept, err := openStore(files.Current().Platform, wall)
 	if err != nil {
@@ -73,23 +81,24 @@ func run(log *slog.Logger) error {
 		return err
 	}
 	files.Accept = s.accept
+	if at.function {
+		return s.serveEvents(copied)
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	go files.Watch(ctx, documents.Every, hangup)
+	if copied != nil {
+		go copied.Watch(ctx)
+	}
 	if file, is := kept.(*bolt.Store); is {
 		go sweep(ctx, file, log)
 	}
-	private, err := socket.Listen(operate.Socket(files.Current().Platform.OAuth.State))
+	closeSocket, err := s.serveOperators()
 	if err != nil {
 		return err
 	}
-	defer private.Close()
-	go func() {
-		if err := operate.Serve(private, s.grants.RevokePerson); err != nil {
-			log.Error("operators are not answered", "error", err)
-		}
-	}()
-	listener, err := net.Listen("tcp", address())
+	defer closeSocket() //nolint:errcheck // the process ends
+	listener, err := net.Listen("tcp", at.address)
 	if err != nil {
 		return fmt.Errorf("%w; LISTEN or PORT chooses another address", err)
 	}
@@ -97,14 +106,22 @@ func run(log *slog.Logger) error {
 	return serve(ctx, listener, s)
 }
 
-func address() string {
-	if port := os.Getenv("PORT"); port != "" {
-		return ":" + port
+// serveOperators answers who may use this machine's files, where there are some: who shares a table writes to that.
+func (s *server) serveOperators() (closeSocket func() error, err error) {
+	o := s.documents.Load().Platform.OAuth
+	if o.Table != "" {
+		return func() error { return nil }, nil
 	}
-	if listen := os.Getenv("LISTEN"); listen != "" {
-		return listen
+	private, err := socket.Listen(operate.Socket(o.State))
+	if err != nil {
+		return nil, err
 	}
-	return "127.0.0.1:8081"
+	go func() {
+		if err := operate.Serve(private, s.grants.RevokePerson); err != nil {
+			s.log.Error("operators are not answered", "error", err)
+		}
+	}()
+	return private.Close, nil
 }
 
 // wall is the time without the clock that stands still when the machine sleeps.

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +78,7 @@ func TestServersShareATable(t *testing.T) {
 func TestTableNeedsAKey(t *testing.T) {
 	r := newRig(t, twoServers)
 	r.onTable()
-	if err := os.Remove(filepath.Join(r.server.documents.Load().Platform.OAuth.State, keyFile)); err != nil {
+	if err := os.Remove(r.server.documents.Load().Platform.OAuth.Key); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := newServer(r.server.documents.Load(), r.server.store, r.server.log, r.now); err == nil || !strings.Contains(err.Error(), "all processes need the same 32 random bytes") {

@@ -24,7 +24,6 @@ import (
 	"mcpgateway/functions/oauth/store/dynamo"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/apikey"
-	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/secretfolder"
 	"mcpgateway/internal/documents"
@@ -33,11 +32,8 @@ import (
 	"mcpgateway/internal/secret"
 )
 
-// The files in the folder for state.
-const (
-	storeFile = "oauth.db"
-	keyFile   = "seal.key"
-)
+// storeFile is in the folder for state.
+const storeFile = "oauth.db"
 
 // keeper is a store until it is closed.
 type keeper interface {
@@ -50,27 +46,22 @@ func openStore(p *catalog.Platform, now func() time.Time) (keeper, error) {
 	if p.OAuth == nil {
 		return nil, errors.New("the platform file has no oauth section")
 	}
-	if err := os.MkdirAll(p.OAuth.State, 0o700); err != nil {
-		return nil, fmt.Errorf("make state folder: %w", err)
-	}
 	if p.OAuth.Table == "" {
+		if err := os.MkdirAll(p.OAuth.State, 0o700); err != nil {
+			return nil, fmt.Errorf("make state folder: %w", err)
+		}
 		return bolt.Open(filepath.Join(p.OAuth.State, storeFile), now)
 	}
-	aws, err := awsenv.Config("DYNAMODB")
-	if err != nil {
-		return nil, fmt.Errorf("oauth.table: %w", err)
-	}
-	return dynamo.Open(context.Background(), dynamo.Config{Table: p.OAuth.Table, AWS: aws, Now: now})
+	return dynamo.Start(context.Background(), p.OAuth.Table, now)
 }
 
 // sealKey is the key that seals. Processes that share a table need the same one: each would make its own, and read nothing of
 // the others'.
 func sealKey(o *catalog.OAuth) ([]byte, error) {
-	file := filepath.Join(o.State, keyFile)
-	if _, err := os.Stat(file); o.Table != "" && errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is missing: with oauth.table it is not made here, since all processes need the same %d random bytes", file, seal.KeySize)
+	if _, err := os.Stat(o.Key); o.Table != "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing: with oauth.table it is not made here, since all processes need the same %d random bytes", o.Key, seal.KeySize)
 	}
-	key, err := secretfolder.RandomFile(file, seal.KeySize)
+	key, err := secretfolder.RandomFile(o.Key, seal.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("read the key that seals: %w", err)
 	}

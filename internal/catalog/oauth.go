@@ -1,13 +1,25 @@
 package catalog
 
+import "slices"
+
 // OAuth is the authorization server (functions/oauth), which signs people in at their own provider for clients that have
 // no client id there.
 type OAuth struct {
 	URL      string        `yaml:"url"`      // its issuer identifier, an origin: one of issuers, which brokers the provider
 	Provider OAuthProvider `yaml:"provider"` // where people sign in
 	Clients  []OAuthClient `yaml:"clients"`  // that are known beforehand; others register themselves
-	State    string        `yaml:"state"`    // folder of its store and its key, default <deployer.state>/oauth
-	Table    string        `yaml:"table"`    // DynamoDB table of its store, instead of a file: for several processes, with one key in state
+	State    string        `yaml:"state"`    // folder of its store, default <deployer.state>/oauth
+	Table    string        `yaml:"table"`    // DynamoDB table of its store, instead of a file: for several processes, and for a function
+	Key      string        `yaml:"key"`      // file of 32 random bytes that seal what it keeps, default <state>/seal.key; with table all processes need the same
+}
+
+// Files are the paths of what the authorization server reads at its start, for whoever brings them there.
+func (o *OAuth) Files() []string {
+	files := []string{o.Key, o.Provider.Secret}
+	for _, c := range o.Clients {
+		files = append(files, c.Secret, c.Keys)
+	}
+	return slices.DeleteFunc(files, func(path string) bool { return path == "" })
 }
 
 // OAuthProvider is an OpenID provider, and the client that the authorization server is there.

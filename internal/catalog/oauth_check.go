@@ -43,6 +43,7 @@ func checkOAuth(d *document, p *Platform, dir string) {
 	checkOAuthProvider(d, p, dir)
 	checkOAuthClients(d, p, dir)
 	d.filePath(&o.State, "oauth.state", dir, filepath.Join(p.Deployer.State, "oauth"))
+	d.filePath(&o.Key, "oauth.key", dir, filepath.Join(o.State, "seal.key"))
 	if d.has(&o.Table) && !d.matches(&o.Table, tableForm) {
 		d.bad(&o.Table, "oauth.table: %.60q is no name of a DynamoDB table: 3 to 255 letters, digits, dots, dashes and underscores", o.Table)
 	}

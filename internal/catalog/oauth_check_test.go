@@ -26,11 +26,14 @@ func TestOAuth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &OAuth{URL: "https://oauth.example.com", State: dir + "/.run/oauth",
+	want := &OAuth{URL: "https://oauth.example.com", State: dir + "/.run/oauth", Key: dir + "/.run/oauth/seal.key",
 		Provider: OAuthProvider{URL: "https://login.example.com/", ClientID: "gateway", Secret: dir + "/keys/login", Scopes: []string{"openid", "profile", "offline_access"}},
 		Clients: []OAuthClient{{ID: "copilot", Name: "copilot", Redirects: []string{"https://copilot.example/cb"}},
 			{ID: "robot", Name: "Night run", Keys: dir + "/keys/robot.json"}}}
 	if diff := cmp.Diff(want, p.OAuth); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{dir + "/.run/oauth/seal.key", dir + "/keys/login", dir + "/keys/robot.json"}, p.OAuth.Files()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/store/dynamo"
 )
 
 // timeout is how long an answer may take.
@@ -48,6 +49,16 @@ func Serve(l net.Listener, revoke func(context.Context, grant.Person) (grant.End
 		return err
 	}
 	return nil
+}
+
+// RevokeIn ends all that a person granted in a table: whatever servers share it, and wherever they run.
+func RevokeIn(ctx context.Context, table string, p grant.Person) (grant.Ended, error) {
+	kept, err := dynamo.Start(ctx, table, time.Now)
+	if err != nil {
+		return grant.Ended{}, err
+	}
+	defer kept.Close()
+	return (&grant.Grants{Store: kept, Now: time.Now}).RevokePerson(ctx, p)
 }
 
 // Revoke has the server with this state end all that a person granted, and says how much that was.

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/awsenv"
 )
 
 // The attributes of an item.
@@ -63,6 +64,15 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return s, s.check(ctx)
+}
+
+// Start is Open with what the environment says of AWS (awsenv.Config).
+func Start(ctx context.Context, table string, now func() time.Time) (*Store, error) {
+	aws, err := awsenv.Config("DYNAMODB")
+	if err != nil {
+		return nil, fmt.Errorf("oauth.table: %w", err)
+	}
+	return Open(ctx, Config{Table: table, AWS: aws, Now: now})
 }
 
 // Close closes the connections that wait for a next call.

@@ -90,7 +90,7 @@ func start(t *testing.T, java string) error {
 	in := filepath.Join(dir, "emulator")
 	local.url = "http://" + address
 	local.process = exec.Command(java, "-Djava.library.path="+filepath.Join(in, "DynamoDBLocal_lib"), "-jar", filepath.Join(in, "DynamoDBLocal.jar"),
-		"-inMemory", "-port", port)
+		"-inMemory", "-sharedDb", "-port", port) // shared by whatever credentials
 	local.process.Dir, local.process.Stdout, local.process.Stderr = in, os.Stderr, os.Stderr // it writes a file where it runs
 	if err := local.process.Start(); err != nil {
 		local.process = nil
