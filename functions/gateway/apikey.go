@@ -103,10 +103,14 @@ func (k *keys) remembered(hash keyHash) (keyAnswer, bool) {
 	return a, ok && k.now().Before(a.until)
 }
 
-// remember makes room where there is none: by what has ended, or else by any.
+// remember makes room where there is none: by what has ended, or else by any. Refusals get half of it, so that strangers' keys
+// push no token out.
 func (k *keys) remember(hash keyHash, a keyAnswer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if a.refused != nil && len(k.known) >= maxKeyAnswers/2 {
+		return
+	}
 	if len(k.known) >= maxKeyAnswers {
 		now := k.now()
 		for h, old := range k.known {

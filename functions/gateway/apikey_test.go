@@ -174,6 +174,12 @@ func TestKeyOpensNoMore(t *testing.T) {
 func TestKeysAreBounded(t *testing.T) {
 	r, s, _ := keyRig(t)
 	k := r.gateway.keys
+	for n := range maxKeyAnswers {
+		k.remember(keyHash{0: byte(n), 1: byte(n >> 8), 2: 1}, keyAnswer{refused: keyRefused("no"), until: k.now().Add(time.Hour)})
+	}
+	if n := len(k.known); n != maxKeyAnswers/2 {
+		t.Errorf("%d refusals are remembered", n)
+	}
 	for n := range maxKeyAnswers + 10 {
 		k.remember(keyHash{byte(n), byte(n >> 8)}, keyAnswer{token: "x", until: k.now().Add(time.Hour)})
 	}
