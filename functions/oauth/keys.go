@@ -66,26 +66,27 @@ func (s *server) openKeys(w http.ResponseWriter, r *http.Request, session provid
 	redirect(w, r, s.url+keysPath)
 }
 
-// account is who visits. Who is nobody yet is led to the provider, and comes back to the list.
-func (s *server) account(w http.ResponseWriter, r *http.Request) (a grant.Account, ok bool) {
-	err := error(grant.ErrInvalid)
-	if cookie, wrong := r.Cookie(s.cookieName("account", "keys")); wrong == nil {
-		a, err = s.grants.Account(r.Context(), cookie.Value)
+// account is who visits, or grant.ErrInvalid.
+func (s *server) account(r *http.Request) (grant.Account, error) {
+	cookie, err := r.Cookie(s.cookieName("account", "keys"))
+	if err != nil {
+		return grant.Account{}, grant.ErrInvalid
+	}
+	return s.grants.Account(r.Context(), cookie.Value)
+}
+
+// showKeys is the list. Who is nobody yet is led to the provider, and comes back to it.
+func (s *server) showKeys(w http.ResponseWriter, r *http.Request) {
+	a, err := s.account(r)
+	if err == nil {
+		s.writeKeys(w, r, a, page.Keys{})
+		return
 	}
 	if errors.Is(err, grant.ErrInvalid) {
-		if err = s.leave(w, r, flow{Keys: true}); err == nil {
-			return a, false
-		}
+		err = s.leave(w, r, flow{Keys: true})
 	}
 	if err != nil {
 		s.showProblem(w, err)
-	}
-	return a, err == nil
-}
-
-func (s *server) showKeys(w http.ResponseWriter, r *http.Request) {
-	if a, ok := s.account(w, r); ok {
-		s.writeKeys(w, r, a, page.Keys{})
 	}
 }
 
@@ -119,13 +120,21 @@ func (s *server) usable(a grant.Account) (ids []string) {
 	return ids
 }
 
-// form is what a person sent from the page, and who that is.
+// form is what a person sent from the page, and who that is. Nobody is led to the provider from here: browsers hold a form to
+// the places that its page may send it to, however it is redirected.
 func (s *server) form(w http.ResponseWriter, r *http.Request) (a grant.Account, ok bool) {
 	if !s.ownPage(r) || r.ParseForm() != nil || onlyOnce(r.PostForm, "server") != nil {
 		s.showProblem(w, bad("invalid_request", "this was not sent from the page of your keys: open "+s.url+keysPath))
 		return a, false
 	}
-	return s.account(w, r)
+	a, err := s.account(r)
+	if errors.Is(err, grant.ErrInvalid) {
+		err = &failure{status: http.StatusUnauthorized, code: "login_required", text: "your sign-in has ended: open " + s.url + keysPath, cause: err}
+	}
+	if err != nil {
+		s.showProblem(w, err)
+	}
+	return a, err == nil
 }
 
 func (s *server) makeKey(w http.ResponseWriter, r *http.Request) {

@@ -281,8 +281,10 @@ func TestKeysThatAreNotMade(t *testing.T) {
 			}
 		}
 	}
-	if _, to, _ := r.visit(r.browser(), "POST", r.url+keysPath, good); !strings.HasPrefix(to, r.provider.URL) {
-		t.Errorf("without a sign-in: led to %q", to)
+	for _, path := range []string{keysPath, keysPath + "/revoke"} {
+		if status, to, body := r.visit(r.browser(), "POST", r.url+path, good); status != http.StatusUnauthorized || to != "" || !strings.Contains(body, "open "+r.url+keysPath) {
+			t.Errorf("without a sign-in: %d, led to %q %s", status, to, body)
+		}
 	}
 	if !strings.Contains(alice.page(), "You have none.") {
 		t.Error(alice.page())
