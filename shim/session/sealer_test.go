@@ -30,7 +30,9 @@ func TestSealOpen(t *testing.T) {
 	long.Params = strings.Repeat("y", maxPlain)
 	wide.Params = long.Params[:maxPlain-fixed-maxID-len(wide.Version)]
 	most.Version = strings.Repeat("z", 256)
-	for _, n := range []Session{began("a"), wide, long, most} {
+	old := began("d") // sealed again later, it does not begin anew
+	old.Opened = old.Opened.Add(-time.Hour)
+	for _, n := range []Session{began("a"), wide, long, most, old} {
 		sealed, err := s.Seal(n, "https://i", "alice")
 		if err != nil {
 			t.Fatal(err)
@@ -53,6 +55,28 @@ func TestSealOpen(t *testing.T) {
 		if _, err := s.Seal(began(id), "https://i", "alice"); err == nil {
 			t.Errorf("an id of %d bytes was sealed", len(id))
 		}
+	}
+}
+
+// A name is that of one sealed id.
+func TestNames(t *testing.T) {
+	s := newSealer(t, "github", 1)
+	var names []Name
+	for range 2 {
+		sealed, err := s.Seal(began("a"), "https://i", "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			n, err := s.Open(sealed, "https://i", "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, n.Name)
+		}
+	}
+	if names[0] != names[1] || names[2] != names[3] || names[0] == names[2] || names[0] == (Name{}) {
+		t.Errorf("%x", names)
 	}
 }
 
@@ -122,7 +146,7 @@ func TestSessionsExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(MaxAge)
+		time.Sleep(30 * 24 * time.Hour)
 		if _, err := s.Open(sealed, "https://i", "alice"); err != nil {
 			t.Errorf("after 30 days: %v", err)
 		}
