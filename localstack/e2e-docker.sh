@@ -21,6 +21,7 @@ stop() {
 		kill "$(cat "$dir/pid")" 2>/dev/null || true
 		for _ in $(seq 300); do [ -e "$dir/pid" ] || break; sleep 0.1; done
 	fi
+	umount "$dir"/exec/netns/* 2>/dev/null || true # the engine leaves that of containers in this machine's network
 	rm -rf "$dir"
 }
 trap stop EXIT
