@@ -131,7 +131,9 @@ func (v *visit) script(ctx context.Context, path string, j job) (o outcome, err 
 	}
 	if v.again {
 		j.Again = filepath.Join(v.dir, fmt.Sprintf("again-%d", v.before))
-		defer v.announceSleep(ctx, j.Again)()
+		announced, end := v.announceSleep(ctx, j.Again)
+		defer end()
+		ctx = announced
 	}
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -144,8 +146,9 @@ func (v *visit) script(ctx context.Context, path string, j job) (o outcome, err 
 	return o, json.Unmarshal(printed, &o)
 }
 
-// announceSleep makes a file when the server sleeps, and goes on meanwhile. The function that it returns ends that.
-func (v *visit) announceSleep(ctx context.Context, path string) (end func()) {
+// announceSleep makes a file when the server sleeps, and goes on meanwhile, until end is called. The context that it returns ends
+// where that will not come.
+func (v *visit) announceSleep(ctx context.Context, path string) (_ context.Context, end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -156,9 +159,10 @@ func (v *visit) announceSleep(ctx context.Context, path string) (end func()) {
 		}
 		if err != nil {
 			fmt.Fprintln(&v.printed, err)
+			cancel()
 		}
 	}()
-	return func() { cancel(); <-done }
+	return ctx, func() { cancel(); <-done }
 }
 
 func sdk(ctx context.Context, v *visit) (outcome, error) {

@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -34,17 +35,18 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the built programs")
 	cache := flag.String("cache", ".cache", "folder for the clients, the servers and the logs")
 	containers := flag.Bool("docker", false, "only the rows of servers that are containers of the engine at DOCKER_HOST")
+	at := flag.String("at", "", "only the rows of servers that somebody else runs, in a cluster, as this JSON `FILE` says (proxytest.There)")
 	only := flag.String("only", "", "`PATTERN` of the rows to run, on \"server client\" or \"bad input: way\"")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *cache, *only, *containers); err != nil {
+	if err := run(ctx, *bin, *cache, *only, *containers, *at); err != nil {
 		fmt.Fprintln(os.Stderr, "clients:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin, cache, only string, containers bool) error {
+func run(ctx context.Context, bin, cache, only string, containers bool, at string) error {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -60,7 +62,8 @@ func run(ctx context.Context, bin, cache, only string, containers bool) error {
 	}
 	ran, failed := 0, 0
 	for _, s := range settings {
-		if s.containers != containers || !s.matching(pattern) {
+		s.at = at
+		if s.containers != containers || s.elsewhere != (at != "") || !s.matching(pattern) {
 			continue
 		}
 		rows, err := s.visitAll(ctx, bin, cache, out, pattern)
@@ -69,7 +72,7 @@ func run(ctx context.Context, bin, cache, only string, containers bool) error {
 		}
 		ran, failed = ran+len(rows), failed+printTable(os.Stdout, rows)
 	}
-	if !containers && hostile.Matching(pattern) {
+	if !containers && at == "" && hostile.Matching(pattern) {
 		rows, err := hostileRows(ctx, bin, cache, out, pattern)
 		if err != nil {
 			return err
@@ -84,13 +87,14 @@ func run(ctx context.Context, bin, cache, only string, containers bool) error {
 
 // setting is a way to run the system, and who visits which servers there.
 type setting struct {
-	name    string // what follows the server in the table; may be empty
-	lambda  string // the front of "mcpgateway run --lambda"; the gateway is a process where empty
-	idle    string // scale.idle of the servers; where it is short, clients wait until the server sleeps and call again
-	clients []client
-	servers *regexp.Regexp
-	// containers: servers are some, of an engine.
-	containers bool
+	name       string // what follows the server in the table; may be empty
+	lambda     string // the front of "mcpgateway run --lambda"; the gateway is a process where empty
+	idle       string // scale.idle of the servers; where it is short, clients wait until the server sleeps and call again
+	clients    []client
+	servers    *regexp.Regexp
+	containers bool   // servers are some, of an engine
+	elsewhere  bool   // somebody else runs the system
+	at         string // the file that says where
 }
 
 var settings = []setting{
@@ -98,6 +102,7 @@ var settings = []setting{
 	{name: ", function", lambda: "url,remap", idle: never, clients: functionClients, servers: regexp.MustCompile("^sample$")},
 	{name: ", asleep", idle: "1s", clients: sleepers, servers: regexp.MustCompile("^(sample|everything)$")},
 	{name: ", container, asleep", idle: "1s", clients: sleepers, servers: regexp.MustCompile("^(sample|everything)$"), containers: true},
+	{name: ", cluster, asleep", clients: sleepers, servers: regexp.MustCompile("^everything$"), elsewhere: true},
 }
 
 // never is longer than all visits take.
@@ -142,21 +147,16 @@ func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *reg
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	config := proxytest.SystemConfig{Bin: bin, Dir: dir, Log: filepath.Join(out, "run.log"), Env: []string{"PATH=" + p.path()}, Lambda: s.lambda}
 	list := servers(p)
 	if s.containers {
-		config.Deployer, list = "docker", inContainers(list)
+		list = inContainers(list)
 	}
-	config.Catalog = catalogText(list, s.idle)
-	system, err := proxytest.StartSystem(ctx, config)
+	system, err := s.start(ctx, bin, dir, list, p, filepath.Join(out, "run.log"))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, system.Stop()) }()
-	if s.containers {
-		if err := putImages(ctx, system, bin, dir); err != nil {
-			return nil, err
-		}
+	if !s.elsewhere {
+		defer func() { err = errors.Join(err, system.Stop()) }()
 	}
 	s.visits(list, only, func(server server, client client) {
 		if ctx.Err() != nil {
@@ -167,4 +167,31 @@ func (s setting) visitAll(ctx context.Context, bin, cache, out string, only *reg
 		rows = append(rows, r)
 	})
 	return rows, ctx.Err()
+}
+
+// start starts the system, or finds out where it runs.
+func (s setting) start(ctx context.Context, bin, dir string, list []server, p programs, log string) (*proxytest.System, error) {
+	if s.elsewhere {
+		text, err := os.ReadFile(s.at)
+		if err != nil {
+			return nil, err
+		}
+		var there proxytest.There
+		if err := json.Unmarshal(text, &there); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.at, err)
+		}
+		return there.System(bin), nil
+	}
+	config := proxytest.SystemConfig{Bin: bin, Dir: dir, Log: log, Env: []string{"PATH=" + p.path()}, Lambda: s.lambda, Catalog: catalogText(list, s.idle)}
+	if s.containers {
+		config.Deployer = "docker"
+	}
+	system, err := proxytest.StartSystem(ctx, config)
+	if err != nil || !s.containers {
+		return system, err
+	}
+	if err := putImages(ctx, system, bin, dir); err != nil {
+		return nil, errors.Join(err, system.Stop())
+	}
+	return system, nil
 }

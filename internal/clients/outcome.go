@@ -35,14 +35,22 @@ type arrival struct {
 
 func (a arrival) sameAs(b arrival) bool { return a.Progress == b.Progress }
 
-// check lists what is wrong with an outcome. records are those of the client's visit, by the shim.
-func (o *outcome) check(s server, c client, records []audit.Record) []string {
-	var wrong []string
-	report := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+// wants is the call that a client makes, and the era that it makes it in.
+func (c client) wants(s server) (call, string) {
 	want, era := s.slow, c.expects(s)
 	want.scattered = want.scattered && era == legacy
 	if c.user == harmless {
 		want = call{Tool: s.any}
+	}
+	return want, era
+}
+
+// check lists what is wrong with an outcome.
+func (o *outcome) check(s server, c client) []string {
+	var wrong []string
+	report := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	want, era := c.wants(s)
+	if c.user == harmless {
 		if len(o.Tools) != 1 {
 			report("it saw the tools %q, and may see only %s", o.Tools, s.any)
 		}
@@ -59,25 +67,36 @@ func (o *outcome) check(s server, c client, records []audit.Record) []string {
 	if o.era != "" && o.era != era {
 		report("it says that it speaks the %s era, and should the %s", o.era, era)
 	}
+	return wrong
+}
+
+// checkRecords lists what is wrong with what the shim recorded of a client's visit.
+func checkRecords(s server, c client, records []audit.Record) (wrong []string) {
+	want, era := c.wants(s)
 	for method, name := range map[string]string{"tools/list": "", "tools/call": want.Tool} {
 		if !slices.ContainsFunc(records, func(r audit.Record) bool {
 			return r.CallType == method && r.CallIdentifier == name && r.Outcome == audit.Forwarded && r.ResponseStatus == 200 &&
 				r.Era == era && r.Subject == c.user
 		}) {
-			report("the shim recorded no %s %s by %s in the %s era", method, name, c.user, era)
+			wrong = append(wrong, fmt.Sprintf("the shim recorded no %s %s by %s in the %s era", method, name, c.user, era))
 		}
 	}
 	return wrong
 }
 
-// checkAgain lists what is wrong with the call that came after the server's sleep. records are those of the client's visit.
-func (o *outcome) checkAgain(s server, records []audit.Record) (wrong []string) {
+// checkAgain lists what is wrong with the call that came after the server's sleep.
+func (o *outcome) checkAgain(s server) (wrong []string) {
 	if !strings.HasPrefix(o.Again, s.slow.text) || o.Again == "" && s.slow.text == "" {
 		wrong = append(wrong, fmt.Sprintf("the second call's result is %.80q; want %q", o.Again, s.slow.text))
 	}
 	for _, complaint := range o.Errors {
 		wrong = append(wrong, "the client complained: "+complaint)
 	}
+	return wrong
+}
+
+// checkSession wants both calls in one session.
+func checkSession(records []audit.Record) (wrong []string) {
 	records = slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool { return !isCall(r) })
 	if len(records) != 2 || records[1].Outcome != audit.Forwarded || records[1].ResponseStatus != 200 {
 		return append(wrong, fmt.Sprintf("the shim recorded not two calls that went well but %d", len(records)))

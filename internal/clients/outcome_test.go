@@ -42,7 +42,7 @@ func TestCheckAgain(t *testing.T) {
 		"the modern era, too": {went, []audit.Record{{CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}, {CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}}, 0},
 	}
 	for name, test := range tests {
-		if wrong := test.got.checkAgain(s, test.records); len(wrong) != test.wrong {
+		if wrong := append(test.got.checkAgain(s), checkSession(test.records)...); len(wrong) != test.wrong {
 			t.Errorf("%s: %q", name, wrong)
 		}
 	}
@@ -136,7 +136,7 @@ func TestCheck(t *testing.T) {
 		{"went elsewhere", good, full, nil, "recorded no tools/list"},
 	}
 	for _, tt := range tests {
-		got := strings.Join(tt.outcome.check(s, tt.client, tt.records), "; ")
+		got := strings.Join(append(tt.outcome.check(s, tt.client), checkRecords(s, tt.client, tt.records)...), "; ")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}

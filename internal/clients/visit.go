@@ -91,9 +91,17 @@ func (v *visit) observe(ctx context.Context, r *row) ([]audit.Record, error) {
 	r.outcome, visitErr = v.client.visit(ctx, v)
 	records, err := v.recordsOfCall(ctx)
 	if visitErr == nil && err == nil {
-		r.wrong = r.outcome.check(v.server, v.client, records)
+		r.wrong = r.outcome.check(v.server, v.client)
 		if v.again {
-			r.wrong = append(r.wrong, r.outcome.checkAgain(v.server, records)...)
+			r.wrong = append(r.wrong, r.outcome.checkAgain(v.server)...)
+		}
+		if v.system.Recorded() {
+			r.wrong = append(r.wrong, checkRecords(v.server, v.client, records)...)
+			if v.again {
+				r.wrong = append(r.wrong, checkSession(records)...)
+			}
+		}
+		if v.again {
 			r.outcome.further = append(r.outcome.further, fmt.Sprintf("after its sleep %.30q", r.outcome.Again))
 		}
 	}
@@ -114,6 +122,9 @@ func (v *visit) records() ([]audit.Record, error) { return v.system.Records(v.se
 // recordsOfCall are those of this visit when that of a call is among them, or it does not come. The shim writes them in time,
 // but to a pipe: they reach their file a little later.
 func (v *visit) recordsOfCall(ctx context.Context) ([]audit.Record, error) {
+	if !v.system.Recorded() {
+		return nil, nil
+	}
 	late := time.After(recordsLate)
 	for {
 		records, err := v.records()
@@ -137,12 +148,16 @@ func (v *visit) awaitSleep(ctx context.Context) error {
 		if err != nil || asleep && woken {
 			return err
 		}
-		if !woken {
+		switch {
+		case woken:
+		case v.system.Recorded():
 			records, err := v.records()
 			if err != nil {
 				return err
 			}
 			woken = slices.ContainsFunc(records, isCall)
+		default:
+			woken = !asleep
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("wait until the server sleeps: %w", err)

@@ -45,6 +45,19 @@ type System struct {
 
 	process *Process
 	command string // the operator's
+	there   *There
+}
+
+// There is a system that somebody else has started, in a cluster, as JSON says it.
+type There struct {
+	URL      string            `json:"url"`
+	Platform string            `json:"platform"` // its platform file
+	Tokens   map[string]string `json:"tokens"`   // for servers by their ids: of whoever calls them
+}
+
+// System returns that system, which it does not stop. What its shims record stays in the cluster.
+func (t *There) System(bin string) *System {
+	return &System{URL: t.URL, command: filepath.Join(bin, "mcpgateway"), there: t}
 }
 
 // StartSystem starts the operator's command as an operator does, on two free ports, and returns when it takes calls.
@@ -149,18 +162,34 @@ func (s *System) Bake(ctx context.Context, base string) error {
 
 // Asleep tells whether a server sleeps, as the operator's command says it.
 func (s *System) Asleep(ctx context.Context, id string) (bool, error) {
-	text, err := exec.CommandContext(ctx, s.command, "status", "--json", "--state", s.State).Output()
+	where := []string{"--state", s.State}
+	if s.there != nil {
+		where = []string{"--platform", s.there.Platform}
+	}
+	text, err := exec.CommandContext(ctx, s.command, append([]string{"status", "--json"}, where...)...).Output()
 	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
 		return false, fmt.Errorf("ask for the status: %w", err)
 	}
-	var list []struct{ ID, State string }
+	var list []struct {
+		ID, State string
+		Instances json.RawMessage // of a cluster: a list
+	}
 	if err := json.Unmarshal(text, &list); err != nil {
 		return false, fmt.Errorf("read the status: %w", err)
 	}
 	for _, server := range list {
-		if server.ID == id {
-			return server.State == "asleep", nil
+		if server.ID != id {
+			continue
 		}
+		var instances []struct{ State string }
+		if err := json.Unmarshal(server.Instances, &instances); err == nil && len(instances) == 1 {
+			server.State = instances[0].State
+		}
+		return server.State == "asleep", nil
 	}
 	return false, fmt.Errorf("the status names no %s", id)
 }
@@ -170,6 +199,9 @@ func (s *System) Resource(id string) string { return s.URL + Path(id) }
 
 // Token asks the development issuer for a user's token for one server, as the instructions on the terminal say.
 func (s *System) Token(ctx context.Context, user, id string) (string, error) {
+	if s.there != nil {
+		return s.there.Tokens[id], nil
+	}
 	form := url.Values{"grant_type": {"urn:mcpgateway:insecure-user"}, "user": {user}, "resource": {s.Resource(id)}}
 	token, err := s.fetch(ctx, http.MethodPost, s.Issuer+"/insecure-token", form)
 	return strings.TrimSpace(string(token)), err
@@ -194,8 +226,14 @@ func (s *System) fetch(ctx context.Context, method, address string, form url.Val
 	return body, err
 }
 
+// Recorded tells whether what the shims record can be read.
+func (s *System) Recorded() bool { return s.there == nil }
+
 // Records reads what the shim of a server recorded after the first skip records. A server that never ran has none.
 func (s *System) Records(id string, skip int) ([]audit.Record, error) {
+	if s.there != nil {
+		return nil, nil
+	}
 	data, err := os.ReadFile(filepath.Join(s.State, "logs", id, "audit.jsonl"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/peers"
+	"mcpgateway/internal/proxytest"
 )
 
 // A package of npm is baked into an image, which runs without a registry; before that, the server is refused.
@@ -18,7 +21,7 @@ func TestBakedPackage(t *testing.T) {
 			t.Skipf("packages of npm are not baked without %s", program)
 		}
 	}
-	s := start(t, documents{policies: everybody, servers: "  - {id: everything, title: Everything, runtime: {npx: {package: \"" + peers.EverythingServer + "\", args: [stdio]}}, scale: {idle: 60s}}\n"})
+	s := start(t, documents{policies: everybody, servers: "  - {id: everything, title: Everything, runtime: {npx: {package: \"" + peers.EverythingServer + "\", args: [stdio]}}, scale: {idle: " + window.String() + "}}\n"})
 	token := s.token("alice", "everything")
 	const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"e2e","version":"1"}}}`
 	if a := ask(s.legacy("everything", token, "", initialize)); a.status != http.StatusServiceUnavailable {
@@ -49,6 +52,29 @@ func TestBakedPackage(t *testing.T) {
 	call := ask(s.legacy("everything", token, session, `{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"echo","arguments":{"message":"baked"}}}`))
 	if !strings.Contains(call.body, "Echo: baked") {
 		t.Errorf("tools/call: %v", call)
+	}
+	s.clientsCallAgain("everything")
+}
+
+// clientsCallAgain has other people's clients call a server over the connection that they had before it slept. None of them is
+// told that its session is over, which some would hide.
+func (s *system) clientsCallAgain(id string) {
+	s.t.Helper()
+	there, err := json.Marshal(proxytest.There{URL: s.url, Platform: filepath.Join(s.dir, "platform.yaml"), Tokens: map[string]string{id: s.token("alice", id)}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("there.json", string(there))
+	clients := exec.Command("go", "run", "mcpgateway/internal/clients", "-bin", programs, "-cache", "../../.cache", "-at", filepath.Join(s.dir, "there.json"),
+		"-only", "mcpdo, legacy|sdk|client, auto")
+	clients.Env = append(os.Environ(), "KUBECONFIG="+os.Getenv("TEST_KUBECONFIG"))
+	out, err := clients.CombinedOutput()
+	s.t.Logf("%s", out)
+	if err != nil {
+		s.t.Error(err)
+	}
+	if log, err := os.ReadFile(filepath.Join(s.dir, "gateway.log")); err != nil || strings.Contains(string(log), `"responseStatus":404`) {
+		s.t.Errorf("a session was over, or the log cannot be read: %v", err)
 	}
 }
 
