@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
 )
 
@@ -82,6 +84,31 @@ func TestTableNeedsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := newServer(r.server.documents.Load(), r.server.store, r.server.log, r.now); err == nil || !strings.Contains(err.Error(), "all processes need the same 32 random bytes") {
+		t.Error(err)
+	}
+}
+
+// An operator ends a person's in the table itself, wherever servers run.
+func TestRevokeInTable(t *testing.T) {
+	r := newRig(t, twoServers)
+	r.onTable()
+	alice, bob := r.tokens("alice"), r.tokens("bob")
+	key := r.visitor("alice").make("notes")
+	table := r.server.documents.Load().Platform.OAuth.Table
+	ended, err := operate.RevokeIn(t.Context(), table, grant.Person{Issuer: r.provider.URL, Subject: "alice"})
+	if err != nil || ended != (grant.Ended{Grants: 1, Keys: 1}) {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	if got := r.refresh(alice.Refresh); got.Error != "invalid_grant" {
+		t.Errorf("%+v", got)
+	}
+	if got := r.useKey(key, "notes"); got.Error != "invalid_request" {
+		t.Errorf("%+v", got)
+	}
+	if got := r.refresh(bob.Refresh); got.Status != 200 {
+		t.Errorf("bob: %+v", got)
+	}
+	if _, err := operate.RevokeIn(t.Context(), "missing", grant.Person{Issuer: r.provider.URL, Subject: "alice"}); err == nil || !strings.Contains(err.Error(), "no such table") {
 		t.Error(err)
 	}
 }
