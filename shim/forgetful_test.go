@@ -20,6 +20,9 @@ type forgetful struct {
 	version  string // of the protocol; the client's where empty
 	name     string // its own
 	refusal  int    // status for a session that it does not know
+	denial   int    // status for what comes in one that it knows
+	broken   int    // status of initialize
+	nameless bool   // it begins no session
 	stream   bool   // initialize and calls are answered in streams
 	begun    int
 	known    map[string]bool // whether the client said that it is ready
@@ -72,6 +75,8 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.messages = append(f.messages, strings.TrimSpace(r.Method+" "+m.Method)+" "+id)
 	}
 	switch {
+	case f.denial > 0 && m.Method != "ping":
+		http.Error(w, "not this one", f.denial)
 	case r.Method == http.MethodDelete:
 		delete(f.known, id)
 	case r.Method == http.MethodGet:
@@ -94,6 +99,10 @@ func (f *forgetful) initialize(w http.ResponseWriter, id, params json.RawMessage
 	}
 	_ = json.Unmarshal(params, &p)
 	f.hellos = append(f.hellos, string(params))
+	if f.broken > 0 {
+		http.Error(w, "not now", f.broken)
+		return
+	}
 	f.begun++
 	session := fmt.Sprintf("inner-%d", f.begun)
 	f.known[session] = false
@@ -105,7 +114,9 @@ func (f *forgetful) initialize(w http.ResponseWriter, id, params json.RawMessage
 	if f.version != "" {
 		p.Version = f.version
 	}
-	w.Header().Set(mcp.HeaderSession, session)
+	if !f.nameless {
+		w.Header().Set(mcp.HeaderSession, session)
+	}
 	f.answer(w, id, fmt.Sprintf(`{"protocolVersion":%q,"capabilities":{"tools":{},"prompts":{}},"serverInfo":{"name":%q,"version":"1"}}`, p.Version, f.name))
 }
 

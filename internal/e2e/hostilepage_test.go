@@ -176,11 +176,15 @@ func stranger(t *testing.T, body string) string {
 	return s.URL + "/"
 }
 
-// Another page cannot show ours in a frame.
+// Another page can show neither ours nor the way to them in a frame.
 func TestStrangersFrame(t *testing.T) {
 	b := startBrowsing(t)
 	_, start := b.client("Claude Code", b.back.URL+"/callback")
-	frame := stranger(t, `<title>x</title><body><iframe src="`+strings.ReplaceAll(start, "&", "&amp;")+`"></iframe>`)
+	frames := ""
+	for _, address := range []string{start, b.url + "/authorize?client_id=nobody"} {
+		frames += `<iframe src="` + strings.ReplaceAll(address, "&", "&amp;") + `"></iframe>`
+	}
+	frame := stranger(t, "<title>x</title><body>"+frames)
 	_, visits := b.run([]walk{{Name: "hostile", Start: start, Press: []string{"alice"}, Script: true}}, []visit{{Name: "frame", URL: frame}})
 	v := visits[0]
 	for _, f := range v.Frames {
@@ -188,7 +192,7 @@ func TestStrangersFrame(t *testing.T) {
 			t.Errorf("framed: %s", f)
 		}
 	}
-	if len(v.Frames) != 2 || len(b.brought) > 0 {
+	if len(v.Frames) != 3 || len(b.brought) > 0 {
 		t.Errorf("%+v", v)
 	}
 }
