@@ -28,6 +28,7 @@ type forgetful struct {
 	known    map[string]bool // whether the client said that it is ready
 	hellos   []string        // params of initialize
 	messages []string        // what came within a session that is known: "METHOD SESSION"
+	spoken   []string        // "METHOD REVISION" of what came with and without a session
 	slow     time.Duration   // initialize takes so long
 }
 
@@ -61,6 +62,7 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.spoken = append(f.spoken, m.Method+" "+r.Header.Get(mcp.HeaderVersion))
 	if m.Method == "initialize" {
 		f.initialize(w, m.ID, m.Params)
 		return

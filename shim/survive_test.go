@@ -116,59 +116,6 @@ func TestSessionIsBegunAgainOnce(t *testing.T) {
 	}
 }
 
-// A server that refuses a call in a session that it knows has not lost it: nothing is begun, and the call is not sent again.
-func TestRefusedCallIsNoLostSession(t *testing.T) {
-	for _, status := range []int{400, 404} {
-		server := newForgetful()
-		r := newRig(t, server.ServeHTTP)
-		sealed := r.initialize(t)
-		server.denial = status
-		server.seen()
-		resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...)
-		if messages, hellos := server.seen(); resp.StatusCode != status || hellos != nil || strings.Join(messages, ", ") != "POST tools/call inner-1" {
-			t.Errorf("%d: %d %s, the server saw %q, %q", status, resp.StatusCode, body, messages, hellos)
-		}
-	}
-}
-
-// A server need not let clients end sessions (MCP 2025-11-25, transports, session management): one that does not goes on.
-func TestRefusedEndIsNoEnd(t *testing.T) {
-	server := newForgetful()
-	r := newRig(t, server.ServeHTTP)
-	sealed := r.initialize(t)
-	server.denial = http.StatusMethodNotAllowed
-	if resp, _ := r.do(t, r.request(t, "DELETE", r.engineer(t), "", r.within(sealed)...)); resp.StatusCode/100 == 2 {
-		t.Errorf("ended: %d", resp.StatusCode)
-	}
-	server.denial = 0
-	if resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...); resp.StatusCode != 200 {
-		t.Errorf("afterwards: %d %s", resp.StatusCode, body)
-	}
-}
-
-// Who asked first may leave: what they asked for is begun for those who come.
-func TestSessionIsBegunThoughItsCallerLeft(t *testing.T) {
-	server := newForgetful()
-	r := newRig(t, server.ServeHTTP)
-	sealed := r.initialize(t)
-	server.restart("s")
-	r.newLife()
-	server.slow = 300 * time.Millisecond
-	server.seen()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if resp, err := http.DefaultTransport.RoundTrip(r.request(t, "POST", r.engineer(t), callTool("x"), r.within(sealed)...).WithContext(ctx)); err == nil {
-		resp.Body.Close()
-		t.Fatalf("the first was answered: %s", resp.Status)
-	}
-	if resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...); resp.StatusCode != 200 {
-		t.Errorf("%d %s", resp.StatusCode, body)
-	}
-	if _, hellos := server.seen(); len(hellos) != 1 {
-		t.Errorf("begun %d times", len(hellos))
-	}
-}
-
 // What was meant for the server before does not reach the new one, and begins nothing there.
 func TestOnlyCallsBeginSessionsAgain(t *testing.T) {
 	server := newForgetful()
@@ -241,25 +188,6 @@ func TestSessionThatCannotGoOn(t *testing.T) {
 				t.Errorf("%d %s, the server saw %q", resp.StatusCode, body, messages)
 			}
 		})
-	}
-}
-
-// A server that cannot begin now has not lost the session: its client comes again.
-func TestSessionWaitsForItsServer(t *testing.T) {
-	server := newForgetful()
-	r := newRig(t, server.ServeHTTP)
-	sealed := r.initialize(t)
-	server.restart("s")
-	r.newLife()
-	server.broken = http.StatusInternalServerError
-	server.seen()
-	resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...)
-	if messages, _ := server.seen(); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || len(messages) > 0 {
-		t.Errorf("%d %s, the server saw %q", resp.StatusCode, body, messages)
-	}
-	server.broken = 0
-	if resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...); resp.StatusCode != 200 {
-		t.Errorf("later: %d %s", resp.StatusCode, body)
 	}
 }
 

@@ -136,9 +136,9 @@ func (d *desk) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // inspect has the inspector call echo, as a program that ends with the call.
-func (d *desk) inspect(address, message string) {
+func (d *desk) inspect(ctx context.Context, address, message string) {
 	d.t.Helper()
-	printed, err := d.run(d.t.Context(), d.inspector, "--cli", address, "--transport", "http", "--protocol-era", "auto", "--format", "json", "--method", "tools/call",
+	printed, err := d.run(ctx, d.inspector, "--cli", address, "--transport", "http", "--protocol-era", "auto", "--format", "json", "--method", "tools/call",
 		"--tool-name", "echo", "--tool-args-json", `{"message":"`+message+`"}`)
 	if err != nil || !strings.Contains(printed, message) {
 		d.t.Errorf("inspector: %v\n%s", err, printed)
@@ -180,7 +180,7 @@ func TestClientsOutliveTheirTokens(t *testing.T) {
 			ended <- name
 		}()
 	}
-	d.inspect(address, "first")
+	d.inspect(ctx, address, "first")
 	g.eventually("all have called", 90*time.Second, func() bool { return len(ended) > 0 || g.called("sample") > len(clients) })
 	time.Sleep(life + leeway + time.Second)
 	before := strings.Count(g.provider.said(), "granted refresh_token to gateway")
@@ -188,7 +188,7 @@ func TestClientsOutliveTheirTokens(t *testing.T) {
 	if err := os.WriteFile(again, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.inspect(address, "second")
+	d.inspect(ctx, address, "second")
 	for range clients {
 		t.Log(<-ended, "has ended")
 	}
@@ -209,4 +209,5 @@ func (s *system) called(server string) int {
 	return bytes.Count(text, []byte(`"callType":"tools/call"`))
 }
 
+// must is a file's text, as far as there is one.
 func must(b []byte, _ error) string { return string(b) }
