@@ -41,23 +41,31 @@ func startSigning(t *testing.T) *signing {
 // startSigningBy has another program for the authorization server.
 func startSigningBy(t *testing.T, program string) *signing {
 	t.Helper()
+	g := newSigning(t, "")
+	g.program = program
+	g.startOAuth()
+	return g
+}
+
+// newSigning is all but the authorization server, of which more fields may be given.
+func newSigning(t *testing.T, more string) *signing {
+	t.Helper()
 	address, err := proxytest.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &signing{program: program, address: address, provider: startProvider(t, "http://"+address+"/callback")}
+	g := &signing{address: address, provider: startProvider(t, "http://"+address+"/callback")}
 	sample := fmt.Sprintf(`runtime: {command: {exec: %s, args: [-addr, "127.0.0.1:{port}"], http: {}}}`, filepath.Join(programs, "sample-server"))
 	g.system = startAs(t, layout{
 		issuers: fmt.Sprintf("  - {name: provider, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
 			g.provider.url, "http://"+address, g.provider.url),
-		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n"+
+		platform: fmt.Sprintf("oauth:\n"+more+"  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n"+
 			"  clients: [{id: front-shim, secret: secrets/front-shim/exchange, exchange: {server: front, audiences: [\"urn:behind\"]}}]\n", "http://"+address, g.provider.url),
 		servers: fmt.Sprintf("  - {id: front, %s, token: {exchange: {url: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}], audience: \"urn:behind\", client: {id: front-shim, secret: {key: exchange}}}}}\n",
 			sample, "http://"+address+"/token", address[strings.LastIndex(address, ":")+1:]),
 		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample, front]}\n",
 		secrets:  map[string]string{"gateway": "gateway-secret\n", "front-shim/exchange": "front-secret: with %, + and ~\n"},
 	})
-	g.startOAuth()
 	g.back = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { g.brought = r.URL.Query() }))
 	t.Cleanup(g.back.Close)
 	return g
