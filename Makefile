@@ -47,8 +47,8 @@ e2e: build ## have other people's clients use the whole system, E2EFLAGS='-only 
 	go run ./internal/clients $(E2EFLAGS)
 
 e2e-knative: build ## the same in a real Kubernetes with Knative: needs root, and at first 20 minutes or more to build it
-	knative/e2e.sh
-	CONFORMANCE=1 knative/e2e-cluster.sh -v
+	log=$$(mktemp); knative/e2e.sh >"$$log" 2>&1 & failed=0; CONFORMANCE=1 knative/e2e-cluster.sh -v || failed=1; \
+	wait $$! || failed=1; cat "$$log"; rm "$$log"; exit $$failed
 
 e2e-docker: build ## try servers as containers with a Docker Engine of its own: needs root, and installs docker.io where there is none
 	localstack/e2e-docker.sh

@@ -8,6 +8,9 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 MODE=${1:-all}
+mkdir -p "$CLUSTER_HOME"
+exec 7>"$CLUSTER_HOME/install.lock"
+flock 7 # an API server may be brought up beside a whole cluster
 missing=()
 for p in containerd runc iptables ip openssl curl bc gcc; do command -v $p >/dev/null || missing+=($p); done
 [ -x /usr/lib/cni/bridge ] || missing+=(cni)
@@ -19,6 +22,7 @@ fi
 if [ "$MODE" != control ] || ! [ -x "$BIN/etcd" -a -x "$BIN/kube-apiserver" -a -x "$BIN/kubectl" ]; then
   "$HERE"/build.sh $([ "$MODE" = ingress ] && echo ingress)
 fi
+exec 7>&-
 if [ -s "$PIDS/kube-apiserver" ] && kill -0 "$(cat "$PIDS/kube-apiserver")" 2>/dev/null; then echo "already up; KUBECONFIG=$KC/admin"; exit 0; fi
 export GOFLAGS=-mod=readonly GOWORK=off
 KSERVING=$(cd $HERE/knative && go list -m -f '{{.Dir}}' knative.dev/serving)
