@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -88,11 +89,16 @@ func TestFunctionUpstreamDies(t *testing.T) {
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() && !strings.Contains(lines.Text(), "notifications/progress") {
 	}
-	for _, pid := range s.processes("shim") {
+	shims := s.processes("shim")
+	for _, pid := range shims {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for lines.Scan() {
 	}
+	// A process that dies closes its files one by one: a call could still connect, which nobody will ever answer.
+	s.eventually("the shim is gone", 10*time.Second, func() bool {
+		return !slices.ContainsFunc(shims, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
+	})
 	if !errors.Is(lines.Err(), io.ErrUnexpectedEOF) {
 		t.Errorf("the stream ended with %v", lines.Err())
 	}
