@@ -81,13 +81,17 @@ func (d *Deployer) awaitReady(ctx context.Context, s *servingv1.Service) (*servi
 	return last.Object.(*servingv1.Service), nil
 }
 
+// unheard is why the route of a new service fails at first where Knative's controller has made the service's configuration and not
+// heard of it yet (serving 0.50, RouteStatus.MarkMissingTrafficTarget). It passes by itself: who makes both is one.
+const unheard = "ConfigurationMissing"
+
 // settled reports whether a service's newest revision takes calls. The error says why it never will.
 func settled(s *servingv1.Service) (bool, error) {
 	if s.Status.ObservedGeneration != s.Generation {
 		return false, nil
 	}
 	switch c := s.Status.GetCondition(apis.ConditionReady); {
-	case c == nil || c.IsUnknown():
+	case c == nil || c.IsUnknown() || c.Reason == unheard:
 		return false, nil
 	case c.IsTrue():
 		return s.Status.LatestReadyRevisionName == s.Status.LatestCreatedRevisionName, nil
