@@ -41,8 +41,10 @@ func (s *server) serveCallback(w http.ResponseWriter, r *http.Request) {
 
 // redeem has the provider say who it is that came back.
 func (s *server) redeem(r *http.Request, q url.Values, f flow) (provider.Session, error) {
-	switch {
-	case q.Has("iss") && q.Get("iss") != s.providers: // RFC 9207 section 2.4: a mix-up
+	switch ours, err := s.provider.Sent(r.Context(), q); {
+	case err != nil:
+		return provider.Session{}, err
+	case !ours: // a mix-up
 		return provider.Session{}, bad("access_denied", "the answer is another identity provider's")
 	case q.Has("error"):
 		return provider.Session{}, &failure{status: 400, code: "access_denied", text: "the identity provider did not sign you in", cause: providerSaid(q.Get("error"))}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -127,6 +128,25 @@ func (p *Provider) SignInURL(ctx context.Context, state, nonce, verifier string)
 		options = append(options, oauth2.SetAuthURLParam("prompt", p.Prompt))
 	}
 	return p.oauth(found).AuthCodeURL(state, options...), nil
+}
+
+// Sent tells whether an answer that the browser brought is this provider's (RFC 9207 section 2.4). One that names another is
+// not, nor is one that names nobody where the provider says that it always names itself.
+func (p *Provider) Sent(ctx context.Context, answer url.Values) (bool, error) {
+	if answer.Has("iss") {
+		return answer.Get("iss") == p.URL, nil
+	}
+	found, _, err := p.discover(ctx)
+	if err != nil {
+		return false, err
+	}
+	var metadata struct {
+		Named bool `json:"authorization_response_iss_parameter_supported"`
+	}
+	if err := found.Claims(&metadata); err != nil {
+		return false, fmt.Errorf("%w: read discovery document: %w", ErrUnavailable, err)
+	}
+	return !metadata.Named, nil
 }
 
 // Redeem turns the code that the browser brought back into a session.

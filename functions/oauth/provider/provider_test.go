@@ -326,6 +326,37 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+// An answer that names another issuer is none of the provider's, and neither is one without a name where it promises one.
+func TestSent(t *testing.T) {
+	u := newUpstream(t)
+	for name, tc := range map[string]struct {
+		promises any // authorization_response_iss_parameter_supported
+		answer   url.Values
+		ours     bool
+	}{
+		"named":                 {nil, url.Values{"iss": {u.url}}, true},
+		"another":               {nil, url.Values{"iss": {"https://other.example"}}, false},
+		"with a slash":          {nil, url.Values{"iss": {u.url + "/"}}, false},
+		"empty":                 {nil, url.Values{"iss": {""}}, false},
+		"no name, no promise":   {nil, url.Values{}, true},
+		"no name, it has none":  {false, url.Values{}, true},
+		"no name, it promised":  {true, url.Values{"code": {"c"}}, false},
+		"an error, it promised": {true, url.Values{"error": {"access_denied"}}, false},
+		"named as promised":     {true, url.Values{"iss": {u.url}}, true},
+	} {
+		u.pass(2 * time.Hour) // the document is read anew
+		u.named = tc.promises
+		if ours, err := u.provider.Sent(t.Context(), tc.answer); ours != tc.ours || err != nil {
+			t.Errorf("%s: %v, %v", name, ours, err)
+		}
+	}
+	u.pass(2 * time.Hour)
+	u.named = "perhaps"
+	if ours, err := u.provider.Sent(t.Context(), url.Values{}); ours || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a promise that is no truth value: %v, %v", ours, err)
+	}
+}
+
 // Keys are fetched when they are first needed, in another request than the one that discovered the provider.
 func TestDiscoveryOutlivesRequest(t *testing.T) {
 	u := newUpstream(t)

@@ -33,6 +33,7 @@ type upstream struct {
 	shift    atomic.Int64 // how far the clock is ahead
 
 	issuer    string                      // in the discovery document
+	named     any                         // there, authorization_response_iss_parameter_supported
 	discovery func(w http.ResponseWriter) // instead of the document
 	token     func(w http.ResponseWriter) // instead of what gives tells
 	gives     map[string]any              // the token endpoint's answer
@@ -91,6 +92,9 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		document := map[string]any{"issuer": u.issuer, "authorization_endpoint": u.url + "/authorize", "token_endpoint": u.url + "/token",
 			"jwks_uri": u.url + "/jwks", "id_token_signing_alg_values_supported": []string{"ES256"}}
+		if u.named != nil {
+			document["authorization_response_iss_parameter_supported"] = u.named
+		}
 		if u.userInfo != nil {
 			document["userinfo_endpoint"] = u.url + "/userinfo"
 		}
