@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 // broker signs in the people of partner.
@@ -53,6 +54,16 @@ func TestBrokersToken(t *testing.T) {
 			t.Errorf("%s: %+v, %v", sub, got, err)
 		}
 	}
+}
+
+// What a broker gave ends when it said, and what others gave a little later, as clocks may differ.
+func TestBrokersTokenEndsInTime(t *testing.T) {
+	key := newES256(t, "k")
+	token := key.token(t, object{"exp": time.Now().Add(-2 * time.Second).Unix()})
+	wantVerify(t, brokerVerifier(t, key), token, errExpired)
+	other := bound(home)
+	other.Keys = snapshotOf(t, key)
+	wantVerify(t, newTestVerifier(t, newFakeIssuers(nil), other), token, nil)
 }
 
 func TestBrokersRefused(t *testing.T) {

@@ -68,7 +68,7 @@ func (c claims) identity(from Issuer, resources []string, now time.Time) (Identi
 		return Identity{}, err
 	}
 	var err error
-	if id.Expiry, err = c.checkTimes(now); err != nil {
+	if id.Expiry, err = c.checkTimes(now, from.late()); err != nil {
 		return Identity{}, err
 	}
 	if err := c.checkAudience(from.Audiences, resources); err != nil {
@@ -157,8 +157,17 @@ func (c claims) checkKind(tokenType string) error {
 	return nil
 }
 
-// checkTimes returns the expiry of a token that is valid now, within the leeway.
-func (c claims) checkTimes(now time.Time) (time.Time, error) {
+// late is how long a token of the issuer's is taken after its expiry. One that speaks for the users of others gave its word when
+// what they have ends, once they are refused there: that is not stretched.
+func (i Issuer) late() time.Duration {
+	if len(i.Brokers) > 0 {
+		return 0
+	}
+	return leeway
+}
+
+// checkTimes returns the expiry of a token that is valid now, within the leeway, and for late after its expiry.
+func (c claims) checkTimes(now time.Time, late time.Duration) (time.Time, error) {
 	expiry, err := c.instant("exp")
 	if err != nil {
 		return time.Time{}, err
@@ -166,7 +175,7 @@ func (c claims) checkTimes(now time.Time) (time.Time, error) {
 	if expiry.IsZero() {
 		return time.Time{}, errNoExpiry
 	}
-	if !now.Before(expiry.Add(leeway)) {
+	if !now.Before(expiry.Add(late)) {
 		return time.Time{}, errExpired
 	}
 	for _, start := range []struct {
