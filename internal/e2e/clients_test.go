@@ -182,8 +182,8 @@ func TestClientsOutliveTheirTokens(t *testing.T) {
 	}
 	d.inspect(ctx, address, "first")
 	g.eventually("all have called", 90*time.Second, func() bool { return len(ended) > 0 || g.called("sample") > len(clients) })
+	before := strings.Count(g.provider.said(), "granted refresh_token to gateway") // who listens refreshes before it calls again
 	time.Sleep(life + time.Second)
-	before := strings.Count(g.provider.said(), "granted refresh_token to gateway")
 	g.restart()
 	if err := os.WriteFile(again, nil, 0o600); err != nil {
 		t.Fatal(err)
