@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ func FuzzToken(f *testing.F) {
 	user, notes := i.Users()[0].Name, resource
 	f.Add("127.0.0.1:5", "", "", GrantType, user, resource, "")
 	f.Add("[::1]:5", "null", "", GrantType, user, resource, "user=bob")
+	f.Add("127.0.0.1::", "", "", GrantType, user, resource, "")
 	f.Add("192.0.2.1:5", "", "none", GrantType, user, "http://a#b", "")
 	f.Add("127.0.0.1:5", "", "", "x", "nobody", "", "grant_type="+url.QueryEscape(GrantType)+"&user="+user+"&resource="+url.QueryEscape(resource))
 	f.Fuzz(func(t *testing.T, from, origin, site, grant, user, resource, query string) {
@@ -35,7 +37,8 @@ func FuzzToken(f *testing.F) {
 		w := httptest.NewRecorder()
 		i.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
-			if strings.HasPrefix(from, "127.0.0.1:") && origin+site+query == "" && grant == GrantType && user == i.Users()[0].Name && form.Get("resource") == notes {
+			at, err := netip.ParseAddrPort(from)
+			if err == nil && at.Addr() == netip.MustParseAddr("127.0.0.1") && origin+site+query == "" && grant == GrantType && user == i.Users()[0].Name && form.Get("resource") == notes {
 				t.Fatalf("%q from %q got no token: %s", form, from, w.Body)
 			}
 			return
