@@ -48,6 +48,7 @@ func makeConverter(s catalog.Server, f catalog.Filter) (Unit, error) {
 			{"SHIM_WEBHOOK_URL", f.Webhook.URL},
 			{"SHIM_WEBHOOK_EGRESS", egress.Format(rules)},
 			{"SHIM_WEBHOOK_TIMEOUT", time.Duration(f.Timeout).String()},
+			{collectFrom, "56MiB"},
 		},
 		Sockets: []string{name},
 		Limits:  filterLimits,

@@ -42,6 +42,10 @@ const (
 
 var shimLimits = Resources{CPU: "1", Memory: "128Mi"}
 
+// collectFrom is the variable that has a Go program collect its garbage in time for what it may use. An eighth is left for
+// what Go's runtime does not count, such as the program itself (https://go.dev/doc/gc-guide#Memory_limit).
+const collectFrom = "GOMEMLIMIT"
+
 // MakePlan says what must run for entry s. It is pure: the same arguments give the same plan and hash. Of filters, those
 // that s names are used. An error means that the entry is not one that the catalog's loader passes, or that the owner
 // does not fit it.
@@ -124,6 +128,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 			{"SHIM_RULES_KEY", base64.StdEncoding.EncodeToString(o.RulesKey)},
 			{"SHIM_STARTUP", time.Duration(s.Startup.Timeout).String()},
 			{"SHIM_SESSIONS", s.Sessions},
+			{collectFrom, "112MiB"},
 		},
 		Secrets: []Secret{{Store: shimStore(s), Key: keySeal, File: "SHIM_SEAL_KEY_FILE", Generate: true}},
 		Port:    shimPort,

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -119,6 +120,27 @@ func TestMakePlanGolden(t *testing.T) {
 		}
 		if diff := cmp.Diff(p, back); diff != "" {
 			t.Errorf("the plan does not survive JSON:\n%s", diff)
+		}
+	})
+}
+
+// Our own programs collect their garbage at seven eighths of what their container may use: one that is told more than it
+// has would be killed.
+func TestMemoryIsCollectedInTime(t *testing.T) {
+	each(t, func(t *testing.T, _ string, p Plan) {
+		for _, u := range p.Units {
+			if u.Role == RoleServer {
+				continue // the whole of it is the server's
+			}
+			var limit, target int
+			i := slices.IndexFunc(u.Env, func(e EnvVar) bool { return e.Name == collectFrom })
+			if i < 0 {
+				t.Fatalf("%s is told nothing", u.Name)
+			}
+			_, err := fmt.Sscanf(u.Limits.Memory+" "+u.Env[i].Value, "%dMi %dMiB", &limit, &target)
+			if err != nil || target*8 != limit*7 {
+				t.Errorf("%s may use %s, and is told %s", u.Name, u.Limits.Memory, u.Env[i].Value)
+			}
 		}
 	})
 }

@@ -123,10 +123,11 @@ func peak(pid int) (int, error) {
 	return kilobytes >> 10, err
 }
 
-// Megabytes that a program may have had: a bridge without a line of the longest, and with one.
+// Megabytes that a program may have had: a shim its program and the garbage that it collects at once (garbage.Pace), some 60;
+// a bridge without a line of the longest, and with one.
 const (
 	gatewayMemory  = 160
-	shimMemory     = 64
+	shimMemory     = 80
 	bridgeMemory   = 96
 	longLineMemory = 224
 )

@@ -24,7 +24,7 @@ func serverTries() []try {
 		{"answers after its client left", "legacy", tryLateLegacy},
 		{"answers after its client left", "modern", tryLateModern},
 		{"answers the wrong id", "three of them, then the right one", tryWrongID},
-		{"floods notifications", "10,000 of 1 KB", tryFlood},
+		{"floods notifications", "20,000 of 1 KB", tryFlood},
 		{"writes 100 MB in one line", "in a call", tryLongLine},
 		{"closes in mid-stream", "its output, with a call under way", tryMidStream},
 		{"ignores SIGTERM", "its session is deleted", tryStubborn},
@@ -224,8 +224,8 @@ func tryWrongID(ctx context.Context, a *attempt) error {
 	return nil
 }
 
-// floods are the messages of a flood, of 1 KB.
-const floods = 10_000
+// floods are the messages of a flood, of 1 KB: many enough for a shim that keeps them to have too much.
+const floods = 20_000
 
 func tryFlood(ctx context.Context, a *attempt) error {
 	c, err := a.join(ctx, alice, serverFlood)
