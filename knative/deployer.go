@@ -127,7 +127,7 @@ func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Se
 	case err != nil && ctx.Err() != nil:
 		return deploy.Instance{}, tooLate(err)
 	case err != nil:
-		return deploy.Instance{}, d.fail(p, "The server cannot be started now.", err)
+		return deploy.Instance{}, d.fail(p, "", err)
 	}
 	live, unready := d.awaitReady(ctx, live)
 	awake := false
@@ -324,6 +324,5 @@ func (d *Deployer) fail(p deploy.Plan, sentence string, cause error) error {
 	if known, ok := errors.AsType[*deploy.StartError](cause); ok {
 		return known
 	}
-	d.log.Error("server does not start", "server", p.Server, "error", cause)
-	return &deploy.StartError{Code: deploy.CodeUnavailable, Message: sentence, RetryAfter: again, Cause: cause}
+	return deploy.Refuse(d.log, p.Key(), deploy.StartError{Message: sentence, RetryAfter: again, Cause: cause})
 }

@@ -171,6 +171,5 @@ func failure(status int, text []byte) error {
 var ErrAway = errors.New("ask the deployer")
 
 func unreachable(err error) error {
-	return &StartError{Code: CodeUnavailable, Message: "The server cannot be started now.", RetryAfter: time.Second,
-		Cause: fmt.Errorf("%w: %w", ErrAway, err)}
+	return AsStartError(fmt.Errorf("%w: %w", ErrAway, err))
 }

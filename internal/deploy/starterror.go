@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -30,10 +31,26 @@ func (e *StartError) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *StartError) Unwrap() error { return e.Cause }
 
+// cannotStart is for whoever needs not know more.
+const cannotStart = "The server cannot be started now."
+
 // AsStartError returns the StartError in err's chain, or one that hides err behind a general sentence.
 func AsStartError(err error) *StartError {
 	if e, ok := errors.AsType[*StartError](err); ok {
 		return e
 	}
-	return &StartError{Code: CodeUnavailable, Message: "The server cannot be started now.", RetryAfter: time.Second, Cause: err}
+	return &StartError{Code: CodeUnavailable, Message: cannotStart, RetryAfter: time.Second, Cause: err}
+}
+
+// Refuse logs why the instance of key was not started, once for all who wait for it, and returns e for them. A code that was
+// left out is CodeUnavailable, and a message that was is the general sentence.
+func Refuse(log *slog.Logger, key Key, e StartError) error {
+	if e.Code == "" {
+		e.Code = CodeUnavailable
+	}
+	if e.Message == "" {
+		e.Message = cannotStart
+	}
+	log.Error("not started", "server", key.Server, "owner", key.Owner, "code", e.Code, "error", e.Cause)
+	return &e
 }

@@ -17,7 +17,7 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 
 func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
 	if err := d.accepting.Err(); err != nil {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: err})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: "The gateway is shutting down.", Cause: err})
 	}
 	key := p.Key()
 	for _, g := range d.of(&key) {
@@ -40,8 +40,8 @@ func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
 // once.
 func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
 	if pause := d.backoff.Pause(p.Key(), time.Now()); pause > 0 {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{retry: pause,
-			message: "The server keeps stopping. It will be tried again after a pause.", cause: errors.New("too many failures in a row")})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{RetryAfter: pause,
+			Message: "The server keeps stopping. It will be tried again after a pause.", Cause: errors.New("too many failures in a row")})
 	}
 	g, err := d.launch(p)
 	if portTaken(err) {
@@ -52,8 +52,8 @@ func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
 		return deploy.Instance{}, refused
 	}
 	if err != nil {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: generalSentence, cause: err,
-			retry: max(d.backoff.Pause(p.Key(), time.Now()), d.config.Backoff)})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Cause: err,
+			RetryAfter: max(d.backoff.Pause(p.Key(), time.Now()), d.config.Backoff)})
 	}
 	return d.await(g, p)
 }
@@ -70,44 +70,23 @@ func (d *Deployer) await(g *group, p deploy.Plan) (deploy.Instance, error) {
 		}
 		select {
 		case <-g.ended:
-			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The server stopped while it was starting.",
-				cause: errors.Join(g.foreign, errors.New("it ended before it was ready")), retry: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
+			return deploy.Instance{}, deploy.Refuse(d.config.Logger, g.key, deploy.StartError{Message: "The server stopped while it was starting.",
+				Cause: errors.Join(g.foreign, errors.New("it ended before it was ready")), RetryAfter: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
 		case <-d.accepting.Done():
-			return deploy.Instance{}, d.refuse(g.key, refusal{message: "The gateway is shutting down.", cause: d.accepting.Err()})
+			return deploy.Instance{}, deploy.Refuse(d.config.Logger, g.key, deploy.StartError{Message: "The gateway is shutting down.", Cause: d.accepting.Err()})
 		case <-timeout.C:
 			d.end(g, ending{reason: reasonTimeout})
 			<-g.ended
-			return deploy.Instance{}, d.refuse(g.key, refusal{code: deploy.CodeTimeout, message: "The server did not start in time.",
-				cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
+			return deploy.Instance{}, deploy.Refuse(d.config.Logger, g.key, deploy.StartError{Code: deploy.CodeTimeout, Message: "The server did not start in time.",
+				Cause: fmt.Errorf("not ready after %v", p.Startup), RetryAfter: max(d.backoff.Pause(g.key, time.Now()), d.config.Backoff)})
 		case <-time.After(pause):
 		}
 		pause = min(pause+pause/16, 50*time.Millisecond)
 	}
 }
 
-// What callers read.
-const (
-	generalSentence = "The server cannot be started now."
-	notConfigured   = "The server cannot be started as it is configured."
-)
+// notConfigured is what callers read where an operator must act.
+const notConfigured = "The server cannot be started as it is configured."
 
 // tryAgain is when to ask again for what an operator, or a registry, must do first.
 const tryAgain = 5 * time.Second
-
-// refusal is why Ensure gives no instance. The zero code is CodeUnavailable.
-type refusal struct {
-	code    deploy.Code
-	message string
-	cause   error
-	retry   time.Duration
-}
-
-// refuse logs the cause, once for all who wait, and makes the error that they get.
-func (d *Deployer) refuse(key deploy.Key, r refusal) error {
-	e := &deploy.StartError{Code: r.code, Message: r.message, RetryAfter: r.retry, Cause: r.cause}
-	if e.Code == "" {
-		e.Code = deploy.CodeUnavailable
-	}
-	d.config.Logger.Error("not started", "server", key.Server, "owner", key.Owner, "code", e.Code, "error", r.cause)
-	return e
-}

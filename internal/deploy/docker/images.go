@@ -124,14 +124,14 @@ func (d *Deployer) imagesOf(ctx context.Context, p deploy.Plan) (map[string]imag
 	for _, u := range p.Units {
 		ref, err := d.reference(u)
 		if err != nil {
-			return nil, d.refuse(p.Key(), refusal{message: notConfigured, cause: fmt.Errorf("unit %s: %w", u.Name, err), retry: tryAgain})
+			return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: notConfigured, Cause: fmt.Errorf("unit %s: %w", u.Name, err), RetryAfter: tryAgain})
 		}
 		one, err := d.images.look(ctx, ref)
 		if errdefs.IsNotFound(err) {
 			return nil, d.fetching(p.Key(), u, ref)
 		}
 		if err != nil {
-			return nil, d.refuse(p.Key(), refusal{message: generalSentence, cause: fmt.Errorf("%w%s", err, advice(err)), retry: time.Second})
+			return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Cause: fmt.Errorf("%w%s", err, advice(err)), RetryAfter: time.Second})
 		}
 		found[u.Name] = one
 	}
@@ -141,14 +141,14 @@ func (d *Deployer) imagesOf(ctx context.Context, p deploy.Plan) (map[string]imag
 // fetching has a missing image pulled, and is what the caller gets meanwhile.
 func (d *Deployer) fetching(key deploy.Key, u deploy.Unit, ref string) error {
 	if u.Package != nil || strings.HasPrefix(ref, Prefix+"/") {
-		return d.refuse(key, refusal{message: generalSentence, retry: tryAgain,
-			cause: fmt.Errorf("the engine does not have image %s any more, and no registry has it; mcpgateway bake makes it", ref)})
+		return deploy.Refuse(d.config.Logger, key, deploy.StartError{RetryAfter: tryAgain,
+			Cause: fmt.Errorf("the engine does not have image %s any more, and no registry has it; mcpgateway bake makes it", ref)})
 	}
 	if failed := d.images.pull(ref); failed != nil {
-		return d.refuse(key, refusal{message: generalSentence, retry: tryAgain, cause: fmt.Errorf("image %s is missing: %w", ref, failed)})
+		return deploy.Refuse(d.config.Logger, key, deploy.StartError{RetryAfter: tryAgain, Cause: fmt.Errorf("image %s is missing: %w", ref, failed)})
 	}
-	return d.refuse(key, refusal{message: "The server's image is being fetched, try again.", retry: tryAgain,
-		cause: fmt.Errorf("image %s is being pulled", ref)})
+	return deploy.Refuse(d.config.Logger, key, deploy.StartError{Message: "The server's image is being fetched, try again.", RetryAfter: tryAgain,
+		Cause: fmt.Errorf("image %s is being pulled", ref)})
 }
 
 // reference is the name of a unit's image.

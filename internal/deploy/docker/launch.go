@@ -39,7 +39,7 @@ func (d *Deployer) launch(p deploy.Plan) (*group, error) {
 	}
 	if err != nil {
 		d.end(g, ending{reason: reasonNotBegun})
-		return nil, d.refuse(p.Key(), refusal{message: notConfigured, cause: err, retry: 30 * time.Second})
+		return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: notConfigured, Cause: err, RetryAfter: 30 * time.Second})
 	}
 	d.config.Logger.Info("starting", "server", p.Server, "owner", p.Owner, "instance", g.id)
 	if err = d.create(ctx, g, blanks); err == nil {
@@ -61,11 +61,11 @@ func (d *Deployer) claim(p deploy.Plan) (*group, error) {
 	d.starts.Lock()
 	defer d.starts.Unlock()
 	if err := d.accepting.Err(); err != nil {
-		return nil, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: err})
+		return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: "The gateway is shutting down.", Cause: err})
 	}
 	if up := d.countInstances(p.Server); p.Instances > 0 && up >= p.Instances {
-		return nil, d.refuse(p.Key(), refusal{code: deploy.CodeLimit, retry: p.Scale.Idle,
-			message: "As many people use this server as it has room for.", cause: fmt.Errorf("%d instances are up", up)})
+		return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Code: deploy.CodeLimit, RetryAfter: p.Scale.Idle,
+			Message: "As many people use this server as it has room for.", Cause: fmt.Errorf("%d instances are up", up)})
 	}
 	g := newGroup(p)
 	for _, u := range p.Units {

@@ -31,12 +31,12 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 
 func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
 	if d.done.Err() != nil {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: "The gateway is shutting down.", Cause: d.done.Err()})
 	}
 	key := p.Key()
 	list, err := d.living(&key)
 	if err != nil {
-		return deploy.Instance{}, d.refuse(key, refusal{message: generalSentence, cause: err})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, key, deploy.StartError{Cause: err})
 	}
 	for _, g := range list {
 		switch {
@@ -55,8 +55,8 @@ func (d *Deployer) ensure(p deploy.Plan) (deploy.Instance, error) {
 // once: the port was free when it was chosen.
 func (d *Deployer) start(p deploy.Plan) (deploy.Instance, error) {
 	if pause := d.backoff.Pause(p.Key(), time.Now()); pause > 0 {
-		return deploy.Instance{}, d.refuse(p.Key(), refusal{retry: pause,
-			message: "The server keeps stopping. It will be tried again after a pause.", cause: errors.New("too many failures in a row")})
+		return deploy.Instance{}, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{RetryAfter: pause,
+			Message: "The server keeps stopping. It will be tried again after a pause.", Cause: errors.New("too many failures in a row")})
 	}
 	for try := 0; ; try++ {
 		g, ended, err := d.launch(p)
@@ -96,7 +96,7 @@ func (d *Deployer) await(g group, p deploy.Plan, ended <-chan struct{}) (deploy.
 		case <-ended:
 			return deploy.Instance{}, d.failStart(g, errors.New("it ended before it was ready"))
 		case <-d.done.Done():
-			return deploy.Instance{}, d.refuse(g.Key, refusal{message: "The gateway is shutting down.", cause: d.done.Err()})
+			return deploy.Instance{}, deploy.Refuse(d.config.Logger, g.Key, deploy.StartError{Message: "The gateway is shutting down.", Cause: d.done.Err()})
 		case <-timeout.C:
 			return deploy.Instance{}, d.failTimeout(g, p)
 		case <-time.After(pause):
@@ -134,32 +134,12 @@ func ready(shim *http.Client, g group) bool {
 // failStart is for a group that ended on its own: collect has counted and logged why.
 func (d *Deployer) failStart(g group, cause error) error {
 	retry := max(d.backoff.Pause(g.Key, time.Now()), d.config.Backoff)
-	return d.refuse(g.Key, refusal{message: "The server stopped while it was starting.", cause: cause, retry: retry})
+	return deploy.Refuse(d.config.Logger, g.Key, deploy.StartError{Message: "The server stopped while it was starting.", Cause: cause, RetryAfter: retry})
 }
 
 func (d *Deployer) failTimeout(g group, p deploy.Plan) error {
 	d.backoff.Fail(g.Key, g.Started, time.Now())
 	d.kill(g)
-	return d.refuse(g.Key, refusal{code: deploy.CodeTimeout, message: "The server did not start in time.",
-		cause: fmt.Errorf("not ready after %v", p.Startup), retry: max(d.backoff.Pause(g.Key, time.Now()), d.config.Backoff)})
-}
-
-const generalSentence = "The server cannot be started now."
-
-// refusal is why Ensure gives no instance. The zero code is CodeUnavailable.
-type refusal struct {
-	code    deploy.Code
-	message string
-	cause   error
-	retry   time.Duration
-}
-
-// refuse logs the cause, once for all who wait, and makes the error that they get.
-func (d *Deployer) refuse(key deploy.Key, r refusal) error {
-	e := &deploy.StartError{Code: r.code, Message: r.message, RetryAfter: r.retry, Cause: r.cause}
-	if e.Code == "" {
-		e.Code = deploy.CodeUnavailable
-	}
-	d.config.Logger.Error("not started", "server", key.Server, "owner", key.Owner, "code", e.Code, "error", r.cause)
-	return e
+	return deploy.Refuse(d.config.Logger, g.Key, deploy.StartError{Code: deploy.CodeTimeout, Message: "The server did not start in time.",
+		Cause: fmt.Errorf("not ready after %v", p.Startup), RetryAfter: max(d.backoff.Pause(g.Key, time.Now()), d.config.Backoff)})
 }

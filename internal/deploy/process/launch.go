@@ -28,12 +28,12 @@ func (d *Deployer) launch(p deploy.Plan) (group, <-chan struct{}, error) {
 	s, err := newBlueprint(d.config, p, g, programs).spec()
 	if err != nil {
 		d.abandon(g)
-		return g, nil, d.refuse(p.Key(), refusal{message: "The server cannot be started as it is configured.", cause: err, retry: 30 * time.Second})
+		return g, nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Message: "The server cannot be started as it is configured.", Cause: err, RetryAfter: 30 * time.Second})
 	}
 	command, err := d.supervise(s, lock)
 	if err != nil {
 		d.abandon(g)
-		return g, nil, d.refuse(p.Key(), refusal{message: generalSentence, cause: err, retry: time.Second})
+		return g, nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Cause: err, RetryAfter: time.Second})
 	}
 	d.config.Logger.Info("starting", "server", p.Server, "owner", p.Owner, "instance", g.id())
 	ended := make(chan struct{})
@@ -59,37 +59,37 @@ func (d *Deployer) abandon(g group) {
 func (d *Deployer) claim(p deploy.Plan) (group, *os.File, error) {
 	d.starts.Lock()
 	defer d.starts.Unlock()
-	general := refusal{message: generalSentence, retry: time.Second}
-	if general.cause = d.done.Err(); general.cause != nil {
-		return group{}, nil, d.refuse(p.Key(), general)
+	general := deploy.StartError{RetryAfter: time.Second}
+	if general.Cause = d.done.Err(); general.Cause != nil {
+		return group{}, nil, deploy.Refuse(d.config.Logger, p.Key(), general)
 	}
 	if p.Instances > 0 {
 		up, err := d.countInstances(p.Server)
 		if err != nil {
-			general.cause = err
-			return group{}, nil, d.refuse(p.Key(), general)
+			general.Cause = err
+			return group{}, nil, deploy.Refuse(d.config.Logger, p.Key(), general)
 		}
 		if up >= p.Instances {
-			return group{}, nil, d.refuse(p.Key(), refusal{code: deploy.CodeLimit, retry: p.Scale.Idle,
-				message: "As many people use this server as it has room for.", cause: fmt.Errorf("%d instances are up", up)})
+			return group{}, nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{Code: deploy.CodeLimit, RetryAfter: p.Scale.Idle,
+				Message: "As many people use this server as it has room for.", Cause: fmt.Errorf("%d instances are up", up)})
 		}
 	}
 	owner, err := d.users.assign(p.Key())
 	if err != nil {
-		general.cause = err
-		return group{}, nil, d.refuse(p.Key(), general)
+		general.Cause = err
+		return group{}, nil, deploy.Refuse(d.config.Logger, p.Key(), general)
 	}
 	chosen, err := d.ports.choose(portsNeeded(p))
 	if err != nil {
-		general.cause = err
-		return group{}, nil, d.refuse(p.Key(), general)
+		general.Cause = err
+		return group{}, nil, deploy.Refuse(d.config.Logger, p.Key(), general)
 	}
 	g, lock, err := createGroup(d.config.instances(), record{
 		Key: p.Key(), Hash: p.Hash, Ports: chosen, User: owner, Packages: packagesOf(p), Started: time.Now()})
 	if err != nil {
 		d.ports.release(chosen)
-		general.cause = err
-		return g, nil, d.refuse(p.Key(), general)
+		general.Cause = err
+		return g, nil, deploy.Refuse(d.config.Logger, p.Key(), general)
 	}
 	d.ports.keep(chosen, g.id())
 	d.watched.Add(1)

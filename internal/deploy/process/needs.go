@@ -60,8 +60,8 @@ func (d *Deployer) programs(p deploy.Plan) (map[deploy.Package]string, error) {
 	for _, need := range packagesOf(p) {
 		program, ok := d.packages.Installed(need)
 		if !ok {
-			return nil, d.refuse(p.Key(), refusal{message: generalSentence, retry: time.Second,
-				cause: errors.New("the package " + need.Name + " was removed meanwhile")})
+			return nil, deploy.Refuse(d.config.Logger, p.Key(), deploy.StartError{RetryAfter: time.Second,
+				Cause: errors.New("the package " + need.Name + " was removed meanwhile")})
 		}
 		programs[need] = program
 	}
