@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
@@ -52,24 +53,14 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == supervise {
 		os.Exit(process.Supervise())
 	}
-	if len(os.Args) > 1 {
-		fmt.Fprint(os.Stderr, help)
-		if os.Args[1] != "--help" && os.Args[1] != "-h" {
-			os.Exit(2)
-		}
-		return
-	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	slog.SetDefault(log)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	// Who reads the log may be killed, and then we must not end at the next line, but stop the servers. The signal is
-	// caught and not ignored, since servers would inherit that.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	if err := run(signals, log); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	command.Main(help, func(log *slog.Logger) error {
+		signals := make(chan os.Signal, 4)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		// Who reads the log may be killed, and then we must not end at the next line, but stop the servers. The signal is
+		// caught and not ignored, since servers would inherit that.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+		return run(signals, log)
+	})
 }
 
 // servers are what a runner keeps, beyond single plans.

@@ -22,6 +22,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/documents"
@@ -51,21 +52,7 @@ version before stays in force. Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda
 of a function URL or a streaming REST API are served instead. Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
-func main() {
-	if len(os.Args) > 1 {
-		fmt.Fprint(os.Stderr, help)
-		if os.Args[1] != "--help" && os.Args[1] != "-h" {
-			os.Exit(2)
-		}
-		return
-	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	slog.SetDefault(log)
-	if err := run(log); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main(help, run) }
 
 // run wires the gateway and serves: HTTP, or the events of a function.
 func run(log *slog.Logger) error {

@@ -20,6 +20,7 @@ import (
 
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/bolt"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
 )
@@ -40,21 +41,7 @@ The platform file and the catalog are read again when they change, and at once a
 Logs go to stderr as JSON lines. SIGTERM ends it.
 `
 
-func main() {
-	if len(os.Args) > 1 {
-		fmt.Fprint(os.Stderr, help)
-		if os.Args[1] != "--help" && os.Args[1] != "-h" {
-			os.Exit(2)
-		}
-		return
-	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	slog.SetDefault(log)
-	if err := run(log); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main(help, run) }
 
 // run wires the server and serves until a signal ends it.
 func run(log *slog.Logger) error {
