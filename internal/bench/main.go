@@ -12,10 +12,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"mcpgateway/internal/measure"
@@ -32,17 +30,8 @@ func main() {
 	only := flag.String("only", "", "measure this part alone: calls, governance, listeners or containers")
 	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	p := measure.Printer{Out: os.Stdout}
-	err := run(ctx, &p, settings{bin: *bin, duration: *duration, wakes: *wakes, only: *only})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(2)
-	}
-	if p.Missed > 0 && *enforce {
-		os.Exit(1)
-	}
+	s := settings{bin: *bin, duration: *duration, wakes: *wakes, only: *only}
+	measure.Main(*enforce, func(ctx context.Context, p *measure.Printer) error { return run(ctx, p, s) })
 }
 
 // settings are what the command line says.

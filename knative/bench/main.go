@@ -11,10 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"mcpgateway/internal/measure"
@@ -41,16 +39,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "how often to wake them at once")
 	flag.BoolVar(&s.noToken, "no-token", false, "take the service account's token from the bare service, whose pod then has no volume to wait for")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	p := measure.Printer{Out: os.Stdout}
-	if err := run(ctx, &p, s); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(2)
-	}
-	if p.Missed > 0 {
-		os.Exit(1)
-	}
+	measure.Main(true, func(ctx context.Context, p *measure.Printer) error { return run(ctx, p, s) })
 }
 
 // run measures everything, or the part that was asked for, and prints as it goes.

@@ -12,10 +12,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"mcpgateway/internal/measure"
@@ -34,16 +32,7 @@ func main() {
 	flag.IntVar(&s.pairs, "pairs", 60, "how many times to start each function")
 	flag.DurationVar(&s.warm, "warm", 20*time.Second, "how long to call each while it is warm, and then how long to listen to events")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	p := measure.Printer{Out: os.Stdout}
-	if err := run(ctx, &p, s); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(2)
-	}
-	if p.Missed > 0 {
-		os.Exit(1)
-	}
+	measure.Main(true, func(ctx context.Context, p *measure.Printer) error { return run(ctx, p, s) })
 }
 
 // leastPairs is what a ratio's interval needs.
