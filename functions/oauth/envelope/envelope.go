@@ -1,0 +1,89 @@
+// Package envelope encrypts records with a key of their own each, which a key-encryption key wraps: the one of a file, or one
+// that does not leave AWS KMS.
+//
+// Every record names what it is. What was encrypted as one does not open as another, so that whoever writes to the store can
+// give nobody somebody else's. The package keeps nothing.
+package envelope
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrForeign says that a record was not encrypted here as what it is taken for, or was changed since. Other errors say that the
+// key-encryption key could not be asked.
+var ErrForeign = errors.New("envelope: it was not encrypted here")
+
+// keySize is that of the data keys: AES-256.
+const keySize = 32
+
+// Label says what a record is. It is not secret: KMS logs it.
+type Label map[string]string
+
+// KEK is a key-encryption key.
+type KEK interface {
+	// NewKey makes a data key, and wraps it for a label.
+	NewKey(ctx context.Context, l Label) (key, wrapped []byte, err error)
+	// Unwrap returns a data key that was wrapped for the same label, or ErrForeign.
+	Unwrap(ctx context.Context, wrapped []byte, l Label) (key []byte, err error)
+}
+
+// Sealed is an encrypted record.
+type Sealed struct {
+	Key  []byte `json:"key"` // wrapped
+	Text []byte `json:"text"`
+}
+
+// Seal encrypts a record, with a data key of its own.
+func Seal(ctx context.Context, k KEK, l Label, plain []byte) (Sealed, error) {
+	key, wrapped, err := k.NewKey(ctx, l)
+	if err != nil {
+		return Sealed{}, err
+	}
+	defer clear(key)
+	aead, err := newAEAD(key)
+	if err != nil {
+		return Sealed{}, err
+	}
+	return Sealed{Key: wrapped, Text: aead.Seal(nil, nil, plain, l.bytes())}, nil
+}
+
+// Open decrypts what Seal encrypted under the same label, or returns ErrForeign.
+func Open(ctx context.Context, k KEK, l Label, s Sealed) ([]byte, error) {
+	key, err := k.Unwrap(ctx, s.Key, l)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := aead.Open(nil, nil, s.Text, l.bytes())
+	if err != nil {
+		return nil, ErrForeign
+	}
+	return plain, nil
+}
+
+// newAEAD refuses keys of other sizes: whoever wraps them could choose a weaker cipher.
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	if len(key) != keySize {
+		return nil, fmt.Errorf("envelope: a data key of %d bytes instead of %d", len(key), keySize)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// bytes are a label's, in one spelling.
+func (l Label) bytes() []byte {
+	b, _ := json.Marshal(l) // texts only, in the order of their names
+	return b
+}

@@ -1,0 +1,75 @@
+package envelope
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"testing"
+)
+
+var label = Label{"iss": "https://id.example.com", "sub": "alice", "server": "notes"}
+
+// TestSealed holds for every key-encryption key.
+func TestSealed(t *testing.T) {
+	file, err := NewFile(bytes.Repeat([]byte{7}, keySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, service, _ := startKMS(t)
+	for name, k := range map[string]KEK{"file": file, "KMS": service} {
+		t.Run(name, func(t *testing.T) { testSealed(t, k) })
+	}
+}
+
+func testSealed(t *testing.T, k KEK) {
+	plain := []byte("access and refresh token")
+	s, err := Seal(t.Context(), k, label, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Open(t.Context(), k, label, s); err != nil || !bytes.Equal(got, plain) {
+		t.Fatalf("%q, %v", got, err)
+	}
+	again, err := Seal(t.Context(), k, label, plain)
+	if err != nil || bytes.Equal(again.Key, s.Key) || bytes.Contains(s.Text, plain[:6]) {
+		t.Errorf("two records share a key, or one is plain: %v", err)
+	}
+	for name, value := range map[string]string{"sub": "bob", "server": "other", "iss": "https://other.example.com"} {
+		other := maps.Clone(label)
+		other[name] = value
+		if _, err := Open(t.Context(), k, other, s); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s %s: %v", name, value, err)
+		}
+	}
+	if _, err := Open(t.Context(), k, label, Sealed{Key: again.Key, Text: s.Text}); !errors.Is(err, ErrForeign) {
+		t.Errorf("another record's key: %v", err)
+	}
+	for _, part := range []*[]byte{&s.Key, &s.Text} {
+		(*part)[len(*part)-1] ^= 1
+		if _, err := Open(t.Context(), k, label, s); !errors.Is(err, ErrForeign) {
+			t.Errorf("a changed record: %v", err)
+		}
+		(*part)[len(*part)-1] ^= 1
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	if _, err := NewFile(make([]byte, keySize-1)); err == nil {
+		t.Error("a short key file is taken")
+	}
+	one, err := NewFile(bytes.Repeat([]byte{1}, keySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := NewFile(bytes.Repeat([]byte{2}, keySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Seal(t.Context(), one, label, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), two, label, s); !errors.Is(err, ErrForeign) {
+		t.Errorf("by another file: %v", err)
+	}
+}
