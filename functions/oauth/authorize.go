@@ -27,6 +27,7 @@ type flow struct {
 	State    string // the client's
 	Ask      bool   // the client wants the person to be asked
 	Keys     bool   // no client asks: the person looks after their API keys
+	Accounts string // no client asks: the page of their accounts that they go on to
 	Nonce    string
 	Verifier string // PKCE, at the provider
 	Ends     time.Time
@@ -85,7 +86,7 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request, f flow) error {
 	state := seal.Random()
 	to, err := s.provider.SignInURL(r.Context(), state, f.Nonce, f.Verifier)
 	if err == nil {
-		err = s.keepFlow(w, state, f)
+		err = s.keepSealed(w, s.cookieName("flow", state), flowPurpose+state, f)
 	}
 	if err == nil {
 		redirect(w, r, to)
@@ -165,33 +166,43 @@ func (s *server) setCookie(w http.ResponseWriter, name, value string, life time.
 		Secure: strings.HasPrefix(s.url, "https://"), SameSite: http.SameSiteLaxMode}) // Lax: people come back from the provider
 }
 
-func (s *server) keepFlow(w http.ResponseWriter, state string, f flow) error {
-	plain, err := json.Marshal(f)
+// keepSealed keeps something in a cookie.
+func (s *server) keepSealed(w http.ResponseWriter, name, purpose string, v any) error {
+	plain, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	sealed := s.sealer.Seal(flowPurpose+state, plain)
+	sealed := s.sealer.Seal(purpose, plain)
 	if len(sealed) > maxCookie {
 		return bad("invalid_request", "state and the other parameters are too long")
 	}
-	s.setCookie(w, s.cookieName("flow", state), sealed, flowLife)
+	s.setCookie(w, name, sealed, flowLife)
 	return nil
 }
 
-// takeFlow finds the flow that the browser has for a state. In another browser than it began in there is none.
+// takeFlow finds the flow that the browser has for a state.
 func (s *server) takeFlow(w http.ResponseWriter, r *http.Request, state string) (f flow, err error) {
-	lost := bad("invalid_request", "this sign-in did not begin in this browser, or too long ago: start again where you came from")
-	name := s.cookieName("flow", state)
+	if err = s.takeSealed(w, r, "flow", state, flowPurpose, &f); err == nil && !s.now().Before(f.Ends) {
+		err = errForeignFlow
+	}
+	return f, err
+}
+
+var errForeignFlow = bad("invalid_request", "this sign-in did not begin in this browser, or too long ago: start again where you came from")
+
+// takeSealed takes back what the browser has for a state. In another browser than it began in there is nothing.
+func (s *server) takeSealed(w http.ResponseWriter, r *http.Request, kind, state, purpose string, v any) error {
+	name := s.cookieName(kind, state)
 	cookie, err := r.Cookie(name)
 	if err != nil || len(state) != len(seal.Random()) {
-		return f, lost
+		return errForeignFlow
 	}
 	s.setCookie(w, name, "", -time.Second)
-	plain, err := s.sealer.Open(flowPurpose+state, cookie.Value)
-	if err != nil || json.Unmarshal(plain, &f) != nil || !s.now().Before(f.Ends) {
-		return f, lost
+	plain, err := s.sealer.Open(purpose+state, cookie.Value)
+	if err != nil || json.Unmarshal(plain, v) != nil {
+		return errForeignFlow
 	}
-	return f, nil
+	return nil
 }
 
 // answerClient sends the browser back to the client with an error (RFC 6749 section 4.1.2.1, RFC 9207).

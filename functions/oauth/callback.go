@@ -27,7 +27,9 @@ func (s *server) serveCallback(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case f.Keys && err == nil:
 		s.openKeys(w, r, session)
-	case f.Keys:
+	case f.Accounts != "" && err == nil:
+		s.openAccounts(w, r, session, f.Accounts)
+	case f.Keys, f.Accounts != "":
 		s.showProblem(w, err)
 	default:
 		if err == nil {
@@ -66,7 +68,7 @@ func (s *server) signedIn(w http.ResponseWriter, r *http.Request, f flow, sessio
 		return err
 	}
 	if asked && !f.Ask && remembered(c, f.Where) {
-		return s.giveCode(w, r, f.Request, f.Where, f.State, session)
+		return s.goOn(w, r, grant.Question{Request: f.Request, State: f.State, Where: f.Where, Person: person, Name: session.Name}, session)
 	}
 	return s.ask(w, r, f, c, person, session)
 }
@@ -83,13 +85,10 @@ type providerSaid string
 func (p providerSaid) Error() string { return "the provider answers " + string(p)[:min(len(p), 100)] }
 
 func (s *server) ask(w http.ResponseWriter, r *http.Request, f flow, c *client.Client, person grant.Person, session provider.Session) error {
-	browser := seal.Random()
-	id, err := s.grants.Ask(r.Context(), grant.Question{Request: f.Request, State: f.State, Where: f.Where, Person: person, Name: session.Name,
-		Browser: seal.Hash(browser)}, session)
+	id, err := s.keepQuestion(w, r, grant.Question{Request: f.Request, State: f.State, Where: f.Where, Person: person, Name: session.Name}, session)
 	if err != nil {
 		return err
 	}
-	s.setCookie(w, s.cookieName("ask", id[:8]), browser, flowLife)
 	name, shown := c.Name, session.Name
 	if name == "" {
 		name = c.ID
@@ -100,6 +99,16 @@ func (s *server) ask(w http.ResponseWriter, r *http.Request, f flow, c *client.C
 	page.WriteConsent(w, page.Consent{ID: id, Client: name, Assured: c.Assured, Host: c.Host, Redirect: f.Where,
 		Local: client.Loopback(f.Where), Server: f.Request.Resource, Scope: f.Request.Scope, Person: shown, Provider: hostOf(s.providers)})
 	return nil
+}
+
+// keepQuestion keeps what a person is asked, for the browser in which they are.
+func (s *server) keepQuestion(w http.ResponseWriter, r *http.Request, q grant.Question, session provider.Session) (id string, err error) {
+	browser := seal.Random()
+	q.Browser = seal.Hash(browser)
+	if id, err = s.grants.Ask(r.Context(), q, session); err == nil {
+		s.setCookie(w, s.cookieName("ask", id[:8]), browser, flowLife)
+	}
+	return id, err
 }
 
 // serveConsent takes the answer.
@@ -115,7 +124,7 @@ func (s *server) serveConsent(w http.ResponseWriter, r *http.Request) {
 	}
 	err = s.grants.Consent(r.Context(), q.Person, q.Request)
 	if err == nil {
-		err = s.giveCode(w, r, q.Request, q.Where, q.State, session)
+		err = s.goOn(w, r, q, session)
 	}
 	if err != nil {
 		s.answerClient(w, r, q.Where, q.State, err)
@@ -130,23 +139,28 @@ func (s *server) ownPage(r *http.Request) bool {
 
 // takeAnswer checks that the answer comes from our own page in the browser that was asked.
 func (s *server) takeAnswer(w http.ResponseWriter, r *http.Request) (q grant.Question, session provider.Session, err error) {
-	lost := bad("invalid_request", "this page was answered already, or not in the browser that it was shown in: start again where you came from")
 	if !s.ownPage(r) || r.ParseForm() != nil || onlyOnce(r.PostForm, "") != nil {
-		return q, session, lost
+		return q, session, errLost
 	}
-	id := r.PostForm.Get("question")
+	return s.takeQuestion(w, r, r.PostForm.Get("question"))
+}
+
+var errLost = bad("invalid_request", "this page was answered already, or not in the browser that it was shown in: start again where you came from")
+
+// takeQuestion takes a question back, in the browser that was asked.
+func (s *server) takeQuestion(w http.ResponseWriter, r *http.Request, id string) (q grant.Question, session provider.Session, err error) {
 	if len(id) != len(seal.Random()) {
-		return q, session, lost
+		return q, session, errLost
 	}
 	name := s.cookieName("ask", id[:8])
 	cookie, err := r.Cookie(name)
 	if err != nil {
-		return q, session, lost
+		return q, session, errLost
 	}
 	s.setCookie(w, name, "", -time.Second)
 	q, err = s.grants.Answer(r.Context(), id, cookie.Value, &session)
 	if asFailure(err).code == "invalid_grant" {
-		err = lost
+		err = errLost
 	}
 	return q, session, err
 }

@@ -28,6 +28,9 @@ func (s *server) exchange(r *http.Request, c *client.Client) (tokens, error) {
 	if err := checkExchange(r.PostForm, c); err != nil {
 		return tokens{}, err
 	}
+	if c.Exchange.Account != "" {
+		return s.forAccount(r, c)
+	}
 	give := s.fromShared
 	switch {
 	case c.Exchange.Keys:
@@ -78,9 +81,19 @@ func checkExchange(form url.Values, c *client.Client) error {
 // that the server takes, or else it could be had by who was never called with it. It says that the shim acts.
 func (s *server) forServer(r *http.Request, c *client.Client) (a token.Access, err error) {
 	target, err := oneTarget(r, c.Exchange.Audiences)
+	if err == nil {
+		a, err = s.caller(r, c)
+	}
 	if err != nil {
 		return a, err
 	}
+	a.Audience, a.Scope, a.Client = target, scopeMCP, c.ID
+	a.Actor, err = json.Marshal(token.Actor{Issuer: s.url, Subject: c.ID, Before: a.Actor})
+	return a, err
+}
+
+// caller reads the token of a caller of the client's server.
+func (s *server) caller(r *http.Request, c *client.Client) (a token.Access, err error) {
 	text, resources := r.PostForm.Get("subject_token"), s.documents.Load().Platform.Resources(c.Exchange.Server)
 	a, err = s.keys.Verify(r.Context(), s.url, text)
 	switch {
@@ -89,11 +102,6 @@ func (s *server) forServer(r *http.Request, c *client.Client) (a token.Access, e
 	case err == nil && !slices.Contains(resources, a.Audience):
 		err = bad("invalid_request", "subject_token is for another server than this client's")
 	}
-	if err != nil {
-		return a, err
-	}
-	a.Audience, a.Scope, a.Client = target, scopeMCP, c.ID
-	a.Actor, err = json.Marshal(token.Actor{Issuer: s.url, Subject: c.ID, Before: a.Actor})
 	return a, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/provider"
+	"mcpgateway/functions/oauth/upstream"
 )
 
 // failure is an error that a client is told (RFC 6749 section 5.2 and 4.1.2.1).
@@ -17,9 +18,10 @@ type failure struct {
 	status int
 	code   string // "invalid_grant" and so on
 	text   string
-	cause  error // for the log; may be nil
-	retry  int   // seconds; 0: not said
-	basic  bool  // the client tried HTTP Basic, and is challenged
+	cause  error  // for the log; may be nil
+	retry  int    // seconds; 0: not said
+	basic  bool   // the client tried HTTP Basic, and is challenged
+	uri    string // a page for the person (RFC 6749 section 5.2, error_uri); may be empty
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.text }
@@ -55,6 +57,8 @@ func asFailure(err error) *failure {
 		return &failure{status: 400, code: code, text: err.Error()[len(code)+2:]}
 	case errors.Is(err, provider.ErrRefused), errors.Is(err, provider.ErrGroups):
 		return &failure{status: 400, code: "access_denied", text: "the identity provider does not let you sign in", cause: err}
+	case errors.Is(err, upstream.ErrUnavailable):
+		return &failure{status: 503, code: "temporarily_unavailable", text: "the sign-in of the server behind cannot be used now: try again", cause: err, retry: retryAfter}
 	case errors.Is(err, provider.ErrUnavailable):
 		return &failure{status: 503, code: "temporarily_unavailable", text: provider.ErrUnavailable.Error(), cause: err, retry: retryAfter}
 	}
@@ -71,7 +75,11 @@ func (s *server) write(w http.ResponseWriter, err error) {
 	if f.status == http.StatusUnauthorized && f.basic {
 		w.Header().Set("WWW-Authenticate", `Basic realm="oauth"`) // RFC 6749 section 5.2
 	}
-	writeJSON(w, f.status, map[string]string{"error": f.code, "error_description": f.text, "error_id": id})
+	body := map[string]string{"error": f.code, "error_description": f.text, "error_id": id}
+	if f.uri != "" {
+		body["error_uri"] = f.uri
+	}
+	writeJSON(w, f.status, body)
 }
 
 // logFailure logs what a client or a person is told, with its cause, and returns the id under which it is found.

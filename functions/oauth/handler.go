@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"mcpgateway/functions/oauth/account"
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/page"
@@ -31,6 +32,7 @@ type server struct {
 	clients   *client.Clients
 	grants    *grant.Grants
 	keys      *token.Keys
+	accounts  *account.Accounts
 	sealer    *seal.Sealer
 	store     store.Store
 	documents atomic.Pointer[documents.Version] // in force
@@ -79,6 +81,13 @@ func (s *server) routes() {
 	s.mux.HandleFunc("GET "+keysPath, s.showKeys)
 	s.mux.HandleFunc("POST "+keysPath, s.makeKey)
 	s.mux.HandleFunc("POST "+keysPath+"/revoke", s.revokeKey)
+	s.mux.HandleFunc("GET "+accountsPath, s.showAccounts)
+	s.mux.HandleFunc("POST "+accountsPath+"/remove", s.removeAccount)
+	s.mux.HandleFunc("GET /connect/{server}", s.showConnect)
+	s.mux.HandleFunc("GET /connect/{server}/go", s.leaveToConnect)
+	s.mux.HandleFunc("GET /connect/{server}/skip", s.skipConnect)
+	s.mux.HandleFunc("GET /connect/{server}/callback", s.serveConnected)
+	s.open("GET", "/connect/{server}/client.json", s.serveClientDocument)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // keysPath is where people look after their API keys.
-const keysPath = "/keys"
+const keysPath = "/" + visitKeys
 
 // keyDays are how long a new key may last.
 var keyDays = []int{7, 30, 90}
@@ -62,13 +62,19 @@ func (s *server) openKeys(w http.ResponseWriter, r *http.Request, session provid
 		s.showProblem(w, err)
 		return
 	}
-	s.setCookie(w, s.cookieName("account", "keys"), cookie, grant.AccountLife)
+	s.setCookie(w, s.cookieName("account", visitKeys), cookie, grant.AccountLife)
 	redirect(w, r, s.url+keysPath)
 }
 
-// account is who visits, or grant.ErrInvalid.
-func (s *server) account(r *http.Request) (grant.Account, error) {
-	cookie, err := r.Cookie(s.cookieName("account", "keys"))
+// What a person signs in to look after.
+const (
+	visitKeys     = "keys"
+	visitAccounts = "accounts"
+)
+
+// account is who visits to look after something, or grant.ErrInvalid.
+func (s *server) account(r *http.Request, what string) (grant.Account, error) {
+	cookie, err := r.Cookie(s.cookieName("account", what))
 	if err != nil {
 		return grant.Account{}, grant.ErrInvalid
 	}
@@ -77,7 +83,7 @@ func (s *server) account(r *http.Request) (grant.Account, error) {
 
 // showKeys is the list. Who is nobody yet is led to the provider, and comes back to it.
 func (s *server) showKeys(w http.ResponseWriter, r *http.Request) {
-	a, err := s.account(r)
+	a, err := s.account(r, visitKeys)
 	if err == nil {
 		s.writeKeys(w, r, a, page.Keys{})
 		return
@@ -100,9 +106,7 @@ func (s *server) writeKeys(w http.ResponseWriter, r *http.Request, a grant.Accou
 	for _, k := range keys {
 		p.List = append(p.List, page.Key{ID: k.ID, Label: k.Label, Servers: strings.Join(k.Servers, ", "), Made: k.Made, Ends: k.Ends})
 	}
-	if p.Person, p.Provider, p.Days = a.Name, hostOf(s.providers), keyDays; p.Person == "" {
-		p.Person = a.Person.Subject
-	}
+	p.Person, p.Provider, p.Days = nameOf(a), hostOf(s.providers), keyDays
 	p.Servers = s.usable(a)
 	page.WriteKeys(w, p)
 }
@@ -122,14 +126,15 @@ func (s *server) usable(a grant.Account) (ids []string) {
 
 // form is what a person sent from the page, and who that is. Nobody is led to the provider from here: browsers hold a form to
 // the places that its page may send it to, however it is redirected.
-func (s *server) form(w http.ResponseWriter, r *http.Request) (a grant.Account, ok bool) {
+func (s *server) form(w http.ResponseWriter, r *http.Request, what string) (a grant.Account, ok bool) {
+	page := s.url + "/" + what
 	if !s.ownPage(r) || r.ParseForm() != nil || onlyOnce(r.PostForm, "server") != nil {
-		s.showProblem(w, bad("invalid_request", "this was not sent from the page of your keys: open "+s.url+keysPath))
+		s.showProblem(w, bad("invalid_request", "this was not sent from our own page: open "+page))
 		return a, false
 	}
-	a, err := s.account(r)
+	a, err := s.account(r, what)
 	if errors.Is(err, grant.ErrInvalid) {
-		err = &failure{status: http.StatusUnauthorized, code: "login_required", text: "your sign-in has ended: open " + s.url + keysPath, cause: err}
+		err = &failure{status: http.StatusUnauthorized, code: "login_required", text: "your sign-in has ended: open " + page, cause: err}
 	}
 	if err != nil {
 		s.showProblem(w, err)
@@ -138,7 +143,7 @@ func (s *server) form(w http.ResponseWriter, r *http.Request) (a grant.Account, 
 }
 
 func (s *server) makeKey(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.form(w, r)
+	a, ok := s.form(w, r, visitKeys)
 	if !ok {
 		return
 	}
@@ -164,7 +169,7 @@ func (s *server) makeKey(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) revokeKey(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.form(w, r)
+	a, ok := s.form(w, r, visitKeys)
 	if !ok {
 		return
 	}

@@ -101,6 +101,9 @@ func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now fun
 	s.clients = &client.Clients{Static: static, Registered: &client.Registry{Store: kept, Now: now}, Documents: client.NewDocuments(now, nil)}
 	s.grants = &grant.Grants{Store: kept, Sealer: sealer, Provider: s.provider, Now: now}
 	s.keys = token.NewKeys(kept, sealer, now)
+	if s.accounts, err = newAccounts(c, key, kept, now); err != nil {
+		return nil, err
+	}
 	s.routes()
 	return s, nil
 }
@@ -216,6 +219,9 @@ func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 		}
 		if x := o.Exchange; x != nil {
 			c.Exchange = &client.Exchange{Server: x.Server, Audiences: x.Audiences, Shared: x.Shared}
+			if x.Account != nil {
+				c.Exchange.Account = x.Account.Resource
+			}
 		}
 		c.Grants = grantsOf(o)
 		switch {

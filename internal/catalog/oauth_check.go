@@ -23,6 +23,9 @@ var scopeForm = newPattern(`^[!#-\[\]-~]{1,128}$`)
 // tableForm is a table's name (Amazon DynamoDB developer guide, naming rules).
 var tableForm = newPattern(`^[A-Za-z0-9._-]{3,255}$`)
 
+// kmsForm is a key's ARN (AWS KMS developer guide, key ARN): an alias could be moved to a key that opens nothing.
+var kmsForm = newPattern(`^arn:[a-z-]{3,20}:kms:[a-z0-9-]{1,30}:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$`)
+
 // clientForm keeps client ids apart from subjects of a provider ("#") and from the URLs that other clients are known by.
 var clientForm = newPattern(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -42,6 +45,10 @@ func checkOAuth(d *document, p *Platform, dir string) {
 	}
 	checkOAuthProvider(d, p, dir)
 	checkOAuthClients(d, p, dir)
+	checkOAuthAccounts(d, p, dir)
+	if d.has(&o.KMSKey) && !d.matches(&o.KMSKey, kmsForm) {
+		d.bad(&o.KMSKey, "oauth.kmsKey: %.60q is no ARN of a key in KMS", o.KMSKey)
+	}
 	d.filePath(&o.State, "oauth.state", dir, filepath.Join(p.Deployer.State, "oauth"))
 	d.filePath(&o.Key, "oauth.key", dir, filepath.Join(o.State, "seal.key"))
 	if d.has(&o.Table) && !d.matches(&o.Table, tableForm) {
@@ -151,14 +158,19 @@ func checkOAuthExchange(d *document, p *Platform, c *OAuthClient) {
 	switch {
 	case d.has(&x.Server):
 		d.label(&x.Server, x, name+"server")
-		if len(x.Audiences) == 0 {
-			d.bad(x, name+"audiences is missing: write what the tokens are for that the client gets")
+		switch {
+		case x.Account != nil && len(x.Audiences) > 0:
+			d.bad(x, name+"audiences or account, not both")
+		case x.Account == nil && len(x.Audiences) == 0:
+			d.bad(x, name+"audiences is missing: write what the tokens are for that the client gets, or account where they are its callers' own")
 		}
 		if len(c.Redirects) > 0 {
 			d.bad(x, name+"server is for a shim, which signs nobody in: leave redirects out")
 		}
 	case len(x.Audiences) > 0:
 		d.bad(&x.Audiences, name+"audiences is for exchange.server")
+	case x.Account != nil:
+		d.bad(x.Account, name+"account is for exchange.server")
 	}
 	for _, list := range []struct {
 		name   string

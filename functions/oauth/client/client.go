@@ -53,6 +53,7 @@ type Client struct {
 type Exchange struct {
 	Server    string   // id of the entry; empty where it is Shared
 	Audiences []string // with Server: what the tokens may be for that it gets
+	Account   string   // with Server, instead: the resource at which its callers have accounts, whose tokens it gets
 	Shared    []string // audiences
 	Keys      bool     // API keys of anybody's for tokens of theirs, which is the gateway's to do
 }

@@ -38,19 +38,31 @@ type Sealed struct {
 	Text []byte `json:"text"`
 }
 
-// Seal encrypts a record, with a data key of its own.
-func Seal(ctx context.Context, k KEK, l Label, plain []byte) (Sealed, error) {
+// Envelope is what a record will be encrypted in. It is made first where what is to be encrypted cannot be had twice.
+type Envelope struct {
+	aead    cipher.AEAD
+	wrapped []byte
+	label   Label
+}
+
+// New makes an envelope, with a data key of its own.
+func New(ctx context.Context, k KEK, l Label) (*Envelope, error) {
 	key, wrapped, err := k.NewKey(ctx, l)
 	if err != nil {
-		return Sealed{}, err
+		return nil, err
 	}
 	defer clear(key)
 	aead, err := newAEAD(key)
-	if err != nil {
-		return Sealed{}, err
-	}
-	return Sealed{Key: wrapped, Text: aead.Seal(nil, nil, plain, l.bytes())}, nil
+	return &Envelope{aead, wrapped, l}, err
 }
+
+// Seal encrypts the record.
+func (e *Envelope) Seal(plain []byte) Sealed {
+	return Sealed{Key: e.wrapped, Text: e.aead.Seal(nil, nil, plain, e.label.bytes())}
+}
+
+// Key is the wrapped data key, which no other envelope has.
+func (e *Envelope) Key() []byte { return e.wrapped }
 
 // Open decrypts what Seal encrypted under the same label, or returns ErrForeign.
 func Open(ctx context.Context, k KEK, l Label, s Sealed) ([]byte, error) {

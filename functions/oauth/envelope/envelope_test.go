@@ -23,14 +23,14 @@ func TestSealed(t *testing.T) {
 
 func testSealed(t *testing.T, k KEK) {
 	plain := []byte("access and refresh token")
-	s, err := Seal(t.Context(), k, label, plain)
+	s, err := seal(t, k, label, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Open(t.Context(), k, label, s); err != nil || !bytes.Equal(got, plain) {
 		t.Fatalf("%q, %v", got, err)
 	}
-	again, err := Seal(t.Context(), k, label, plain)
+	again, err := seal(t, k, label, plain)
 	if err != nil || bytes.Equal(again.Key, s.Key) || bytes.Contains(s.Text, plain[:6]) {
 		t.Errorf("two records share a key, or one is plain: %v", err)
 	}
@@ -65,11 +65,19 @@ func TestKeyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Seal(t.Context(), one, label, []byte("x"))
+	s, err := seal(t, one, label, []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), two, label, s); !errors.Is(err, ErrForeign) {
 		t.Errorf("by another file: %v", err)
 	}
+}
+
+func seal(t *testing.T, k KEK, l Label, plain []byte) (Sealed, error) {
+	e, err := New(t.Context(), k, l)
+	if err != nil {
+		return Sealed{}, err
+	}
+	return e.Seal(plain), nil
 }

@@ -152,7 +152,7 @@ func (f *fakeKMS) authenticate(r *http.Request, body []byte) error {
 
 func TestKMS(t *testing.T) {
 	f, k, at := startKMS(t)
-	s, err := Seal(t.Context(), k, label, []byte("tokens"))
+	s, err := seal(t, k, label, []byte("tokens"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestKMS(t *testing.T) {
 	if _, err := Open(t.Context(), k, label, s); err == nil || errors.Is(err, ErrForeign) {
 		t.Errorf("while KMS is down: %v", err)
 	}
-	if _, err := Seal(t.Context(), k, label, nil); err == nil {
+	if _, err := seal(t, k, label, nil); err == nil {
 		t.Error("a record is sealed while KMS is down")
 	}
 }

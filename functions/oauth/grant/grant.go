@@ -55,6 +55,9 @@ func (p Person) part() string { return "person/" + p.hash() }
 // keysPart is where their API keys are: however much they granted, their keys are all listed.
 func (p Person) keysPart() string { return keysOf + p.hash() }
 
+// AccountsPart is where their accounts at servers are.
+func (p Person) AccountsPart() string { return "accounts-of/" + p.hash() }
+
 const keysOf = "keys-of/"
 
 // Grant is what a person granted to a client: to use one server in their name.

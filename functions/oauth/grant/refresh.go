@@ -138,12 +138,16 @@ func (g *Grants) Revoke(ctx context.Context, token, client string) error {
 }
 
 // Ended is how much a person had.
-type Ended struct{ Grants, Keys int }
+type Ended struct{ Grants, Keys, Accounts int }
 
-// RevokePerson ends all that a person granted, to every client, and their API keys, and forgets their consents.
+// RevokePerson ends all that a person granted, to every client, and their API keys, and forgets their consents and what their
+// accounts at servers gave.
 func (g *Grants) RevokePerson(ctx context.Context, p Person) (ended Ended, err error) {
 	if ended.Grants, err = g.clear(ctx, p.part(), "grant/"); err == nil {
 		ended.Keys, err = g.clear(ctx, p.keysPart(), "key/")
+	}
+	if err == nil {
+		ended.Accounts, err = g.clear(ctx, p.AccountsPart(), "account/")
 	}
 	return ended, err
 }

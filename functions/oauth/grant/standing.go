@@ -58,9 +58,15 @@ func (g *Grants) SignIn(ctx context.Context, issuer string, s provider.Session) 
 	if err := g.replace(ctx, store.Item{Key: standingKey(p.keysPart()), Expires: ends}, kept); err != nil {
 		return "", err
 	}
+	return g.Visit(ctx, issuer, s)
+}
+
+// Visit keeps who signed in, for pages of theirs that need no more, and returns a cookie for the browser.
+func (g *Grants) Visit(ctx context.Context, issuer string, s provider.Session) (cookie string, err error) {
+	p := Person{Issuer: issuer, Subject: s.Subject}
 	id := seal.Random()[:22]
 	cookie = accountPrefix + p.hash() + id + seal.Random()
-	_, err = g.put(ctx, store.Item{Key: store.Key{Part: p.keysPart(), Sort: "visit/" + id}, Expires: now.Add(AccountLife)},
+	_, err = g.put(ctx, store.Item{Key: store.Key{Part: p.keysPart(), Sort: "visit/" + id}, Expires: g.Now().Add(AccountLife)},
 		Account{Person: p, Name: s.Name, Groups: s.Groups, Hash: seal.Hash(cookie)})
 	return cookie, err
 }

@@ -98,6 +98,47 @@ func (k Key) Date(t time.Time) string { return t.UTC().Format("2 January 2006") 
 // WriteKeys writes the page on which a person looks after their keys.
 func WriteKeys(w http.ResponseWriter, k Keys) { write(w, http.StatusOK, "keys", "'self'", k) }
 
+// Accounts are a person's accounts at servers.
+type Accounts struct {
+	Person   string
+	Provider string
+	List     []Account
+	Others   []string // servers at which they may connect one
+	Problem  string   // of the last thing that they did
+}
+
+// Account is one of them.
+type Account struct {
+	Server string
+	At     string // the host of the server's sign-in
+	Made   time.Time
+}
+
+// Date is how a time is shown.
+func (Account) Date(t time.Time) string { return Key{}.Date(t) }
+
+// WriteAccounts writes the page on which a person looks after their accounts.
+func WriteAccounts(w http.ResponseWriter, a Accounts) {
+	write(w, http.StatusOK, "accounts", "'self'", a)
+}
+
+// Connect asks a person to connect their account at a server.
+type Connect struct {
+	Server   string
+	Person   string
+	Provider string
+	At       string // the host of the server's sign-in
+	Go       string // leads there; empty where it cannot be found now
+	Skip     string // leads back to the client; empty where none waits
+	Problem  string // of the last attempt
+	ID       string // under which the log has why it cannot be found
+}
+
+// WriteConnect writes the question.
+func WriteConnect(w http.ResponseWriter, c Connect) {
+	write(w, http.StatusOK, "connect", "'none'", c)
+}
+
 // Problem is what went wrong, and what to do next.
 type Problem struct{ Title, Text, ID string }
 
