@@ -34,7 +34,7 @@ func revoke(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mcpgateway revoke:", err)
 		return exitProblems
 	}
-	fmt.Fprintf(stdout, "ended %d grants and %d API keys\n", ended.Grants, ended.Keys)
+	fmt.Fprintf(stdout, "ended %d grants, %d API keys and %d accounts at servers\n", ended.Grants, ended.Keys, ended.Accounts)
 	return exitOK
 }
 
