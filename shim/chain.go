@@ -159,7 +159,7 @@ func (c *chain) session(x *call.Exchange) error {
 
 func (c *chain) exchange(x *call.Exchange) (err error) {
 	if x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who); err != nil {
-		x.Exchanged = "failed"
+		x.Exchanged, err = "failed", elicit(x, err)
 	} else if x.Credential != nil {
 		x.Exchanged = "ok"
 	}

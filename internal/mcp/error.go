@@ -20,6 +20,7 @@ type Error struct {
 	ID         Token         // the request's id; "null" where it is unknown
 	Header     http.Header   // further headers, such as WWW-Authenticate
 	Batch      []Token       // the ids of a batch's requests: each gets the error, in one array
+	Elicit     *Elicitation  // what leads the person to a page, with Code or as a result; see Elicitation
 	Anonymous  bool          // leave the request's id out of the body, where two answers must not differ by a byte
 }
 
@@ -88,8 +89,12 @@ func (e *Error) Body(requestID string) []byte {
 }
 
 func (e *Error) message(id Token, requestID string) []byte {
+	if e.Elicit != nil && e.Code == 0 {
+		return e.Elicit.result(id)
+	}
 	type data struct {
-		RequestID string `json:"requestId"`
+		RequestID    string        `json:"requestId,omitempty"`
+		Elicitations []elicitation `json:"elicitations,omitempty"`
 	}
 	var msg struct {
 		Version string          `json:"jsonrpc"`
@@ -109,7 +114,10 @@ func (e *Error) message(id Token, requestID string) []byte {
 	}
 	msg.Error.Message = e.Message
 	if requestID != "" && !e.Anonymous {
-		msg.Error.Data = &data{requestID}
+		msg.Error.Data = &data{RequestID: requestID}
+	}
+	if e.Elicit != nil {
+		msg.Error.Data = &data{requestID, []elicitation{e.Elicit.params()}}
 	}
 	out, err := json.Marshal(msg)
 	if err != nil { // only an id that is no JSON could do this, and Parse lets none through

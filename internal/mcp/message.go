@@ -18,6 +18,7 @@ const (
 	CodeInternal       = -32603
 	CodeUnavailable    = -32000 // the gateway or shim cannot serve the call now
 	CodeRefused        = -32001 // not signed in, not admitted, refused by a policy; also the lost session of the SDKs
+	CodeElicitURL      = -32042 // MCP 2025-11-25, elicitation: the person must do something at a URL first
 	CodeHeaderMismatch = -32020 // MCP 2026-07-28, transports: a header is missing or differs from the body
 	CodeCapability     = -32021 // MCP 2026-07-28, transports: a capability that the client did not declare
 	CodeVersion        = -32022 // MCP 2026-07-28, versioning: a revision that the server does not speak

@@ -144,6 +144,9 @@ func (p *endpoint) read(resp *http.Response, body []byte, subject secret.Text) (
 	if f == nil {
 		return t, nil
 	}
+	if f.kind == connect && !p.own(f.page) {
+		f.kind = interact
+	}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		f.wait = min(time.Duration(min(seconds, int(maxWait.Seconds())))*time.Second, maxWait)
 	}

@@ -24,6 +24,7 @@ const (
 	signIn                  // by the caller: sign in again
 	interact                // by the caller: sign in again and do more
 	denied                  // nothing
+	connect                 // by the caller: connect an account at the server, on a page of the issuer's
 )
 
 // failure is why there is no token. Its cause holds nothing of a token or a secret.
@@ -32,12 +33,13 @@ type failure struct {
 	cause  error
 	claims []byte        // JSON: what the next sign-in must fulfil
 	wait   time.Duration // that the issuer asked for
+	page   string        // where the caller connects an account
 }
 
 func (f *failure) Error() string { return f.cause.Error() }
 
 // words are the kinds, for operators.
-var words = map[kind]string{broken: "broken", unavailable: "unavailable", signIn: "sign_in", interact: "interaction_required", denied: "denied"}
+var words = map[kind]string{broken: "broken", unavailable: "unavailable", signIn: "sign_in", interact: "interaction_required", denied: "denied", connect: "connect"}
 
 // word is the kind of a failure, empty where it is none.
 func (f *failure) word() string {
@@ -79,6 +81,9 @@ func (m *members) failure(status int) *failure {
 	}
 	if f.kind != interact {
 		f.claims = nil
+	}
+	if m.Error == "interaction_required" && m.Page != "" {
+		f.kind, f.page = connect, m.Page
 	}
 	f.cause = fmt.Errorf("the issuer answered %d, error %q: %q", status, clip(m.Error, 64), clip(m.Description, 400))
 	return f
@@ -132,6 +137,8 @@ func (e *Exchanger) refuse(f *failure) error {
 	case denied:
 		return &mcp.Error{Status: http.StatusForbidden, Code: mcp.CodeRefused, Cause: f.cause,
 			Message: "The identity provider does not let you use this server; ask whoever runs it"}
+	case connect:
+		return unconnected(f)
 	case unavailable:
 		return &mcp.Error{Status: http.StatusServiceUnavailable, Code: mcp.CodeUnavailable, Cause: f.cause, RetryAfter: max(f.wait, brokenFor),
 			Message: "The identity provider cannot give a token for this server at the moment; try again"}

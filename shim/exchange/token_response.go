@@ -51,6 +51,7 @@ type members struct {
 	Error           string          `json:"error"`
 	Description     string          `json:"error_description"`
 	Claims          json.RawMessage `json:"claims"` // Microsoft: what the next sign-in must fulfil
+	Page            string          `json:"error_uri"`
 }
 
 // parseResponse reads the body of an issuer's answer. A failure that the issuer names has its code; everything else that is
