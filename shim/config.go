@@ -37,6 +37,8 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_GATEWAY_KEY_FILE  file of 32 bytes that the gateway seals callers' tokens with; not set: it does not
   SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
+  SHIM_OAUTH_SECRET_FILE     file of the secret of the client that the shim is at our own authorization server, likewise, for
+                             filters that are servers of the catalog
   SHIM_HEADER_SECRETS  names of secrets that go to the server in headers: "NAME,NAME"; each with a file of its value,
                        SHIM_HEADER_SECRET_0_FILE, SHIM_HEADER_SECRET_1_FILE and so on
   SHIM_FILTERS         converters of webhooks beside the shim, by the filter's name: pii=PATH,other=PATH

@@ -90,7 +90,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	}
 	authorizer := authorize.Checker{Tasks: tasks, Logger: log}
 	filters, err := filter.New(filter.Config{Sockets: config.Filters, Remote: remote.Remote{ConnectTimeout: connectTimeout}, Logger: log,
-		Outgoing: observer.Filter})
+		Outgoing: observer.Filter, OAuth: config.Secrets.OAuth, Exchanging: observer.TokenExchange})
 	if err != nil {
 		return nil, err
 	}

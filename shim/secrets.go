@@ -28,7 +28,7 @@ func readSecrets(getenv func(string) string, problem func(name string, err error
 		problem(name, err)
 		return text
 	}
-	s := exchange.Secrets{Client: read("SHIM_EXCHANGE_SECRET_FILE"), Actor: read("SHIM_ACTOR_TOKEN_FILE")}
+	s := exchange.Secrets{Client: read("SHIM_EXCHANGE_SECRET_FILE"), Actor: read("SHIM_ACTOR_TOKEN_FILE"), OAuth: read("SHIM_OAUTH_SECRET_FILE")}
 	list := getenv("SHIM_HEADER_SECRETS")
 	if list == "" {
 		return s

@@ -5,12 +5,14 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/rules"
 )
 
 // tokens is the answer of the token endpoint (RFC 6749 section 5.1).
@@ -107,7 +109,32 @@ func (s *server) giveAgent(r *http.Request, c *client.Client) (tokens, error) {
 	if err != nil {
 		return tokens{}, err
 	}
-	return s.sign(r, token.Access{Subject: c.ID, Audience: resource, Client: c.ID, Scope: scopeMCP}, token.Life, "")
+	a := token.Access{Subject: c.ID, Audience: resource, Client: c.ID, Scope: scopeMCP}
+	if c.Shim != "" {
+		if a.FilterDepth, err = s.filterDepth(r, c, resource); err != nil {
+			return tokens{}, err
+		}
+	}
+	return s.sign(r, a, token.Life, "")
+}
+
+// filterDepth is how many filters are asked at the same time when a shim uses its token. The token must be for a server that is
+// a filter of the shim's own: with its credential nothing else can be called.
+func (s *server) filterDepth(r *http.Request, c *client.Client, resource string) (int, error) {
+	v := s.documents.Load()
+	asked, _ := v.Platform.ServerAt(resource)
+	if !v.Catalog.FiltersBy(c.Shim, asked) {
+		return 0, bad("invalid_target", "resource is no server that is a filter of this client's")
+	}
+	text := r.PostForm.Get(rules.FilterDepth)
+	if text == "" {
+		return 1, nil
+	}
+	depth, err := strconv.Atoi(text)
+	if err != nil || depth < 1 || depth > rules.MaxFilterDepth {
+		return 0, bad("invalid_request", rules.FilterDepth+" must be a number from 1 to "+strconv.Itoa(rules.MaxFilterDepth)+": filters ask each other in a cycle")
+	}
+	return depth, nil
 }
 
 func (s *server) sign(r *http.Request, a token.Access, life time.Duration, refresh string) (tokens, error) {

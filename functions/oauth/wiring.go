@@ -190,7 +190,8 @@ func readSecret(path string) (string, error) {
 	return secret, err
 }
 
-// grantsOf are the grant types of one of the operator's clients. Who acts for others does not act for itself as well.
+// grantsOf are the grant types of one of the operator's clients. Who acts for others does not act for itself as well, but for
+// shims, which call the filters of their server.
 func grantsOf(o catalog.OAuthClient) (grants []string) {
 	if len(o.Redirects) > 0 {
 		grants = []string{client.GrantCode, client.GrantRefresh}
@@ -201,8 +202,8 @@ func grantsOf(o catalog.OAuthClient) (grants []string) {
 	if o.Assertions {
 		grants = append(grants, client.GrantAssertion)
 	}
-	if len(grants) == 0 {
-		grants = []string{client.GrantCredentials}
+	if o.Shim != "" || len(grants) == 0 {
+		grants = append(grants, client.GrantCredentials)
 	}
 	return grants
 }
@@ -223,7 +224,7 @@ func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 				c.Exchange.Account = x.Account.Resource
 			}
 		}
-		c.Grants = grantsOf(o)
+		c.Shim, c.Grants = o.Shim, grantsOf(o)
 		switch {
 		case o.Secret != "":
 			text, err := readSecret(o.Secret)

@@ -5,7 +5,11 @@
 // built yet are refused. The package starts nothing and resolves no secret.
 package catalog
 
-import "mcpgateway/internal/policy"
+import (
+	"slices"
+
+	"mcpgateway/internal/policy"
+)
 
 // Catalog is the single source of what exists.
 type Catalog struct {
@@ -23,6 +27,12 @@ func (c *Catalog) Server(id string) (*Server, bool) {
 		}
 	}
 	return nil, false
+}
+
+// FiltersBy tells whether asked is a filter of an entry's.
+func (c *Catalog) FiltersBy(server, asked string) bool {
+	s, ok := c.Server(server)
+	return ok && asked != "" && slices.ContainsFunc(c.Filters, func(f Filter) bool { return f.Server == asked && slices.Contains(s.Filters, f.Name) })
 }
 
 // Server is one MCP server that people can connect to as /mcp-connect/{ID}.
@@ -139,7 +149,9 @@ type Filter struct {
 	Name    string     `yaml:"name"`
 	Webhook *Webhook   `yaml:"webhook"`
 	MCP     *MCPFilter `yaml:"mcp"`
-	Server  string     `yaml:"server"`
+	Server  string     `yaml:"server"`  // a server of this catalog, which the shim calls through the gateway, with a token of its own
+	Tool    string     `yaml:"tool"`    // of server, default filter
+	Egress  []Egress   `yaml:"egress"`  // with server: where the gateway and oauth.url are, as for a remote server
 	On      []string   `yaml:"on"`      // selectors: method[?name=PATTERN][&direction=request|response]
 	Mutate  bool       `yaml:"mutate"`  // whether it may change messages
 	Timeout Duration   `yaml:"timeout"` // of one check, retries included; default 2s

@@ -254,7 +254,7 @@ servers:
   - {id: d, runtime: {remote: {url: "https://x.test/mcp"}}, egress: [{cidr: 10.0.0.0/8, ports: [443]}]}
   - {id: e, runtime: {command: {exec: x}}, headers: [{name: X-A, claim: a}]}
 filters:
-  - {name: f, server: b, on: [tools/call]}
+  - {name: f, mcp: {url: "https://x.test", tool: t}, on: [tools/call]}
 policies:
   - {name: p, allow: {anyone: true}, servers: [a], when: "true"}
 `
@@ -271,7 +271,6 @@ policies:
 		"10: egress without runtime.remote on one machine", "11: token for a server that speaks stdio", "15: instances.idleDelete on one machine",
 		"17: runtime.container without an engine", "17: scale.max other than 1",
 		"19: headers for a server that speaks stdio",
-		"21: filters.server",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -27,9 +27,7 @@ func checkFilter(d *document, f *Filter, all *names) {
 		d.required(&m.Tool, m, "filters.mcp.tool")
 		d.text(&m.Tool, "filters.mcp.tool", 256)
 	}
-	if _, ok := all.servers[f.Server]; f.Server != "" && !ok {
-		d.bad(&f.Server, "filters.server: there is no server %.60q", f.Server)
-	}
+	checkFilterServer(d, f, all)
 	needed(d, &f.On, f, `filters.on is missing: write ["tools/call"], for one`)
 	for i := range f.On {
 		d.matches(&f.On[i], selectorForm)

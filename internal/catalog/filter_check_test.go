@@ -12,14 +12,15 @@ func TestFilterChecks(t *testing.T) {
 	}{
 		{"webhook", `{name: f, webhook: {url: "https://x.test/h", secret: {key: k}}, on: ["tools/call?name=create_*", "tools/call&direction=response", "*"], mutate: true, timeout: 1s, onError: accept}`, nil},
 		{"mcp", `{name: f, mcp: {url: "https://x.test/h", tool: t}, on: ["*"]}`, nil},
-		{"server", `{name: f, server: a, on: ["*"]}`, nil},
+		{"server", `{name: f, server: a, on: ["*"]}`, []string{"5: filters.server needs the platform's oauth"}},
+		{"tool of no server", `{name: f, mcp: {url: "https://x.test/h", tool: t}, tool: t, egress: [], on: ["*"]}`, []string{"5: filters.tool and filters.egress are for filters.server"}},
 		{"bare", `{}`, []string{"5: filters.name is missing", "5: filters: exactly one of webhook, mcp and server", "5: filters.on is missing"}},
-		{"two", `{name: f, server: a, mcp: {}, on: ["*"]}`,
-			[]string{"5: filters: exactly one", "5: filters.mcp.url is missing", "5: filters.mcp.tool is missing"}},
+		{"two", `{name: f, webhook: {}, mcp: {}, on: ["*"]}`,
+			[]string{"5: filters: exactly one", "5: filters.webhook.url is missing", "5: filters.mcp.url is missing", "5: filters.mcp.tool is missing"}},
 		{"bad", `{name: f, server: b, on: ["", "a?x=1", "a?direction=up"], timeout: 1h, onError: x}`, []string{
-			`5: filters.server: there is no server "b"`, "5: filters.on", "5: filters.on", "5: filters.on",
+			`5: filters.server: there is no server "b"`, "5: filters.server needs", "5: filters.on", "5: filters.on", "5: filters.on",
 			"5: filters.timeout must be between 10ms and 1m0s", "5: filters.onError must be reject, accept"}},
-		{"selectors", `{name: f, server: a, on: ["tools/call?name=%zz", "a?name=b&name=c", "a?direction=request&direction=response", "a?name=%26"]}`, []string{
+		{"selectors", `{name: f, mcp: {url: "https://x.test", tool: t}, on: ["tools/call?name=%zz", "a?name=b&name=c", "a?direction=request&direction=response", "a?name=%26"]}`, []string{
 			`5: filters.on: "tools/call?name=%zz" is no selector`, "5: filters.on", "5: filters.on"}},
 		{"plain http", `{name: f, webhook: {url: "http://127.0.0.1:9000/hook"}, on: ["*"]}`, []string{"5: filters.webhook.url: http:// is plain text"}},
 		{"plain http, named", `{name: f, webhook: {url: "http://127.0.0.1:9000/hook", egress: [{cidr: 127.0.0.1/32, ports: [9000]}]}, on: ["*"]}`, nil},

@@ -162,6 +162,9 @@ func parseCatalog(docs []*document, p *Platform, check ConditionCheck, unbuilt [
 	if n := len(whole.Servers); n > maxServers {
 		docs[0].add(0, "the catalog holds %d servers; at most %d are possible", n, maxServers)
 	}
+	if len(collect(docs...)) == 0 {
+		checkFilterPolicies(docs, parts, whole, all)
+	}
 	return whole, collect(docs...)
 }
 

@@ -5,7 +5,8 @@ type names struct {
 	platform                   *Platform
 	servers, filters, policies map[string]place // where each is defined
 	anywhere                   map[string]bool  // filters that no egress says where they are
-	condition                  ConditionCheck   // of the when of policies
+	chains                     *chains
+	condition                  ConditionCheck // of the when of policies
 }
 
 type place struct {
@@ -14,7 +15,8 @@ type place struct {
 }
 
 func newNames(p *Platform) *names {
-	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}, anywhere: map[string]bool{}}
+	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}, anywhere: map[string]bool{},
+		chains: newChains()}
 }
 
 // collect adds what a document defines, and a problem for what is defined already.
@@ -28,11 +30,16 @@ func (ns *names) collect(d *document, c *Catalog) {
 	}
 	for i := range c.Servers {
 		define(ns.servers, "server", &c.Servers[i].ID)
+		ns.chains.filters[c.Servers[i].ID] = c.Servers[i].Filters
 	}
 	for i := range c.Filters {
 		f := &c.Filters[i]
 		define(ns.filters, "filter", &f.Name)
-		ns.anywhere[f.Name] = f.Webhook != nil && len(f.Webhook.Egress) == 0 || f.MCP != nil && len(f.MCP.Egress) == 0
+		ns.anywhere[f.Name] = f.Webhook != nil && len(f.Webhook.Egress) == 0 || f.MCP != nil && len(f.MCP.Egress) == 0 ||
+			f.Server != "" && len(f.Egress) == 0
+		if f.Server != "" {
+			ns.chains.servers[f.Name] = f.Server
+		}
 	}
 	for i := range c.Policies {
 		define(ns.policies, "policy", &c.Policies[i].Name)

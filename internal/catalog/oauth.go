@@ -43,11 +43,24 @@ type OAuthProvider struct {
 type OAuthClient struct {
 	ID         string         `yaml:"id"`         // its client_id
 	Name       string         `yaml:"name"`       // shown to who is asked whether it may act for them, default the id
-	Redirects  []string       `yaml:"redirects"`  // its redirect URIs; without any, exchange and assertions it is an agent that acts for itself
+	Redirects  []string       `yaml:"redirects"`  // its redirect URIs; without any, exchange, assertions and shim it is an agent that acts for itself
 	Secret     string         `yaml:"secret"`     // file of its secret
 	Keys       string         `yaml:"keys"`       // file of its public keys, a JSON Web Key Set, instead of a secret
+	Shim       string         `yaml:"shim"`       // it is the shim of this entry, and may call the servers that the entry's filters are
 	Exchange   *OAuthExchange `yaml:"exchange"`   // which tokens it may exchange (RFC 8693)
 	Assertions bool           `yaml:"assertions"` // it acts for whom the provider says so (ID-JAG), and nobody is asked here
+}
+
+// ShimClient is the client that the shim of an entry is; nil where there is none.
+func (o *OAuth) ShimClient(server string) *OAuthClient {
+	if o == nil {
+		return nil
+	}
+	at := slices.IndexFunc(o.Clients, func(c OAuthClient) bool { return c.Shim == server && server != "" })
+	if at < 0 {
+		return nil
+	}
+	return &o.Clients[at]
 }
 
 // OAuthExchange says which tokens a client may exchange: those for one server for others meant for what is behind it, or for that

@@ -115,6 +115,7 @@ func checkOAuthClients(d *document, p *Platform, dir string) {
 		d.text(&c.Name, "oauth.clients.name", 128)
 		checkOAuthClient(d, c, dir)
 		checkOAuthExchange(d, p, c)
+		checkOAuthShim(d, o, c)
 	}
 }
 
@@ -143,6 +144,18 @@ func checkOAuthClient(d *document, c *OAuthClient, dir string) {
 		d.bad(c, "oauth.clients: who brings assertions needs a secret or keys")
 	case len(c.Redirects) == 0 && c.Secret == "" && c.Keys == "":
 		d.bad(c, "oauth.clients: an agent needs a secret or keys, and any other client redirects")
+	}
+}
+
+func checkOAuthShim(d *document, o *OAuth, c *OAuthClient) {
+	if !d.has(&c.Shim) || !d.label(&c.Shim, c, "oauth.clients.shim") {
+		return
+	}
+	switch {
+	case len(c.Redirects) > 0 || c.Assertions || c.Exchange != nil && c.Exchange.Server != c.Shim:
+		d.bad(&c.Shim, "oauth.clients.shim: a shim acts for itself, and exchanges for its own server: leave out redirects and assertions, and any other exchange")
+	case o.ShimClient(c.Shim) != c:
+		d.bad(&c.Shim, "oauth.clients.shim: another client is the shim of %s already", c.Shim)
 	}
 }
 

@@ -89,6 +89,9 @@ func (w *Webhook) EgressRules() ([]egress.Rule, error) { return egressRules(w.Eg
 // EgressRules is what Egress names, as a guard takes it.
 func (m *MCPFilter) EgressRules() ([]egress.Rule, error) { return egressRules(m.Egress) }
 
+// EgressRules is what Egress names, as a guard takes it, where the filter is a server of the catalog.
+func (f *Filter) EgressRules() ([]egress.Rule, error) { return egressRules(f.Egress) }
+
 func egressRules(list []Egress) ([]egress.Rule, error) {
 	var rules []egress.Rule
 	for _, e := range list {

@@ -202,7 +202,6 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"no server's name":        policy("name: p, allow: {anyone: true}, servers: [\"A*\"]"),
 		"empty scopes":            policy("name: p, allow: {anyone: true}, servers: [a], scopes: []"),
 		"typo in allow":           policy("name: p, allow: {any: true}, servers: [a]"),
-		"server filters":          oneServer + "filters: [{name: f, server: a, on: [tools/call]}]\n",
 		"no selector":             oneServer + "filters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: [\"a b\"]}]\n",
 		"filter on nothing":       oneServer + "filters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: []}]\n",
 	} {

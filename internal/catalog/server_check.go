@@ -51,6 +51,7 @@ func checkServer(d *document, s *Server, all *names) {
 		}
 		given[name] = true
 	}
+	checkServerFilters(d, s, all)
 }
 
 var (

@@ -79,7 +79,7 @@ func TestServerChecks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			text := "apiVersion: v1\nservers:\n  - id: a\n    " + strings.ReplaceAll(tt.fields, "\n", "\n    ") +
-				"\nfilters: [{name: f, server: a, on: [tools/call]}]\n"
+				"\nfilters: [{name: f, mcp: {url: \"https://x.test\", tool: t}, on: [tools/call]}]\n"
 			got := problemsOf(t, text, nil)
 			checkLines(t, got, tt.want...)
 			if strings.Contains(strings.Join(got, ""), "hunter2") {

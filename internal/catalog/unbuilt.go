@@ -41,7 +41,6 @@ var clusterUnbuilt = []unbuilt{
 	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
-	{"filters.server", nil, "filters.server", "the shim has no token for a server of the catalog"},
 }
 
 // unbuiltFor is what a platform's catalog is held to.

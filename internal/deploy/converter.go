@@ -37,7 +37,7 @@ func makeConverters(s catalog.Server, filters []catalog.Filter) ([]Unit, error) 
 // makeConverter makes the unit that turns a webhook into a filter. It alone holds the webhook's secret.
 func makeConverter(s catalog.Server, f catalog.Filter) (Unit, error) {
 	rules, egressErr := f.Webhook.EgressRules()
-	if err := errors.Join(checkText(f.Webhook.URL), checkShimKey(f.Webhook.Secret), egressErr); err != nil {
+	if err := errors.Join(checkText(f.Webhook.URL), checkHandedKey(f.Webhook.Secret), egressErr); err != nil {
 		return Unit{}, err
 	}
 	name := filterPrefix + f.Name

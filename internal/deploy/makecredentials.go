@@ -93,6 +93,16 @@ func addSecrets(shim *Unit, s catalog.Server) {
 	}
 }
 
+// addOwnSecret gives the shim of entry s what it gets tokens of its own by, where it calls filters with one.
+func addOwnSecret(shim *Unit, s catalog.Server, filters []catalog.Filter) {
+	for _, name := range s.Filters {
+		if f, _ := find(filters, name); f.Server != "" {
+			shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: KeyOAuth, File: "SHIM_OAUTH_SECRET_FILE"})
+			return
+		}
+	}
+}
+
 // shimKeys are the keys that entry s has the shim be given.
 func shimKeys(s catalog.Server) (keys []*catalog.SecretKey) {
 	if s.Token != nil && s.Token.Exchange != nil {

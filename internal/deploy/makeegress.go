@@ -14,8 +14,9 @@ import (
 // shim and converters need, since a pod has one network for all of its containers. Of filters, those that s names are used.
 // None means that it is nothing.
 //
-// A URL without egress is at any public address and its own port. What the platform names, such as the audit sink, is not
-// in here: every server would reach it, and so it is the operator's to open, once for all.
+// A URL without egress is at any public address and its own port. What the platform names, such as the audit sink, or the
+// gateway where a filter is one of its servers and has no egress, is not in here: every server would reach it, and so it is
+// the operator's to open, once for all.
 //
 // An error means that the entry is not one that the catalog's loader passes.
 func MakeEgress(s catalog.Server, filters []catalog.Filter) ([]egress.Rule, error) {
@@ -34,6 +35,8 @@ func MakeEgress(s catalog.Server, filters []catalog.Filter) ([]egress.Rule, erro
 			all.add(f.Webhook.URL, f.Webhook.EgressRules)
 		case f.MCP != nil:
 			all.add(f.MCP.URL, f.MCP.EgressRules)
+		case f.Server != "":
+			all.addRules(f.EgressRules())
 		}
 	}
 	if s.Token != nil && s.Token.Exchange != nil {

@@ -17,6 +17,8 @@ func TestMakeEgress(t *testing.T) {
 		{Name: "hook", Webhook: &catalog.Webhook{URL: "https://hook.test/"}},
 		{Name: "near", Webhook: &catalog.Webhook{URL: "http://near.test:8443/", Egress: inside}},
 		{Name: "tool", MCP: &catalog.MCPFilter{URL: "https://tool.test:9000/"}},
+		{Name: "server", Server: "x", Egress: inside},
+		{Name: "server at the gateway", Server: "x"},
 		{Name: "odd", MCP: &catalog.MCPFilter{URL: "ftp://tool.test/"}},
 	}
 	exchange := func(x catalog.Exchange) *catalog.Token { return &catalog.Token{Exchange: &x} }
@@ -30,6 +32,7 @@ func TestMakeEgress(t *testing.T) {
 		"remote":                {catalog.Server{Runtime: remote}, public8443},
 		"remote that is named":  {catalog.Server{Runtime: remote, Egress: inside}, "10.1.0.0/16 8443"},
 		"filters":               {catalog.Server{Runtime: container, Filters: []string{"hook", "near", "tool"}}, public443 + ", 10.1.0.0/16 8443, 0.0.0.0/0 9000, ::/0 9000"},
+		"filter of the catalog": {catalog.Server{Runtime: container, Filters: []string{"server", "server at the gateway"}}, "10.1.0.0/16 8443"},
 		"each once":             {catalog.Server{Runtime: container, Egress: hub, Filters: []string{"near"}}, named},
 		"token endpoint":        {catalog.Server{Runtime: container, Token: exchange(catalog.Exchange{URL: "https://login.test/t"})}, public443},
 		"token endpoint, named": {catalog.Server{Runtime: container, Token: exchange(catalog.Exchange{URL: "https://login.test/t", Egress: inside})}, "10.1.0.0/16 8443"},

@@ -31,6 +31,7 @@ const (
 	SocketMetrics = "metrics" // where the shim's /metrics are: deployers keep the name, so that operators find it
 	mountRules    = "rules"
 	keySeal       = "seal"
+	KeyOAuth      = "oauth"   // in the shim's store: the secret of the client that it is at our own authorization server
 	KeyGateway    = "gateway" // in the shim's store, where the deployer of a cluster puts what gateway and shim share
 )
 
@@ -77,6 +78,7 @@ func makePlan(s catalog.Server, filters []catalog.Filter, o Options) (Plan, erro
 		return Plan{}, err
 	}
 	p.Units = []Unit{makeShim(s, o, server, upstream, converters)}
+	addOwnSecret(&p.Units[0], s, filters)
 	if err := addEgress(&p.Units[0], s); err != nil {
 		return Plan{}, err
 	}
@@ -109,6 +111,11 @@ func checkEntry(s catalog.Server, o Options) error {
 	}
 	for _, key := range shimKeys(s) {
 		if err := checkShimKey(key); err != nil {
+			return err
+		}
+	}
+	for _, h := range s.Headers {
+		if err := checkHandedKey(h.Secret); err != nil {
 			return err
 		}
 	}
@@ -280,6 +287,14 @@ func checkShimKey(key *catalog.SecretKey) error {
 		return fmt.Errorf("the key %q of the shim's store is the gateway's own", key.Key)
 	}
 	return nil
+}
+
+// checkHandedKey keeps what others are given off the shim's own credential too.
+func checkHandedKey(key *catalog.SecretKey) error {
+	if key != nil && key.Key == KeyOAuth {
+		return fmt.Errorf("the key %q of the shim's store is the shim's own: give what others are sent another name", key.Key)
+	}
+	return checkShimKey(key)
 }
 
 func shimStore(s catalog.Server) string { return "mcp-" + s.ID + "-shim" }

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 		serveHostile(os.Args[2])
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == filterServer {
+		serveFilter(os.Args[2])
+		return
+	}
 	if len(os.Args) == 2 && os.Args[1] == stdioServer {
 		stdiotest.Serve("plain")
 		return
@@ -95,7 +99,7 @@ func startWith(t *testing.T, servers, policies string) *system {
 
 // layout is what a test has besides what all have, as lines of YAML.
 type layout struct {
-	platform, servers, policies, issuers string            // in servers, {dir} is the system's folder and {gateway} the gateway's port
+	platform, servers, policies, issuers string            // in servers and policies, {dir} is the system's folder and {gateway} the gateway's port
 	users                                string            // of servers: the deployer's SERVER_USERS
 	shim                                 string            // another program than the shim
 	secrets                              map[string]string // by path below the folder of secrets
@@ -128,7 +132,8 @@ func startAs(t *testing.T, l layout) *system {
 		s.deploys = append(s.deploys, "SHIM="+l.shim)
 	}
 	_, port, _ := strings.Cut(address, ":")
-	l.servers = strings.NewReplacer("{dir}", dir, "{gateway}", port).Replace(l.servers)
+	places := strings.NewReplacer("{dir}", dir, "{gateway}", port)
+	l.servers, l.policies = places.Replace(l.servers), places.Replace(l.policies)
 	s.write("platform.yaml", fmt.Sprintf(`apiVersion: v1
 publicURL: %s
 issuers:

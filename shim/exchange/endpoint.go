@@ -24,6 +24,7 @@ import (
 // The names of RFC 8693 and RFC 7523.
 const (
 	grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantCredentials   = "client_credentials" // RFC 6749 section 4.4: no catalog has it
 	grantJWTBearer     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	tokenType          = "urn:ietf:params:oauth:token-type:"
 	typeAccess         = "access_token"
@@ -53,10 +54,10 @@ type endpoint struct {
 // newEndpoint makes an endpoint. Nothing is asked yet.
 func newEndpoint(c Config) (*endpoint, error) {
 	x := c.Rules.Exchange
-	if x.Grant != rules.GrantTokenExchange && x.Grant != rules.GrantJWTBearer {
+	if x.Grant != rules.GrantTokenExchange && x.Grant != rules.GrantJWTBearer && x.Grant != grantCredentials {
 		return nil, fmt.Errorf("the grant %q is not known", x.Grant)
 	}
-	p := &endpoint{rules: x, outgoing: c.Outgoing}
+	p := &endpoint{rules: x, outgoing: c.outgoing()}
 	if x.ActorTokenType != "" {
 		if p.actor = c.Secrets.Actor; p.actor.Empty() {
 			return nil, errors.New("the actor's token is missing")
@@ -103,11 +104,15 @@ func transport(u *url.URL, c Config) (*http.Transport, error) {
 func (p *endpoint) key(who identity.Identity) key { return keyOf(who, p.rules, p.actor.Reveal()) }
 
 // ask has a token exchanged.
-func (p *endpoint) ask(ctx context.Context, subject secret.Text) (_ *issued, f *failure) {
+func (p *endpoint) ask(ctx context.Context, subject secret.Text) (*issued, *failure) {
+	return p.post(ctx, p.form(subject), subject)
+}
+
+// post sends a form, whose subject must not come back, and takes the token.
+func (p *endpoint) post(ctx context.Context, form url.Values, subject secret.Text) (_ *issued, f *failure) {
 	ctx, end := p.outgoing(ctx, p.url)
 	status := 0
 	defer func() { end(status, f.word()) }()
-	form := p.form(subject)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.rules.URL, nil)
 	if err == nil {
 		err = p.client(form, r.Header)
@@ -138,7 +143,7 @@ func (p *endpoint) ask(ctx context.Context, subject secret.Text) (_ *issued, f *
 // read takes an answer, and keeps out of an error what the issuer repeats of the request.
 func (p *endpoint) read(resp *http.Response, body []byte, subject secret.Text) (*issued, *failure) {
 	t, f := parseResponse(resp.StatusCode, body, p.rules)
-	if f == nil && t.text.Reveal() == subject.Reveal() {
+	if f == nil && t.text.Reveal() == subject.Reveal() && !subject.Empty() {
 		f = &failure{kind: broken, cause: errors.New("the issuer gave the caller's own token back, which no server may have")}
 	}
 	if f == nil {
@@ -159,7 +164,9 @@ var tokenish = regexp.MustCompile(`[A-Za-z0-9._~+/=-]{40,}`)
 
 func (p *endpoint) redact(text, subject string) string {
 	for _, known := range append([]string{subject}, p.known...) {
-		text = strings.ReplaceAll(text, known, "[secret]")
+		if known != "" {
+			text = strings.ReplaceAll(text, known, "[secret]")
+		}
 	}
 	return tokenish.ReplaceAllString(text, "[…]")
 }

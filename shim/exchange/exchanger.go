@@ -27,6 +27,7 @@ type Secrets struct {
 	Client  secret.Text            // password, or private key as PEM or JWK
 	Actor   secret.Text            // the actor's token
 	Headers map[string]secret.Text // by key of the store
+	OAuth   secret.Text            // of the client that the shim is at our own authorization server: password, or private key
 }
 
 // Config is what an Exchanger needs. Roots and Resolver are this machine's where nil; Logger is slog.Default where nil.
@@ -40,6 +41,15 @@ type Config struct {
 	Roots    *x509.CertPool
 	Resolver *net.Resolver
 	Outgoing func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string))
+}
+
+func (c *Config) outgoing() func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string)) {
+	if c.Outgoing != nil {
+		return c.Outgoing
+	}
+	return func(ctx context.Context, _ *url.URL) (context.Context, func(int, string)) {
+		return ctx, func(int, string) {}
+	}
 }
 
 const (
@@ -74,11 +84,6 @@ func New(c Config) (*Exchanger, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
-	}
-	if c.Outgoing == nil {
-		c.Outgoing = func(ctx context.Context, _ *url.URL) (context.Context, func(int, string)) {
-			return ctx, func(int, string) {}
-		}
 	}
 	e := &Exchanger{resource: c.Resource, rules: c.Rules, log: c.Logger, now: newClock()}
 	var err error

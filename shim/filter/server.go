@@ -57,8 +57,8 @@ type start struct {
 }
 
 // newServer makes the client of a server, which connects when it is first needed.
-func newServer(p *peer.Client, url, tool string, near bool) *server {
-	return &server{url: url, tool: tool, near: near, http: &http.Client{Transport: bounded{p},
+func newServer(transport http.RoundTripper, url, tool string, near bool) *server {
+	return &server{url: url, tool: tool, near: near, http: &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

@@ -12,13 +12,16 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"sync"
 	"time"
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/rules"
+	"mcpgateway/internal/secret"
 	"mcpgateway/internal/selector"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/verdict"
@@ -31,6 +34,10 @@ type Config struct {
 	Logger  *slog.Logger
 	// Outgoing is told of each question to a filter, of which no status is known yet, and then of what came of it.
 	Outgoing func(ctx context.Context, asked audit.Verdict) (_ context.Context, end func(audit.Verdict))
+	// OAuth is the secret of the client that the shim is at our own authorization server, where filters are servers of the
+	// catalog; Exchanging is told of requests for tokens, as Outgoing of package exchange.
+	OAuth      secret.Text
+	Exchanging func(ctx context.Context, endpoint *url.URL) (_ context.Context, end func(status int, failure string))
 }
 
 // Stage asks filters. It keeps a session with each server, over versions of the rules.
@@ -68,18 +75,21 @@ func (s *Stage) Ready(ctx context.Context) error {
 	return nil
 }
 
-// server returns the server of a filter.
-func (s *Stage) server(f *ruleset.Filter) (*server, error) {
+// server returns the server of a filter, which is asked at a depth.
+func (s *Stage) server(f *ruleset.Filter, depth int) (*server, error) {
 	key := "socket " + f.Name
 	if f.Server != nil {
 		key = fmt.Sprintf("url %q %q %q", f.Server.URL, f.Server.Tool, f.Server.Egress)
+	}
+	if f.Server != nil && f.Server.Caller != nil {
+		key += fmt.Sprintf(" as %q %q at %d", f.Server.Caller.Issuer, f.Server.Caller.Client, depth)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.servers[key]; known != nil {
 		return known, nil
 	}
-	made, err := s.newServer(f)
+	made, err := s.newServer(f, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +103,13 @@ func (s *Stage) server(f *ruleset.Filter) (*server, error) {
 // maxServers bounds how many servers' sessions are kept.
 const maxServers = 200
 
-func (s *Stage) newServer(f *ruleset.Filter) (*server, error) {
+func (s *Stage) newServer(f *ruleset.Filter, depth int) (*server, error) {
 	if f.Server == nil {
 		path := s.config.Sockets[f.Name]
 		if path == "" {
 			return nil, errors.New("the shim has no converter of that name beside it")
 		}
-		return newServer(remote.Local("unix", path), "http://filter/mcp", verdict.Tool, true), nil
+		return newServer(bounded{remote.Local("unix", path)}, "http://filter/mcp", verdict.Tool, true), nil
 	}
 	r := s.config.Remote
 	r.Egress = f.Egress
@@ -107,7 +117,14 @@ func (s *Stage) newServer(f *ruleset.Filter) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(p, f.URL.String(), f.Server.Tool, false), nil
+	if f.Server.Caller == nil {
+		return newServer(bounded{p}, f.URL.String(), f.Server.Tool, false), nil
+	}
+	self, err := exchange.NewSelf(exchange.SelfConfig{Server: *f.Server, Depth: depth, Secret: s.config.OAuth, Outgoing: s.config.Exchanging})
+	if err != nil {
+		return nil, err
+	}
+	return newServer(known{bounded{p}, self}, f.URL.String(), f.Server.Tool, false), nil
 }
 
 // subject is a message on its way through the filters.
@@ -145,11 +162,11 @@ func (s *Stage) check(ctx context.Context, x *call.Exchange, f *ruleset.Filter, 
 		review.Type = "response"
 	}
 	if f.Server != nil {
-		review.Tool = f.Server.Tool
+		review.Tool, review.Server = f.Server.Tool, f.Server.Entry
 	}
 	asked, end := s.config.Outgoing(ctx, review)
 	defer func() { end(review) }()
-	v, err := s.ask(asked, f, m.raw)
+	v, err := s.ask(asked, x, f, m.raw)
 	if ctx.Err() != nil {
 		review.Status = audit.VerdictError
 		return nil, ctx.Err()
@@ -187,11 +204,15 @@ func refusedText(reason string) string {
 }
 
 // ask bounds the question in size, and in time with everything that it takes.
-func (s *Stage) ask(ctx context.Context, f *ruleset.Filter, raw []byte) (verdict.Verdict, error) {
+func (s *Stage) ask(ctx context.Context, x *call.Exchange, f *ruleset.Filter, raw []byte) (verdict.Verdict, error) {
 	if len(raw) > verdict.MaxMessage {
 		return verdict.Verdict{}, fmt.Errorf("a message of more than %d bytes cannot be checked", verdict.MaxMessage)
 	}
-	server, err := s.server(f)
+	depth, err := depthOf(x, f)
+	if err != nil {
+		return verdict.Verdict{}, err
+	}
+	server, err := s.server(f, depth)
 	if err != nil {
 		return verdict.Verdict{}, err
 	}

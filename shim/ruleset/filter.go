@@ -8,6 +8,7 @@ import (
 
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/rules"
+	"mcpgateway/internal/secret"
 	"mcpgateway/internal/selector"
 )
 
@@ -26,7 +27,7 @@ type Filters [selector.Directions][]*Filter
 // maxFilterTime bounds a filter's timeout, as the catalog does.
 const maxFilterTime = time.Minute
 
-func compileFilters(list []rules.Filter) (compiled Filters, err error) {
+func compileFilters(list []rules.Filter, own secret.Text) (compiled Filters, err error) {
 	names := map[string]bool{}
 	for i := range list {
 		f := &Filter{Filter: list[i]}
@@ -34,7 +35,7 @@ func compileFilters(list []rules.Filter) (compiled Filters, err error) {
 			return compiled, fmt.Errorf("filter %q stands twice", f.Name)
 		}
 		names[f.Name] = true
-		if err := f.compile(); err != nil {
+		if err := f.compile(own); err != nil {
 			return compiled, fmt.Errorf("filter %q: %w", f.Name, err)
 		}
 		for d := range compiled {
@@ -49,7 +50,7 @@ func compileFilters(list []rules.Filter) (compiled Filters, err error) {
 	return compiled, nil
 }
 
-func (f *Filter) compile() (err error) {
+func (f *Filter) compile(own secret.Text) (err error) {
 	switch {
 	case f.Name == "":
 		return errors.New("it has no name")
@@ -69,6 +70,9 @@ func (f *Filter) compile() (err error) {
 	}
 	if _, err := egress.PortOf(f.URL); err != nil {
 		return err
+	}
+	if c := f.Server.Caller; c != nil && (own.Empty() || c.Issuer == "" || c.Client.ID == "") {
+		return errors.New("it is a server of the catalog, and this shim has nothing to get a token by for that")
 	}
 	f.Egress, err = egress.Parse(f.Server.Egress)
 	return err

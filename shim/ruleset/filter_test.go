@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/rules"
+	"mcpgateway/internal/secret"
 	"mcpgateway/internal/selector"
 )
 
@@ -14,7 +15,7 @@ func TestCompileFilters(t *testing.T) {
 	}
 	far := good("far", "*&direction=response")
 	far.Server = &rules.FilterServer{URL: "https://x.test:8443/mcp", Tool: "check", Egress: "10.0.0.0/8 8443"}
-	compiled, err := compileFilters([]rules.Filter{good("a", "tools/call&direction=request", "prompts/get"), far, good("b", "tools/list&direction=request")})
+	compiled, err := compileFilters([]rules.Filter{good("a", "tools/call&direction=request", "prompts/get"), far, good("b", "tools/list&direction=request")}, secret.Text{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,15 +40,18 @@ func TestCompileFilters(t *testing.T) {
 		"onError":     func(f *rules.Filter) { f.OnError = "" },
 		"no tool":     func(f *rules.Filter) { f.Server = &rules.FilterServer{URL: "https://x.test", Egress: "public"} },
 		"no URL":      func(f *rules.Filter) { f.Server = &rules.FilterServer{Tool: "t", Egress: "public"} },
-		"no egress":   func(f *rules.Filter) { f.Server = &rules.FilterServer{URL: "https://x.test", Tool: "t"} },
+		"no secret of ours": func(f *rules.Filter) {
+			f.Server = &rules.FilterServer{URL: "https://x.test", Tool: "t", Egress: "public", Caller: &rules.FilterUser{Issuer: "https://login.test", Client: rules.Client{ID: "s"}}}
+		},
+		"no egress": func(f *rules.Filter) { f.Server = &rules.FilterServer{URL: "https://x.test", Tool: "t"} },
 	} {
 		f := good("f", "*")
 		change(&f)
-		if _, err := compileFilters([]rules.Filter{f}); err == nil {
+		if _, err := compileFilters([]rules.Filter{f}, secret.Text{}); err == nil {
 			t.Errorf("%s is taken", what)
 		}
 	}
-	if _, err := compileFilters([]rules.Filter{good("f", "*"), good("f", "*")}); err == nil {
+	if _, err := compileFilters([]rules.Filter{good("f", "*"), good("f", "*")}, secret.Text{}); err == nil {
 		t.Error("a name twice is taken")
 	}
 }

@@ -137,7 +137,7 @@ func (h *Holder) compile(signed []byte) (*Set, error) {
 	if s.Policies, err = policy.Compile(r.Policies, r.Issuers, condition.Loader{}.Load); err != nil {
 		return nil, fmt.Errorf("compile policies: %w", err)
 	}
-	if s.Filters, err = compileFilters(r.Filters); err != nil {
+	if s.Filters, err = compileFilters(r.Filters, h.config.Secrets.OAuth); err != nil {
 		return nil, fmt.Errorf("compile filters: %w", err)
 	}
 	if s.Audit, err = audit.Compile(r.Audit); err != nil {

@@ -14,10 +14,11 @@ import (
 	"unicode/utf8"
 
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/rules"
 )
 
 // Tool is the tool that a converter offers.
-const Tool = "filter"
+const Tool = rules.FilterTool
 
 // MaxMessage bounds a message that a filter is asked about, in bytes. A longer one counts as one that could not be
 // checked: each hop holds it several times.

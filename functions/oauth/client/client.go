@@ -44,6 +44,8 @@ type Client struct {
 	Assured bool `json:"-"`
 	// Host is where the document of a client lies that is known by one; empty for others.
 	Host string `json:"-"`
+	// Shim is the entry whose shim it is; empty for all that the operator did not say it of.
+	Shim string `json:"-"`
 	// Exchange is what the client may exchange; nil for all that the operator did not say it of.
 	Exchange *Exchange `json:"-"`
 }

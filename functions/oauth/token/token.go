@@ -31,8 +31,10 @@ type Access struct {
 	Scope    string
 	SignedIn time.Time       // when the person did; zero for an agent
 	Actor    json.RawMessage // the act claim: who acts for the subject (RFC 8693 section 4.1); nil where nobody else does
-	ID       string          // filled in by Sign
-	Expires  time.Time       // filled in by Sign
+	// FilterDepth is how many filters are asked at the same time when a shim uses it to call one; 0 in all other tokens.
+	FilterDepth int
+	ID          string    // filled in by Sign
+	Expires     time.Time // filled in by Sign
 }
 
 // Actor is an act claim: who acts for a subject now, and before whom.
@@ -50,6 +52,7 @@ type claims struct {
 	Groups   []string         `json:"groups,omitempty"`
 	AuthTime *jwt.NumericDate `json:"auth_time,omitempty"`
 	Actor    json.RawMessage  `json:"act,omitempty"`
+	Depth    int              `json:"filter_depth,omitempty"` // rules.FilterDepth
 }
 
 // Sign makes an access token, valid for life.
@@ -64,7 +67,7 @@ func (k *Keys) Sign(ctx context.Context, a Access, life time.Duration) (string, 
 		return "", err
 	}
 	now := k.now()
-	c := claims{ClientID: a.Client, Scope: a.Scope, Groups: a.Groups, Actor: a.Actor, Claims: jwt.Claims{
+	c := claims{ClientID: a.Client, Scope: a.Scope, Groups: a.Groups, Actor: a.Actor, Depth: a.FilterDepth, Claims: jwt.Claims{
 		Issuer: a.Issuer, Subject: a.Subject, Audience: jwt.Audience{a.Audience}, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
 	}}
