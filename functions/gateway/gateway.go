@@ -27,6 +27,7 @@ type gateway struct {
 	log       *slog.Logger
 
 	keepAlive time.Duration // between comments on a silent stream, at most
+	longWake  time.Duration // after which the client of a call hears that its server starts
 	poll      time.Duration // how often a sleeping server that has listeners is looked at, whether it woke
 
 	leaving  context.Context // ends when the process is told to stop: listeners end with it

@@ -92,7 +92,13 @@ func (g *gateway) forward(c *call) error {
 	if answered, err := c.answerAsleep(); answered || err != nil {
 		return err // what asks the server to do nothing does not wake it
 	}
-	if resp, err = g.servers.wakeAndAsk(ctx, c, g.limits); err != nil {
+	waking := g.watch(ctx, c)
+	defer waking.stop()
+	resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)
+	if waking.told() {
+		return waking.answer(resp, err)
+	}
+	if err != nil {
 		return err
 	}
 	return g.answer(c, resp)

@@ -172,7 +172,7 @@ func newGateway(v *documents.Version, d deployer, t *telemetry.Telemetry, log *s
 		return nil, err
 	}
 	g := &gateway{servers: newServers(d, log), limits: newLimits(), keys: newKeys(), listeners: &listeners{open: map[*call]func(){}},
-		measures: measures, audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, poll: poll}
+		measures: measures, audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, longWake: longWake, poll: poll}
 	if g.detached, err = detach.NewHolder(writePatience); err != nil {
 		return nil, err
 	}

@@ -137,6 +137,11 @@ func (g *gateway) stream(c *call, resp *http.Response) error {
 	c.begin(resp.StatusCode)
 	out := newEventWriter(c, g.keepAlive)
 	defer out.stop()
+	return g.pass(c, out, resp)
+}
+
+// pass sends the events of an answer that are still to come.
+func (g *gateway) pass(c *call, out *eventWriter, resp *http.Response) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
