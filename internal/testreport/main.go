@@ -1,7 +1,8 @@
 // Command testreport runs the tests of this module and says at the end what was skipped and why: a test that quietly
 // does not run looks like one that passes.
 //
-// It adds nothing to "go test -race ./..." but the report, and the note where there is no C compiler for -race.
+// It adds nothing to "go test -race ./..." but the report, the note where there is no C compiler for -race, and the order: what
+// takes longest begins first, and beside a package for each processor there is one more, since many tests wait.
 package main
 
 import (
@@ -11,19 +12,24 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 )
 
+// longest takes half of the time that all tests have together.
+const longest = "./internal/e2e"
+
 func main() {
 	// Never from the cache: some tests build the programs that they run, and the cache does not know what those are made of.
-	args := append([]string{"test", "-json", "-count=1", "-timeout", "5m"}, os.Args[1:]...)
+	args := append([]string{"test", "-json", "-count=1", "-timeout", "5m", "-p", strconv.Itoa(runtime.NumCPU() + 1)}, os.Args[1:]...)
 	r := report{out: os.Stdout}
 	if raceAvailable() {
 		args = append(args, "-race")
 	} else {
 		r.skipped = append(r.skipped, "race detector: it needs a C compiler, and there is none in PATH")
 	}
-	cmd := exec.Command("go", append(args, "./...")...)
+	cmd := exec.Command("go", append(args, longest, "./...")...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
