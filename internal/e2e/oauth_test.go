@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -41,30 +42,41 @@ func startSigning(t *testing.T) *signing {
 // startSigningBy has another program for the authorization server.
 func startSigningBy(t *testing.T, program string) *signing {
 	t.Helper()
-	g := newSigning(t, "")
+	g := newSigning(t, signingLayout{})
 	g.program = program
 	g.startOAuth()
 	return g
 }
 
-// newSigning is all but the authorization server, of which more fields may be given.
-func newSigning(t *testing.T, more string) *signing {
+// signingLayout is what a test has besides what all have: lines of YAML of the platform's oauth section, a client of it, and servers.
+// In them {exchange} is where its tokens are exchanged, as a field.
+type signingLayout struct {
+	oauth, client, servers string
+	engineers              string            // servers that engineers may use, each after a comma
+	secrets                map[string]string // by path
+}
+
+// newSigning is all but the authorization server.
+func newSigning(t *testing.T, l signingLayout) *signing {
 	t.Helper()
 	address, err := proxytest.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &signing{address: address, provider: startProvider(t, "http://"+address+"/callback")}
+	exchange := fmt.Sprintf("url: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}]", "http://"+address+"/token", address[strings.LastIndex(address, ":")+1:])
+	secrets := map[string]string{"gateway": "gateway-secret\n", "front-shim/exchange": "front-secret: with %, + and ~\n"}
+	maps.Copy(secrets, l.secrets)
 	sample := fmt.Sprintf(`runtime: {command: {exec: %s, args: [-addr, "127.0.0.1:{port}"], http: {}}}`, filepath.Join(programs, "sample-server"))
 	g.system = startAs(t, layout{
 		issuers: fmt.Sprintf("  - {name: provider, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
 			g.provider.url, "http://"+address, g.provider.url),
-		platform: fmt.Sprintf("oauth:\n"+more+"  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n"+
-			"  clients: [{id: front-shim, secret: secrets/front-shim/exchange, exchange: {server: front, audiences: [\"urn:behind\"]}}]\n", "http://"+address, g.provider.url),
-		servers: fmt.Sprintf("  - {id: front, %s, token: {exchange: {url: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}], audience: \"urn:behind\", client: {id: front-shim, secret: {key: exchange}}}}}\n",
-			sample, "http://"+address+"/token", address[strings.LastIndex(address, ":")+1:]),
-		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample, front]}\n",
-		secrets:  map[string]string{"gateway": "gateway-secret\n", "front-shim/exchange": "front-secret: with %, + and ~\n"},
+		platform: fmt.Sprintf("oauth:\n"+l.oauth+"  url: %q\n  provider: {url: %q, clientID: gateway, secret: secrets/gateway, scopes: [openid, groups]}\n"+
+			"  clients: [{id: front-shim, secret: secrets/front-shim/exchange, exchange: {server: front, audiences: [\"urn:behind\"]}}"+l.client+"]\n", "http://"+address, g.provider.url),
+		servers: strings.ReplaceAll(fmt.Sprintf("  - {id: front, %s, token: {exchange: {{exchange}, audience: \"urn:behind\", client: {id: front-shim, secret: {key: exchange}}}}}\n",
+			sample)+l.servers, "{exchange}", exchange),
+		policies: "  - {name: signed-in, allow: {groups: [\"provider:engineering\"]}, servers: [sample, front" + l.engineers + "]}\n",
+		secrets:  secrets,
 	})
 	g.back = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { g.brought = r.URL.Query() }))
 	t.Cleanup(g.back.Close)

@@ -58,7 +58,7 @@ func TestOAuthFunction(t *testing.T) {
 	aws := dynamotest.Service(t)
 	t.Cleanup(dynamotest.Stop)
 	table := dynamotest.Table(t, aws, dynamotest.Schema(), "expires")
-	g := newSigning(t, "  table: "+table+"\n  key: seal.key\n")
+	g := newSigning(t, signingLayout{oauth: "  table: " + table + "\n  key: seal.key\n"})
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	if err := os.WriteFile(filepath.Join(g.dir, "seal.key"), key, 0o600); err != nil {

@@ -17,13 +17,15 @@ var (
 	form      = regexp.MustCompile(`(?s)<form ([^>]*)>(.*?)</form>`)
 	control   = regexp.MustCompile(`<(input|button) ([^>]*)>`)
 	attribute = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
+	link      = regexp.MustCompile(`<a (class="button first"[^>]*)>`)
 )
 
 // maxPages bounds how far a Browse goes.
 const maxPages = 20
 
 // Browse does what a person does in a browser to sign in: it keeps cookies, follows redirects, and presses a button on each
-// page with a form, that with the person's name where there is one, and else the first. It ends at a page without a form.
+// page with a form, that with the person's name where there is one, and else the first. Where a page has a link in the place of
+// one it follows that. It ends at a page with neither.
 func Browse(ctx context.Context, address, person string) error {
 	_, err := BrowseTo(ctx, NewBrowser(), address, person, "")
 	return err
@@ -48,6 +50,10 @@ func BrowseTo(ctx context.Context, client *http.Client, address, person, end str
 		}
 		page, failed := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 		resp.Body.Close()
+		if next := link.FindSubmatch(page); next != nil && failed == nil {
+			req, err = follow(ctx, resp.Request.URL, attributes(string(next[1]))["href"])
+			continue
+		}
 		found := form.FindSubmatch(page)
 		if failed != nil || found == nil || resp.Request.URL.String() == end {
 			if resp.StatusCode >= 400 {
@@ -58,6 +64,15 @@ func BrowseTo(ctx context.Context, client *http.Client, address, person, end str
 		req, err = press(ctx, resp.Request.URL, string(found[1]), string(found[2]), person)
 	}
 	return nil, errors.New("browse: it is led on and on")
+}
+
+// follow makes the request of a link.
+func follow(ctx context.Context, at *url.URL, href string) (*http.Request, error) {
+	to, err := at.Parse(href)
+	if err != nil {
+		return nil, err
+	}
+	return http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
 }
 
 // press makes the request of a form.

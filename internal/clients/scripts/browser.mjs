@@ -1,5 +1,5 @@
 // A browser without a window, for one person: it keeps cookies, follows redirects, and on each page presses the button that a
-// person would: their name where it is asked, and else the first.
+// person would: their name where it is asked, and else the first, or the link that is in the place of one.
 //
 // As a program: USER_NAME=alice node browser.mjs URL. It goes on until a page has no form, as a real one would be left open.
 import { pathToFileURL } from "node:url";
@@ -11,7 +11,7 @@ const attributes = (tag) => Object.fromEntries([...tag.matchAll(/([a-z]+)="([^"]
 export async function browse(address, person, stop) {
   const cookies = new Map();
   let request = { url: address, method: "GET" };
-  for (let step = 0; step < 20; step++) {
+  for (let step = 0; step < 40; step++) {
     if (stop && request.url.startsWith(stop)) return request.url;
     const url = new URL(request.url);
     const own = cookies.get(url.origin) ?? cookies.set(url.origin, new Map()).get(url.origin);
@@ -27,6 +27,11 @@ export async function browse(address, person, stop) {
       continue;
     }
     const page = await response.text();
+    const link = /<a class="button first"[^>]*>/.exec(page);
+    if (link) {
+      request = { url: new URL(attributes(link[0]).href, url).href, method: "GET" };
+      continue;
+    }
     const form = /<form ([^>]*)>(.*?)<\/form>/s.exec(page);
     if (!form) {
       if (stop || !response.ok) throw new Error(`${url} answers ${response.status}: ${page}`);

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/operate"
+	"mcpgateway/internal/peers"
+	"mcpgateway/internal/proxytest"
+)
+
+//go:embed testdata/protected-server.mjs
+var protectedScript []byte
+
+// protected is an MCP server of somebody else's with a sign-in of its own: the library's server behind npm oidc-provider.
+type protected struct {
+	t         *testing.T
+	url, port string // the server's
+	issuer    string // port of its authorization server
+	log       string
+}
+
+// startProtected has access tokens that live for that long.
+func startProtected(t *testing.T, life time.Duration) *protected {
+	t.Helper()
+	if os.Getenv("TEST_NETWORK") == "" {
+		t.Skip("it needs npm's oidc-provider and SDK from the network: TEST_NETWORK is not set")
+	}
+	cache, err := filepath.Abs("../../.cache")
+	if err != nil {
+		t.Fatal(err)
+	}
+	install := peers.Installer{Dir: cache}
+	dir, err := install.NPM(t.Context(), peers.SDK, peers.OpenIDProvider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := install.Node(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "protected-server.mjs") // it finds its libraries by where it lies
+	if err := os.WriteFile(script, protectedScript, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &protected{t: t, log: filepath.Join(t.TempDir(), "protected.log")}
+	server, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.url, p.port, p.issuer = "http://"+server+"/mcp", portOf(server), portOf(issuer)
+	process, err := proxytest.StartProcess(proxytest.Command{Path: node, Args: []string{script, p.port, p.issuer, strconv.Itoa(int(life.Seconds()))}, Log: p.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := process.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("the server's log:\n%s", p.said())
+		}
+	})
+	if err := process.Await(t.Context(), "tcp", server); err != nil {
+		t.Fatalf("%v\n%s", err, p.said())
+	}
+	return p
+}
+
+func portOf(address string) string { return address[strings.LastIndex(address, ":")+1:] }
+
+func (p *protected) said() string {
+	b, _ := os.ReadFile(p.log)
+	return string(b)
+}
+
+// counted is how often the log has a line.
+func (p *protected) counted(line string) int { return strings.Count(p.said(), line+"\n") }
+
+// startNotes is the system with a server "notes" that is protected itself.
+func startNotes(t *testing.T, life time.Duration) (*signing, *protected) {
+	t.Helper()
+	p := startProtected(t, life)
+	there := fmt.Sprintf("egress: [{cidr: 127.0.0.1/32, ports: [%s, %s]}]", p.port, p.issuer)
+	g := newSigning(t, signingLayout{
+		client:    fmt.Sprintf(", {id: notes-shim, secret: secrets/notes-shim/exchange, exchange: {server: notes, account: {resource: %q, %s}}}", p.url, there),
+		servers:   fmt.Sprintf("  - {id: notes, runtime: {remote: {url: %q}}, %s, token: {exchange: {{exchange}, client: {id: notes-shim, secret: {key: exchange}}}}}\n", p.url, there),
+		engineers: ", notes",
+		secrets:   map[string]string{"notes-shim/exchange": "notes-secret\n"},
+	})
+	g.program = "oauth"
+	g.startOAuth()
+	return g, p
+}
+
+// whoami asks the server who its caller is to it.
+func (g *signing) whoami(token string) string {
+	g.t.Helper()
+	_, body := g.do(g.request("POST", "notes", token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`, "MCP-Protocol-Version", "2025-11-25"))
+	return body
+}
+
+// From nothing but the gateway's URL a client signs alice in, who connects her account at the server on the way, once. What the
+// client calls then is called as who she is there, also after those tokens ended; and not any more when she removed the account.
+func TestAccountAtServer(t *testing.T) {
+	const life = 6 * time.Second
+	g, p := startNotes(t, life)
+	d := newDesk(t)
+	job, _ := json.Marshal(map[string]any{"url": g.resource("notes"), "signIn": "alice", "tool": "whoami", "arguments": map[string]string{}})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, client := range []string{d.sdk, d.client} {
+		if printed, err := d.run(ctx, client, strings.Replace(string(job), `{"arguments"`, `{"era":"auto","arguments"`, 1)); err != nil || !strings.Contains(printed, "you are alice-of-notes") {
+			t.Fatalf("%s: %v\n%s", client, err, printed)
+		}
+	}
+	if n := p.counted("registered"); n != 1 || p.counted("granted authorization_code") != 1 {
+		t.Errorf("registered %d times, connected %d times", n, p.counted("granted authorization_code"))
+	}
+	alice := g.signInAt("notes", "alice")
+	if got := g.whoami(alice.Access); !strings.Contains(got, "you are alice-of-notes") {
+		t.Fatalf("%+v: %s", alice, got)
+	}
+	before := p.counted("granted refresh_token")
+	time.Sleep(life + time.Second)
+	g.restart()
+	if got := g.whoami(alice.Access); !strings.Contains(got, "you are alice-of-notes") || p.counted("granted refresh_token") <= before {
+		t.Errorf("after its tokens ended, and a restart: %s", got)
+	}
+	browser, page := proxytest.NewBrowser(), "http://"+g.address+"/accounts"
+	listed, err := proxytest.BrowseTo(t.Context(), browser, page, "alice", page)
+	if err != nil || !strings.Contains(string(listed), `aria-label="Remove notes"`) {
+		t.Fatalf("%v %s", err, listed)
+	}
+	resp, err := browser.PostForm(page+"/remove", url.Values{"server": {"notes"}})
+	if err != nil || resp.StatusCode != http.StatusOK || p.counted("revoked") != 1 {
+		t.Errorf("%v %v, revoked %d times", resp, err, p.counted("revoked"))
+	}
+	g.eventually("a removed account is not used any more", life+5*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), g.address+"/connect/notes") })
+	g.noSecretOnDisk("notes-secret", alice.Access)
+}
+
+// The operator ends what a person's accounts gave together with all else of theirs.
+func TestRevokedAccounts(t *testing.T) {
+	g, p := startNotes(t, time.Minute)
+	if alice := g.signInAt("notes", "alice"); !strings.Contains(g.whoami(alice.Access), "you are alice-of-notes") {
+		t.Fatalf("%+v\n%s", alice, p.said())
+	}
+	ended, err := operate.Revoke(t.Context(), filepath.Join(g.dir, ".run/oauth"), grant.Person{Issuer: g.provider.url, Subject: "alice"})
+	if err != nil || ended != (grant.Ended{Grants: 1, Accounts: 1}) {
+		t.Errorf("%+v, %v", ended, err)
+	}
+}
