@@ -167,6 +167,21 @@ func TestFilterDepth(t *testing.T) {
 	}
 }
 
+// What is had for one depth is not used for another.
+func TestFilterDepths(t *testing.T) {
+	g := newFilterGateway(t)
+	r := filteredBy(t, g, rules.OnErrorReject)
+	for depth := range rules.MaxFilterDepth {
+		token := g.issuer.Token(t, "other-shim", resource, nil, identitytest.Claims{rules.FilterDepth: depth})
+		if resp, body := r.post(t, token, callTool("x")); resp.StatusCode != 200 || strings.Contains(body, "error") {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+		if _, shown := g.called(); len(shown) == 0 || !strings.HasPrefix(shown[0], fmt.Sprintf("own-%d-", depth+1)) {
+			t.Errorf("called by a filter that is asked at depth %d it shows %q", depth, shown)
+		}
+	}
+}
+
 // A token that is refused fails the question and is not shown for ever.
 func TestFilterServerRefusesTheToken(t *testing.T) {
 	g := newFilterGateway(t)

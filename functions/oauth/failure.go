@@ -47,7 +47,7 @@ func asFailure(err error) *failure {
 		return &failure{status: 400, code: "invalid_target", text: "it was granted for another resource", cause: err}
 	case errors.Is(err, client.ErrUnknown):
 		return &failure{status: 401, code: "invalid_client", text: client.ErrUnknown.Error(), cause: err}
-	case errors.Is(err, client.ErrDocument):
+	case errors.Is(err, client.ErrDocument), errors.Is(err, client.ErrKeys):
 		return &failure{status: 401, code: "invalid_client", text: err.Error(), cause: err}
 	case errors.Is(err, client.ErrMetadata), errors.Is(err, client.ErrRedirect):
 		code := client.ErrMetadata.Error()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -94,10 +95,30 @@ func (s *server) assertedClient(r *http.Request) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Auth != client.AuthKeyJWT || !signedBy(parsed, c.Keys) {
-		return nil, unproven("client_assertion is signed by none of the client's keys", false)
+	if c.Auth != client.AuthKeyJWT {
+		return nil, unproven("the client did not prove itself by "+c.Auth, false)
+	}
+	if err := s.checkAssertion(claims); err != nil { // before anything is fetched for it
+		return nil, err
+	}
+	if err := s.checkSignature(r, parsed, c); err != nil {
+		return nil, err
 	}
 	return c, s.takeAssertion(r, claims)
+}
+
+// checkSignature takes what one of the client's keys signed, also one that it has had since we last looked.
+func (s *server) checkSignature(r *http.Request, t *jwt.JSONWebToken, c *client.Client) error {
+	for _, find := range []func(context.Context, *client.Client) (*jose.JSONWebKeySet, error){s.clients.Keys.Find, s.clients.Keys.Newer} {
+		keys, err := find(r.Context(), c)
+		if err != nil {
+			return err
+		}
+		if signedBy(t, keys) {
+			return nil
+		}
+	}
+	return unproven("client_assertion is signed by none of the client's keys", false)
 }
 
 func readAssertion(text string) (*jwt.JSONWebToken, jwt.Claims, error) {
@@ -128,8 +149,8 @@ func signedBy(t *jwt.JSONWebToken, keys *jose.JSONWebKeySet) bool {
 	return false
 }
 
-// takeAssertion checks whom an assertion is for and when, and that it was not used before.
-func (s *server) takeAssertion(r *http.Request, c jwt.Claims) error {
+// checkAssertion checks whom an assertion is for and when.
+func (s *server) checkAssertion(c jwt.Claims) error {
 	now := s.now()
 	audience := len(c.Audience) == 1 && (c.Audience[0] == s.url || c.Audience[0] == s.url+"/" || c.Audience[0] == s.url+"/token")
 	if !audience || c.Expiry == nil || c.Expiry.Time().After(now.Add(maxAssertion)) ||
@@ -139,11 +160,16 @@ func (s *server) takeAssertion(r *http.Request, c jwt.Claims) error {
 	if c.ID == "" || len(c.ID) > 256 {
 		return unproven("client_assertion has no jti", false)
 	}
+	return nil
+}
+
+// takeAssertion takes an assertion once.
+func (s *server) takeAssertion(r *http.Request, c jwt.Claims) error {
 	name := store.Key{Part: "assertion/" + c.Subject, Sort: c.ID}
 	if len(name.Part) > store.MaxKey {
 		return unproven("the client's id is too long", false)
 	}
-	_, err := s.store.Put(r.Context(), store.Item{Key: name, Value: seal.Hash(c.ID), Expires: now.Add(2 * maxAssertion)})
+	_, err := s.store.Put(r.Context(), store.Item{Key: name, Value: seal.Hash(c.ID), Expires: s.now().Add(2 * maxAssertion)})
 	if errors.Is(err, store.ErrConflict) {
 		return unproven("client_assertion was used before", false)
 	}

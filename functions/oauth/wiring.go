@@ -98,7 +98,8 @@ func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now fun
 		return nil, err
 	}
 	static[apikey.Client] = gatewayClient()
-	s.clients = &client.Clients{Static: static, Registered: &client.Registry{Store: kept, Now: now}, Documents: client.NewDocuments(now, nil)}
+	s.clients = &client.Clients{Static: static, Registered: &client.Registry{Store: kept, Now: now}, Documents: client.NewDocuments(now, nil),
+		Keys: client.NewKeySets(now, nil)}
 	s.grants = &grant.Grants{Store: kept, Sealer: sealer, Provider: s.provider, Now: now}
 	s.keys = token.NewKeys(kept, sealer, now)
 	if s.accounts, err = newAccounts(c, key, kept, now); err != nil {
@@ -241,6 +242,11 @@ func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 				return nil, fmt.Errorf("oauth.clients: %s: %w", o.ID, err)
 			}
 			c.Auth = client.AuthKeyJWT
+		case o.KeysURL != "":
+			if err := client.CheckKeysURI(o.KeysURL); err != nil {
+				return nil, fmt.Errorf("oauth.clients: %s: %w", o.ID, err)
+			}
+			c.Auth, c.KeysURI = client.AuthKeyJWT, o.KeysURL
 		}
 		static[o.ID] = c
 	}

@@ -46,10 +46,17 @@ type OAuthClient struct {
 	Redirects  []string       `yaml:"redirects"`  // its redirect URIs; without any, exchange, assertions and shim it is an agent that acts for itself
 	Secret     string         `yaml:"secret"`     // file of its secret
 	Keys       string         `yaml:"keys"`       // file of its public keys, a JSON Web Key Set, instead of a secret
+	KeysURL    string         `yaml:"keysURL"`    // https URL at which they lie, at a public address and port 443
 	Shim       string         `yaml:"shim"`       // it is the shim of this entry, and may call the servers that the entry's filters are
 	Exchange   *OAuthExchange `yaml:"exchange"`   // which tokens it may exchange (RFC 8693)
 	Assertions bool           `yaml:"assertions"` // it acts for whom the provider says so (ID-JAG), and nobody is asked here
 }
+
+// Proves tells whether a client has anything to prove itself by.
+func (c *OAuthClient) Proves() bool { return c.Secret != "" || c.Signs() }
+
+// Signs tells whether it does so by a key.
+func (c *OAuthClient) Signs() bool { return c.Keys != "" || c.KeysURL != "" }
 
 // ShimClient is the client that the shim of an entry is; nil where there is none.
 func (o *OAuth) ShimClient(server string) *OAuthClient {

@@ -135,14 +135,20 @@ func checkOAuthClient(d *document, c *OAuthClient, dir string) {
 			d.filePath(field, "oauth.clients."+name, dir, "")
 		}
 	}
+	if d.has(&c.KeysURL) {
+		d.webURL(&c.KeysURL, c, "oauth.clients.keysURL")
+		if !strings.HasPrefix(c.KeysURL, "https://") {
+			d.bad(&c.KeysURL, "oauth.clients.keysURL must begin with https://")
+		}
+	}
 	switch {
-	case c.Secret != "" && c.Keys != "":
-		d.bad(c, "oauth.clients: secret or keys, not both")
-	case c.Exchange != nil && c.Secret == "" && c.Keys == "":
+	case c.Secret != "" && c.Signs(), c.Keys != "" && c.KeysURL != "":
+		d.bad(c, "oauth.clients: secret, keys or keysURL, one of them")
+	case c.Exchange != nil && !c.Proves():
 		d.bad(c, "oauth.clients: who exchanges tokens needs a secret or keys")
-	case c.Assertions && c.Secret == "" && c.Keys == "":
+	case c.Assertions && !c.Proves():
 		d.bad(c, "oauth.clients: who brings assertions needs a secret or keys")
-	case len(c.Redirects) == 0 && c.Secret == "" && c.Keys == "":
+	case len(c.Redirects) == 0 && !c.Proves():
 		d.bad(c, "oauth.clients: an agent needs a secret or keys, and any other client redirects")
 	}
 }

@@ -53,7 +53,7 @@ func makeFilterServer(s catalog.Server, f catalog.Filter, p *catalog.Platform) *
 	}
 	if c := p.OAuth.ShimClient(s.ID); c != nil {
 		made.Caller = &rules.FilterUser{Issuer: p.OAuth.URL, Client: rules.Client{ID: c.ID, Auth: rules.AuthBasic}}
-		if c.Keys != "" {
+		if c.Signs() {
 			made.Caller.Client.Auth = rules.AuthPrivateKey
 		}
 	}

@@ -24,7 +24,7 @@ func depthOf(x *call.Exchange, f *ruleset.Filter) (int, error) {
 	if x.Who.Issuer == f.Server.Caller.Issuer {
 		if text, err := identity.Claim(x.Token.Reveal(), rules.FilterDepth); err == nil {
 			before, err := strconv.Atoi(text)
-			if err != nil || before < 1 {
+			if err != nil {
 				return 0, errors.New("the caller's token has a " + rules.FilterDepth + " that is none")
 			}
 			depth += before

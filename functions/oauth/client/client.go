@@ -38,7 +38,8 @@ type Client struct {
 	Auth         string              `json:"auth"`             // one of AuthMethods
 	SecretHash   []byte              `json:"secret,omitempty"` // seal.Hash
 	Keys         *jose.JSONWebKeySet `json:"keys,omitempty"`
-	Grants       []string            `json:"grants"` // the grant types that it may use
+	KeysURI      string              `json:"keysURI,omitempty"` // where its keys lie instead
+	Grants       []string            `json:"grants"`            // the grant types that it may use
 	// Assured says that the id proves who the client is: the operator named it, or its document lies at its own address.
 	// A name that a client gave itself when it registered proves nothing.
 	Assured bool `json:"-"`
@@ -99,6 +100,7 @@ type Clients struct {
 	Static     Static
 	Registered *Registry
 	Documents  *Documents
+	Keys       *KeySets
 }
 
 // Find returns the client of an id, or ErrUnknown. Other errors say that it could not be found out.

@@ -9,7 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4"
 	// The decoder of go-jose refuses duplicate names and compares names exactly; encoding/json does neither.
 	strictjson "github.com/go-jose/go-jose/v4/json"
 )
@@ -77,30 +76,4 @@ func ParseMetadata(data []byte) (Metadata, error) {
 // invisible are characters that would have a name read other than it is written: controls, line breaks, direction marks.
 func invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || r == utf8.RuneError
-}
-
-// parseKeys reads the keys of a client that signs assertions. Only public keys are taken: whoever sends us a private one
-// has shown it to others too.
-func parseKeys(m Metadata) (*jose.JSONWebKeySet, error) {
-	if m.Auth != AuthKeyJWT {
-		return nil, nil
-	}
-	if m.KeysURI != "" || len(m.Keys) == 0 {
-		return nil, fmt.Errorf("%w: private_key_jwt needs jwks; jwks_uri is not fetched", ErrMetadata)
-	}
-	return ParseKeys(m.Keys)
-}
-
-// ParseKeys reads a JSON Web Key Set (RFC 7517) of public keys.
-func ParseKeys(data []byte) (*jose.JSONWebKeySet, error) {
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(data, &keys) != nil || len(keys.Keys) == 0 || len(keys.Keys) > maxKeys {
-		return nil, fmt.Errorf("%w: jwks is no JSON Web Key Set of 1 to %d keys", ErrMetadata, maxKeys)
-	}
-	for _, k := range keys.Keys {
-		if !k.IsPublic() || !k.Valid() {
-			return nil, fmt.Errorf("%w: jwks must hold public keys only", ErrMetadata)
-		}
-	}
-	return &keys, nil
 }

@@ -58,7 +58,12 @@ func TestKeysOfMetadata(t *testing.T) {
 		good bool
 	}{
 		"keys":               {`"token_endpoint_auth_method":"private_key_jwt","jwks":` + keys, true},
-		"keys elsewhere":     {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys"`, false},
+		"keys elsewhere":     {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys?of=x"`, true},
+		"in the clear":       {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"http://a.example/keys"`, false},
+		"at this machine":    {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"http://127.0.0.1/keys"`, false},
+		"at another port":    {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example:8443/keys"`, false},
+		"by a user":          {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://u@a.example/keys"`, false},
+		"of dots":            {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/x/../keys"`, false},
 		"here and elsewhere": {`"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys","jwks":` + keys, false},
 		"none":               {`"token_endpoint_auth_method":"private_key_jwt"`, false},
 		"private":            {`"token_endpoint_auth_method":"private_key_jwt","jwks":` + keySet(t, 1, true), false},

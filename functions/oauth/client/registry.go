@@ -81,8 +81,10 @@ func (reg *registration) become(m Metadata, out *Registration) error {
 		out.SecretEnds = new(int64)
 		secret = seal.Hash(out.Secret)
 	}
-	m.ClientID, m.Scope, m.KeysURI = "", "", ""
-	reg.Client = Client{ID: out.ID, Name: m.Name, RedirectURIs: m.RedirectURIs, Auth: m.Auth, SecretHash: secret, Keys: keys, Grants: m.GrantTypes}
+	if m.ClientID, m.Scope = "", ""; m.Auth != AuthKeyJWT {
+		m.KeysURI = ""
+	}
+	reg.Client = Client{ID: out.ID, Name: m.Name, RedirectURIs: m.RedirectURIs, Auth: m.Auth, SecretHash: secret, Keys: keys, KeysURI: m.KeysURI, Grants: m.GrantTypes}
 	reg.Metadata, out.Metadata = m, m
 	return nil
 }
