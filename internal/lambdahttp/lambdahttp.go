@@ -29,15 +29,20 @@ type Config struct {
 // Adapter turns events into requests, and answers into streams.
 type Adapter struct {
 	handler http.Handler
+	origin  origin
 	log     *slog.Logger
 }
 
-// New returns an Adapter.
+// New returns an Adapter, which serves a front of our own only where ORIGIN_SECRETS names secrets of one.
 func New(c Config) (*Adapter, error) {
 	if c.Handler == nil || c.Logger == nil {
 		return nil, errors.New("lambdahttp: a handler and a logger are required")
 	}
-	return &Adapter{handler: c.Handler, log: c.Logger}, nil
+	origin, err := readOrigin()
+	if err != nil {
+		return nil, err
+	}
+	return &Adapter{handler: c.Handler, origin: origin, log: c.Logger}, nil
 }
 
 // Start serves events of the Runtime API that AWS_LAMBDA_RUNTIME_API names. It never returns: where that API goes away the
@@ -53,6 +58,9 @@ func (a *Adapter) Invoke(ctx context.Context, payload json.RawMessage) (io.Reade
 		return nil, err
 	}
 	r, err := e.request(ctx)
+	if err == nil {
+		err = a.origin.admit(r)
+	}
 	if err != nil {
 		known := mcp.AsError(err)
 		a.log.Warn("request refused", "error", err)
