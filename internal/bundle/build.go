@@ -40,18 +40,28 @@ func (b build) zip(ctx context.Context, function, processor, compiler string) ([
 	if err != nil {
 		return nil, err
 	}
-	return pack(text)
+	return pack("bootstrap", text)
 }
 
 // madeAt is when everything in a zip was made: the earliest time that one can say.
 var madeAt = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// edge makes the zip of the function at CloudFront's edge, which is a script: Lambda@Edge runs no programs.
+func (b build) edge() ([]byte, error) {
+	const script = "index.mjs"
+	text, err := os.ReadFile(filepath.Join(b.module, "terraform", "edge", script))
+	if err != nil {
+		return nil, err
+	}
+	return pack(script, text)
+}
+
 // pack puts a program into a zip, as what Lambda starts.
-func pack(program []byte) ([]byte, error) {
+func pack(name string, program []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
-	head := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate, Modified: madeAt}
+	head := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: madeAt}
 	head.SetMode(0o755)
 	f, err := w.CreateHeader(head)
 	if err != nil {

@@ -127,3 +127,16 @@ func TestCommit(t *testing.T) {
 		t.Errorf("commit %q, %v", changed, err)
 	}
 }
+
+// The script at the edge is packed under the name that its handler has.
+func TestEdge(t *testing.T) {
+	b := build{module: filepath.Join("..", "..")}
+	text, err := b.edge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := zip.NewReader(bytes.NewReader(text), int64(len(text)))
+	if err != nil || len(files.File) != 1 || files.File[0].Name != "index.mjs" {
+		t.Errorf("%v, %d files", err, len(files.File))
+	}
+}

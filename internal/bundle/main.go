@@ -57,15 +57,27 @@ func run(ctx context.Context, b build) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", at, err)
 			}
-			if len(zip) > maxZip {
-				return fmt.Errorf("%s: %d bytes are more than %d", at, len(zip), maxZip)
-			}
-			if err := os.WriteFile(at, zip, 0o644); err != nil {
+			if err := b.write(at, zip); err != nil {
 				return err
 			}
-			fmt.Printf("%-26s %5.2f MB  %s %.12s\n", at, float64(len(zip))/1e6, b.version, commit)
 		}
 	}
+	zip, err := b.edge()
+	if err != nil {
+		return err
+	}
+	return b.write(filepath.Join(b.out, "edge.zip"), zip)
+}
+
+// write writes a zip, and says how large it is.
+func (b build) write(at string, zip []byte) error {
+	if len(zip) > maxZip {
+		return fmt.Errorf("%s: %d bytes are more than %d", at, len(zip), maxZip)
+	}
+	if err := os.WriteFile(at, zip, 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("%-26s %5.2f MB  %s %.12s\n", at, float64(len(zip))/1e6, b.version, b.commit)
 	return nil
 }
 
