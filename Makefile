@@ -12,7 +12,7 @@ DEPLOYER ?= process
 build_go = CGO_ENABLED=0 go build -trimpath
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build all programs into bin/
 	@mkdir -p bin
@@ -56,6 +56,9 @@ e2e-docker: build ## try servers as containers with a Docker Engine of its own: 
 kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how
 	knative/kind.sh $(KINDFLAGS)
 
+test-terraform: ## try the Terraform modules with schema stubs for providers: needs terraform 1.11 or newer, and npm
+	TEST_TERRAFORM=1 go test -count=1 -timeout 9m ./internal/schemastub/... ./internal/terraformtest
+
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)
 
@@ -75,4 +78,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build package run run-lambda test lint conformance e2e e2e-docker e2e-knative kind bench bench-knative bench-lambda fuzz planted clean
+.PHONY: help build package run run-lambda test lint conformance e2e e2e-docker e2e-knative kind test-terraform bench bench-knative bench-lambda fuzz planted clean

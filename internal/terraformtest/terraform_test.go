@@ -1,0 +1,171 @@
+package terraformtest
+
+import (
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// modules are all root modules, by their folders.
+var modules = []string{".", "examples/minimal", "examples/complete", "knative"}
+
+func TestFormat(t *testing.T) {
+	need(t)
+	out, err := Folder{Path: filepath.Join(root, "terraform"), Mirror: mirror}.Run(t.Context(), "fmt", "-check", "-recursive", "-no-color")
+	if err != nil {
+		t.Errorf("terraform fmt -recursive terraform mends it: %s", out)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, module := range modules {
+		t.Run(module, func(t *testing.T) {
+			f := open(t, module)
+			if _, err := f.Run(t.Context(), "validate", "-no-color"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAssertions runs what is written in Terraform's own language.
+func TestAssertions(t *testing.T) {
+	f := open(t, ".")
+	if err := f.SetVariables(variables(nil)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := f.Run(t.Context(), "test", "-no-color")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := strings.TrimSpace(out)
+	t.Log(last[strings.LastIndex(last, "\n")+1:])
+}
+
+// TestEdge runs the tests of the scripts at CloudFront's edge.
+func TestEdge(t *testing.T) {
+	need(t)
+	if out, err := exec.CommandContext(t.Context(), "node", "--test", filepath.Join(root, "terraform", "edge")).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestRules holds every shape's plan to what only the provider and AWS know, and each rule to there being something to hold.
+func TestRules(t *testing.T) {
+	f := open(t, ".")
+	used := map[string]int{}
+	for name, shape := range shapes() {
+		t.Run(name, func(t *testing.T) {
+			plan, err := f.MakePlan(t.Context(), variables(shape))
+			if err != nil {
+				t.Fatal(err)
+			}
+			problems, here := checkRules(plan.Resources(""))
+			for _, p := range problems {
+				t.Error(p)
+			}
+			for at, n := range here {
+				used[at] += n
+			}
+			t.Logf("%d resources", len(plan.Resources("")))
+		})
+	}
+	for _, r := range rules {
+		if used[r.at] == 0 {
+			t.Errorf("nothing is held to the rule of %s", r.at)
+		}
+	}
+	t.Logf("%d rules", len(rules))
+}
+
+// TestApply makes each shape, and looks at what was made: who may do what, a second plan without changes, and nothing that
+// is left when it is destroyed.
+func TestApply(t *testing.T) {
+	f := open(t, ".")
+	var stars []star
+	readJSON(t, "stars.json", &stars)
+	seen := map[star]bool{}
+	for name, shape := range shapes() {
+		t.Run(name, func(t *testing.T) {
+			all := variables(shape)
+			maps.Copy(all, map[string]any{"removable": true})
+			made := f.apply(t, all)
+			policies := statements(t, made)
+			for _, problems := range [][]string{checkStars(policies, stars, seen), checkActions(t, policies), checkBuckets(made)} {
+				for _, p := range problems {
+					t.Error(p)
+				}
+			}
+			if out, err := f.Run(t.Context(), "plan", "-no-color", "-detailed-exitcode"); err != nil {
+				t.Errorf("a second plan has changes: %v", err)
+			} else if !strings.Contains(out, "No changes.") {
+				t.Error(out)
+			}
+			if _, err := f.Run(t.Context(), "destroy", "-no-color", "-auto-approve"); err != nil {
+				t.Fatal(err)
+			}
+			left, err := f.State(t.Context())
+			if err != nil || len(left) > 0 {
+				t.Errorf("%d are left, %v", len(left), err)
+			}
+			t.Logf("%d made, %d statements", len(made), len(policies))
+		})
+	}
+	for _, s := range stars {
+		if !seen[s] {
+			t.Errorf("tests/stars.json has %s %s %q, which is nowhere", s.Where, s.Field, s.Star)
+		}
+		if s.Why == "" {
+			t.Errorf("tests/stars.json does not say why %s has %q", s.Where, s.Star)
+		}
+	}
+}
+
+// apply makes what variables say, and returns it.
+func (f Folder) apply(t *testing.T, variables map[string]any) []Resource {
+	t.Helper()
+	if err := f.SetVariables(variables); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Run(t.Context(), "apply", "-no-color", "-auto-approve"); err != nil {
+		t.Fatal(err)
+	}
+	made, err := f.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestServersHaveNoIdentity: nothing gives a pod's service account a role.
+func TestServersHaveNoIdentity(t *testing.T) {
+	f := open(t, ".")
+	plan, err := f.MakePlan(t.Context(), variables(everything()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range plan.Resources("") {
+		switch r.Type {
+		case "aws_eks_pod_identity_association", "aws_iam_openid_connect_provider", "aws_eks_access_policy_association":
+			t.Errorf("%s", r.Address)
+		}
+	}
+}
+
+// TestBadCatalog is refused when it is planned, with file and line.
+func TestBadCatalog(t *testing.T) {
+	f := open(t, ".")
+	for text, want := range map[string]string{
+		"apiVersion: v1\nservers:\n  - id: Notes\n": "catalog.yaml:3",
+		"apiVersion: v1\nsevrers: []\n":             "catalog.yaml:2",
+	} {
+		file := filepath.Join(t.TempDir(), "catalog.yaml")
+		write(t, file, text)
+		_, err := f.MakePlan(t.Context(), variables(map[string]any{"catalog": file}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

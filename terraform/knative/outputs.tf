@@ -1,0 +1,4 @@
+output "ingress" {
+  description = "Where the gateway reaches servers"
+  value       = "https://${var.gateway.ingress}"
+}

@@ -1,0 +1,199 @@
+locals {
+  documents = "documents"
+  bucket    = "${var.name}-documents-${local.account}-${local.region}"
+
+  # Keys of the documents in the bucket, below documents/: which role reads which is in iam.tf.
+  provider_secret = nonsensitive(var.identity_secret != null) ? { "oauth/provider" = var.identity_secret } : {}
+}
+
+resource "aws_kms_key" "this" {
+  description             = "Everything that ${var.name} keeps"
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+  policy                  = jsonencode(local.key_policy)
+  tags                    = local.tags
+}
+
+resource "aws_kms_alias" "this" {
+  name          = "alias/${var.name}"
+  target_key_id = aws_kms_key.this.key_id
+}
+
+# Sign-ins, grants and keys of the authorization server (functions/oauth/README.md).
+resource "aws_dynamodb_table" "oauth" {
+  name                        = "${var.name}-oauth"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "part"
+  range_key                   = "sort"
+  deletion_protection_enabled = !var.removable
+  tags                        = local.tags
+
+  attribute {
+    name = "part"
+    type = "S"
+  }
+  attribute {
+    name = "sort"
+    type = "S"
+  }
+  ttl {
+    attribute_name = "expires"
+    enabled        = true
+  }
+  point_in_time_recovery {
+    enabled = true
+  }
+  server_side_encryption {
+    enabled     = true
+    kms_key_arn = aws_kms_key.this.arn
+  }
+}
+
+# The operator's documents, and keys: each function reads its own objects only.
+resource "aws_s3_bucket" "documents" {
+  bucket        = local.bucket
+  force_destroy = var.removable
+  tags          = local.tags
+}
+
+resource "aws_s3_bucket_public_access_block" "documents" {
+  bucket                  = aws_s3_bucket.documents.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "documents" {
+  bucket = aws_s3_bucket.documents.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_versioning" "documents" {
+  bucket = aws_s3_bucket.documents.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "documents" {
+  bucket = aws_s3_bucket.documents.id
+  rule {
+    bucket_key_enabled = true
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = aws_kms_key.this.arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "documents" {
+  bucket = aws_s3_bucket.documents.id
+  rule {
+    id     = "old-versions"
+    status = "Enabled"
+    filter {}
+    noncurrent_version_expiration {
+      noncurrent_days = 90
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+  depends_on = [aws_s3_bucket_versioning.documents]
+}
+
+# Nothing reads or writes it in the clear.
+resource "aws_s3_bucket_policy" "documents" {
+  bucket     = aws_s3_bucket.documents.id
+  policy     = jsonencode(local.bucket_policy)
+  depends_on = [aws_s3_bucket_public_access_block.documents]
+}
+
+# Keys that the programs need and nobody has to know: of names of users' instances, of the signature of rules, and of what the
+# authorization server seals. Whoever reads the state has them (README.md, "The state").
+data "aws_secretsmanager_random_password" "key" {
+  for_each            = toset(["name.key", "state/rules.key", "oauth/seal.key"])
+  password_length     = 32
+  exclude_punctuation = true
+}
+
+resource "terraform_data" "key" {
+  for_each = data.aws_secretsmanager_random_password.key
+  input    = each.value.random_password
+  lifecycle {
+    ignore_changes = [input] # each plan has another
+  }
+}
+
+resource "aws_s3_object" "key" {
+  for_each   = terraform_data.key
+  bucket     = aws_s3_bucket.documents.id
+  key        = "${local.documents}/${each.key}"
+  content    = each.value.output
+  kms_key_id = aws_kms_key.this.arn
+  depends_on = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents]
+}
+
+locals {
+  platform = {
+    apiVersion = "v1"
+    publicURL  = local.public_url
+    issuers = [
+      { url = var.identity.url, audiences = ["{resource}"], groupsClaim = var.identity.groups_claim, default = true },
+      { name = "oauth", url = local.public_url, audiences = ["{resource}"], brokers = [var.identity.url] },
+    ]
+    oauth = {
+      url   = local.public_url
+      table = aws_dynamodb_table.oauth.name
+      key   = "oauth/seal.key"
+      provider = merge(
+        { url = var.identity.url, clientID = var.identity.client_id, scopes = var.identity.scopes },
+        var.identity.prompt == null ? {} : { prompt = var.identity.prompt },
+        { for k in keys(local.provider_secret) : "secret" => k },
+      )
+    }
+    deployer = {
+      state    = "state"
+      function = local.functions["deployer"].name
+      knative = {
+        nameKey = "name.key"
+        images  = { for k, v in var.images : k => v if v != null }
+        lock    = "catalog.lock"
+        eks     = { cluster = local.cluster.name, region = local.region, endpoint = local.cluster.endpoint, ca = "cluster.pem" }
+        ingress = { url = local.ingress.url, domain = local.ingress.domain, ca = "ingress.pem" }
+      }
+    }
+  }
+
+  texts = merge(
+    {
+      "platform.yaml" = yamlencode(merge(local.platform, try(var.domain.wildcard, false) ? { domain = var.domain.name } : {}))
+      "catalog.yaml"  = file(var.catalog)
+      "cluster.pem"   = base64decode(local.cluster.ca)
+    },
+    var.catalog_lock == null ? {} : { "catalog.lock" = file(var.catalog_lock) },
+    var.ingress == null ? {} : { "ingress.pem" = var.ingress.ca }, # else terraform/knative puts it there
+  )
+}
+
+resource "aws_s3_object" "document" {
+  for_each     = toset(concat(["platform.yaml", "catalog.yaml", "cluster.pem"], var.catalog_lock == null ? [] : ["catalog.lock"], var.ingress == null ? [] : ["ingress.pem"]))
+  bucket       = aws_s3_bucket.documents.id
+  key          = "${local.documents}/${each.key}"
+  content      = local.texts[each.key]
+  content_type = "text/plain; charset=utf-8"
+  kms_key_id   = aws_kms_key.this.arn
+  depends_on   = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents, data.external.catalog]
+}
+
+resource "aws_s3_object" "provider_secret" {
+  for_each   = toset(keys(local.provider_secret))
+  bucket     = aws_s3_bucket.documents.id
+  key        = "${local.documents}/${each.key}"
+  content    = local.provider_secret[each.key]
+  kms_key_id = aws_kms_key.this.arn
+  depends_on = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents]
+}
