@@ -34,7 +34,7 @@ locals {
 
   # Lines of the functions' logs that count as something.
   counted = {
-    failed-wakes = { group = "gateway", pattern = "{ $.status = 503 || $.status = 504 }", above = 5, means = "Servers did not start: the deployer's log says why" }
+    failed-wakes = { group = "gateway", pattern = "{ ($.responseStatus = 503) || ($.responseStatus = 504) }", above = 5, means = "Servers did not start: the deployer's log says why" }
   }
 }
 

@@ -1,11 +1,16 @@
 package terraformtest
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"mcpgateway/internal/audit"
 )
 
 // modules are all root modules, by their folders.
@@ -167,5 +172,32 @@ func TestBadCatalog(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// TestCountedLines: what a metric counts is a field of the records that functions write.
+func TestCountedLines(t *testing.T) {
+	f := open(t, ".")
+	plan, err := f.MakePlan(t.Context(), variables(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(audit.Record{ID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, filters := map[string]any{}, plan.Resources("aws_cloudwatch_log_metric_filter")
+	if err := json.Unmarshal(text, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, filter := range filters {
+		for _, field := range regexp.MustCompile(`\$\.(\w+)`).FindAllStringSubmatch(fmt.Sprint(filter.Values["pattern"]), -1) {
+			if _, is := fields[field[1]]; !is {
+				t.Errorf("%s counts %s, which no record has", filter.Address, field[1])
+			}
+		}
+	}
+	if len(filters) == 0 {
+		t.Error("nothing is counted")
 	}
 }
