@@ -109,7 +109,7 @@ func parseRegistration(body []byte, asked string) (c Client, ends time.Time, err
 	switch {
 	case !sendable(r.ID, maxAddress) || r.ID == "" || !sendable(r.Secret, maxAddress):
 		return c, ends, errors.New("client_id or client_secret is missing, too long, or no printable text")
-	case r.Auth != client.AuthNone && r.Auth != client.AuthBasic && r.Auth != client.AuthPost, (r.Auth == client.AuthNone) != (r.Secret == "") && r.Auth != client.AuthNone:
+	case r.Auth != client.AuthNone && r.Auth != client.AuthBasic && r.Auth != client.AuthPost, r.Auth != client.AuthNone && r.Secret == "":
 		return c, ends, errors.New("token_endpoint_auth_method is none that we know, or there is no client_secret for it")
 	}
 	c = Client{ID: r.ID, Auth: r.Auth}
