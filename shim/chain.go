@@ -60,7 +60,7 @@ func (c *chain) serve(x *call.Exchange) {
 	defer c.observe.Exchange(x)()
 	defer c.recover(x)
 	if err := c.run(x); err != nil {
-		c.refuse(x, err)
+		c.refuse(x, elicit(x, err))
 	}
 }
 
@@ -159,7 +159,7 @@ func (c *chain) session(x *call.Exchange) error {
 
 func (c *chain) exchange(x *call.Exchange) (err error) {
 	if x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who); err != nil {
-		x.Exchanged, err = "failed", elicit(x, err)
+		x.Exchanged = "failed"
 	} else if x.Credential != nil {
 		x.Exchanged = "ok"
 	}

@@ -139,3 +139,18 @@ func TestLedToConnectInSession(t *testing.T) {
 		}
 	}
 }
+
+// An account that the server does not know any more leads there, too.
+func TestLedToConnectAgain(t *testing.T) {
+	server := &recorder{}
+	r := newRig(t, server.ServeHTTP)
+	c, page, connected := accounts(t)
+	connected.Store(true)
+	r.give(t, c, exchange.Secrets{})
+	server.refuse = func(string) bool { connected.Store(false); return true }
+	resp, body := r.post(t, r.engineer(t), callTool("x"))
+	var got leads
+	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 200 || got.ID != 1 || got.Error.Code != -32001 || !strings.Contains(got.Error.Message, page) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}

@@ -91,8 +91,12 @@ func (s *server) forAccount(r *http.Request, c *client.Client) (tokens, error) {
 	if err != nil {
 		return tokens{}, err
 	}
+	life = min(life, accountTokenLife, caller.Expires.Sub(s.now())).Truncate(time.Second)
+	if life <= 0 {
+		return tokens{}, bad("invalid_request", "subject_token or the account's token has just expired: try again")
+	}
 	s.log.Info("account used", "client", c.ID, "subject", caller.Subject)
-	return tokens{Access: text.Reveal(), Issued: typeAccess, Type: "Bearer", Life: int(min(life, accountTokenLife).Seconds())}, nil
+	return tokens{Access: text.Reveal(), Issued: typeAccess, Type: "Bearer", Life: int(life.Seconds())}, nil
 }
 
 // accountTokenLife is how long a shim may use a token of an account: so long after it was removed nothing of it is used.

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"mcpgateway/functions/oauth/grant"
+	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/functions/oauth/upstream/upstreamtest"
 )
 
@@ -84,5 +90,301 @@ func TestConnectDuringSignIn(t *testing.T) {
 	}
 	if up.Counted("/register") != 1 {
 		t.Errorf("registered %d times", up.Counted("/register"))
+	}
+}
+
+// connected has a person sign in, and connect their account on the way.
+func (r *rig) connected(b *http.Client, user string) answered {
+	r.t.Helper()
+	_, location, body := r.connectFrom(b, r.consent(b, user))
+	u, err := url.Parse(location)
+	if err != nil || !strings.HasPrefix(location, staticRedirect) {
+		r.t.Fatalf("led to %q %s", location, body)
+	}
+	return r.redeem(u.Query().Get("code"))
+}
+
+// leaving goes up to where the server's sign-in sends the browser back.
+func (r *rig) leaving(b *http.Client, page string) (back string) {
+	r.t.Helper()
+	_, _, body := r.visit(b, "GET", page, nil)
+	_, to, _ := r.visit(b, "GET", linkIn(r.t, body, goLink), nil)
+	status, back, body := r.visit(b, "GET", to, nil)
+	if status != http.StatusFound {
+		r.t.Fatalf("the server's sign-in: %d %s", status, body)
+	}
+	return back
+}
+
+// What comes back must be of this browser, this person, this server and its own sign-in, and comes once.
+func TestConnectRefuses(t *testing.T) {
+	r, up := newAccountRig(t)
+	r.edit("    - {id: robot, secret: robot}\n", "    - {id: robot, secret: robot}\n    - {id: other-shim, secret: robot, exchange: {server: other, account: {resource: '"+up.Resource+
+		"', egress: [{cidr: 127.0.0.1/32, ports: ["+up.URL[strings.LastIndex(up.URL, ":")+1:]+"]}]}}}\n")
+	change := func(back, name, value string) string {
+		u, err := url.Parse(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		if q.Set(name, value); value == "" {
+			q.Del(name)
+		}
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	for name, tt := range map[string]struct {
+		back   func(back string) string
+		again  bool // in another browser
+		status int
+	}{
+		"another browser":     {func(back string) string { return back }, true, 400},
+		"another state":       {func(back string) string { return change(back, "state", r.random()) }, false, 400},
+		"no state":            {func(back string) string { return change(back, "state", "") }, false, 400},
+		"another server":      {func(back string) string { return strings.Replace(back, "/connect/notes/", "/connect/other/", 1) }, false, 400},
+		"a server of nobody":  {func(back string) string { return strings.Replace(back, "/connect/notes/", "/connect/nobody/", 1) }, false, 400},
+		"two codes":           {func(back string) string { return back + "&code=x" }, false, 400},
+		"another issuer":      {func(back string) string { return change(back, "iss", "https://evil.example") }, false, 200},
+		"no issuer":           {func(back string) string { return change(back, "iss", "") }, false, 200},
+		"another code":        {func(back string) string { return change(back, "code", "x") }, false, 200},
+		"an error":            {func(back string) string { return change(change(back, "code", ""), "error", "<b>no</b>") }, false, 200},
+		"an error and a code": {func(back string) string { return change(back, "error", "no") }, false, 200},
+	} {
+		b := r.browser()
+		back := r.leaving(b, r.consent(b, "alice"))
+		if tt.again {
+			b = r.browser()
+		}
+		status, location, body := r.visit(b, "GET", tt.back(back), nil)
+		if status != tt.status || location != "" || strings.Contains(body, "<b>") || tt.status == 200 && !strings.Contains(body, "It was not connected") {
+			t.Errorf("%s: %d %q %s", name, status, location, body)
+		}
+		if has, err := r.server.accounts.Has(t.Context(), r.person("alice"), "notes"); has || err != nil {
+			t.Fatalf("%s: it is connected: %v", name, err)
+		}
+	}
+	b := r.browser()
+	back := r.leaving(b, r.consent(b, "alice"))
+	if _, location, body := r.visit(b, "GET", back, nil); !strings.HasPrefix(location, staticRedirect) {
+		t.Fatalf("%q %s", location, body)
+	}
+	if status, _, _ := r.visit(b, "GET", back, nil); status != 400 {
+		t.Errorf("a second time: %d", status)
+	}
+}
+
+func (r *rig) person(name string) grant.Person {
+	return grant.Person{Issuer: r.provider.URL, Subject: name}
+}
+
+// After an attempt that failed the person is asked again, and then goes on to the client.
+func TestConnectAgain(t *testing.T) {
+	r, up := newAccountRig(t)
+	b := r.browser()
+	page := r.consent(b, "alice")
+	up.Lock()
+	up.Deny = true
+	up.Unlock()
+	_, _, body := r.connectFrom(b, page)
+	up.Lock()
+	up.Deny = false
+	up.Unlock()
+	_, to, _ := r.visit(b, "GET", linkIn(t, body, goLink), nil)
+	_, back, _ := r.visit(b, "GET", to, nil)
+	if _, location, body := r.visit(b, "GET", back, nil); !strings.HasPrefix(location, staticRedirect) {
+		t.Errorf("%q %s", location, body)
+	}
+}
+
+// Only the page of ours that a person sees leads on: no other page sends their browser to the server's sign-in.
+func TestConnectNeedsTicket(t *testing.T) {
+	r, up := newAccountRig(t)
+	b := r.browser()
+	_, _, body := r.visit(b, "GET", r.consent(b, "alice"), nil)
+	good := linkIn(t, body, goLink)
+	for name, address := range map[string]string{
+		"none":                 r.url + "/connect/notes/go",
+		"another":              r.url + "/connect/notes/go?ticket=" + r.random(),
+		"for another question": strings.Replace(good, "question=", "question=x", 1),
+		"for another server":   strings.Replace(good, "/connect/notes/", "/connect/other/", 1),
+	} {
+		if status, location, _ := r.visit(b, "GET", address, nil); status < 400 || location != "" {
+			t.Errorf("%s: %d %q", name, status, location)
+		}
+	}
+	stranger := r.browser()
+	if _, location, _ := r.visit(stranger, "GET", good, nil); !strings.HasPrefix(location, r.provider.URL) {
+		t.Errorf("another browser is led to %q", location)
+	}
+	if status, location, _ := r.visit(b, "GET", good, nil); status != http.StatusSeeOther || !strings.HasPrefix(location, up.URL) {
+		t.Errorf("the page's own: %d %q", status, location)
+	}
+}
+
+// Who may not use a server is not told whether it has a sign-in of its own, and is not led there.
+func TestConnectIsForAdmitted(t *testing.T) {
+	r, _ := newAccountRig(t)
+	r.write("catalog.yaml", "apiVersion: v1\nservers:\n"+twoServers+"policies: [{name: a, allow: {groups: [nobody]}, servers: ['*']}]\n")
+	r.restart()
+	b := r.browser()
+	if location := r.consent(b, "alice"); !strings.HasPrefix(location, staticRedirect) {
+		t.Errorf("led to %q", location)
+	}
+	r.visitAccounts(b, "alice", "/accounts")
+	one, _, notes := r.visit(b, "GET", r.url+"/connect/notes", nil)
+	two, _, nobody := r.visit(b, "GET", r.url+"/connect/nobody", nil)
+	ids := regexp.MustCompile(`under [A-Z0-9]+ in the log`)
+	if one != 404 || two != 404 || ids.ReplaceAllString(notes, "") != ids.ReplaceAllString(nobody, "") {
+		t.Errorf("%d %s, %d %s", one, notes, two, nobody)
+	}
+}
+
+// visitAccounts signs a person in to look after their accounts, and returns the page.
+func (r *rig) visitAccounts(b *http.Client, user, path string) string {
+	r.t.Helper()
+	status, to, body := r.visit(b, "GET", r.url+path, nil)
+	if status == 200 {
+		return body
+	}
+	_, back, _ := r.visit(b, "POST", to, url.Values{"user": {user}})
+	_, page, body := r.visit(b, "GET", back, nil)
+	if page != r.url+path {
+		r.t.Fatalf("led to %q %s", page, body)
+	}
+	_, _, body = r.visit(b, "GET", page, nil)
+	return body
+}
+
+func TestAccountsPage(t *testing.T) {
+	r, up := newAccountRig(t)
+	b := r.browser()
+	if body := r.visitAccounts(b, "alice", "/accounts"); !strings.Contains(body, "You have none.") || !strings.Contains(body, `href="/connect/notes"`) || strings.Contains(body, "other") {
+		t.Fatal(body)
+	}
+	status, location, body := r.connectFrom(b, r.url+"/connect/notes")
+	if status != http.StatusSeeOther || location != r.url+"/accounts" {
+		t.Fatalf("%d %q %s", status, location, body)
+	}
+	if body := r.visitAccounts(b, "alice", "/accounts"); !strings.Contains(body, `aria-label="Remove notes"`) || !strings.Contains(body, hostOf(up.URL)) || strings.Contains(body, "Not connected") {
+		t.Error(body)
+	}
+	alice := r.tokens("alice").Access
+	theirs := r.exchange(shimID, alice).Access
+	remove := url.Values{"server": {"notes"}}
+	for name, header := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"} {
+		req, _ := http.NewRequest("POST", r.url+"/accounts/remove", strings.NewReader(remove.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set(name, header)
+		resp, err := b.Do(req)
+		if err != nil || resp.StatusCode != 400 {
+			t.Errorf("%s: %v %v", header, resp, err)
+		}
+		resp.Body.Close()
+	}
+	if status, _, _ := r.visit(r.browser(), "POST", r.url+"/accounts/remove", remove); status != 401 {
+		t.Errorf("without a sign-in: %d", status)
+	}
+	bob := r.browser()
+	r.visitAccounts(bob, "bob", "/accounts")
+	r.visit(bob, "POST", r.url+"/accounts/remove", remove)
+	if _, good := up.Knows(theirs); !good {
+		t.Fatal("somebody else removed it")
+	}
+	if status, location, _ := r.visit(b, "POST", r.url+"/accounts/remove", remove); status != http.StatusSeeOther || location != r.url+"/accounts" {
+		t.Errorf("%d %q", status, location)
+	}
+	if _, good := up.Knows(theirs); good {
+		t.Error("the token is good where it is from")
+	}
+	if got := r.exchange(shimID, alice); got.Status != 400 || got.Error != "interaction_required" || got.Page != r.url+"/connect/notes" || got.Access != "" {
+		t.Errorf("a removed account: %+v", got)
+	}
+}
+
+// The shim of a server gets its callers' own tokens, and nobody else's.
+func TestAccountExchange(t *testing.T) {
+	r, up := newAccountRig(t)
+	alice := r.connected(r.browser(), "alice").Access
+	for name, subject := range map[string]string{"ours": alice, "the provider's": r.providerToken("alice", r.resource("notes"), time.Hour)} {
+		if got := r.exchange(shimID, subject, "resource", up.Resource); got.Status != 200 || !strings.HasPrefix(got.Access, "at-") || got.Refresh != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	other := r.request(staticID, staticRedirect)
+	other.Set("resource", r.resource("other"))
+	forOther := r.redeem(r.code(other, "alice").Get("code"), "resource", r.resource("other")).Access
+	agent := r.post("/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {agentID}, "client_secret": {agentSecret}, "resource": {r.resource("notes")}}).Access
+	bobs := r.providerToken("bob", r.resource("notes"), time.Hour)
+	for name, tt := range map[string]struct {
+		client, subject string
+		more            []string
+		code            string
+	}{
+		"another person":       {shimID, bobs, nil, "interaction_required"},
+		"another server":       {shimID, forOther, nil, "invalid_request"},
+		"a program":            {shimID, agent, nil, "access_denied"},
+		"another client":       {agentID, alice, nil, "unauthorized_client"},
+		"a stranger":           {"nobody", alice, nil, "invalid_client"},
+		"for something else":   {shimID, alice, []string{"resource", "https://other.example"}, "invalid_target"},
+		"a token of this kind": {shimID, alice, []string{"requested_token_type", typeJWT}, "invalid_request"},
+		"no token":             {shimID, "x", nil, "invalid_request"},
+	} {
+		if got := r.exchange(tt.client, tt.subject, tt.more...); got.Error != tt.code || got.Access != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := r.exchange(shimID, r.providerToken("alice", r.resource("notes"), 0)); got.Access != "" {
+		t.Errorf("an expired one: %+v", got)
+	}
+	sum := sha256.Sum256([]byte(r.exchange(shimID, alice).Access))
+	r.pass(time.Minute)
+	before := up.Counted("/token")
+	if got := r.exchange(shimID, alice, refusedParameter, base64.RawURLEncoding.EncodeToString(sum[:])); got.Status != 200 || up.Counted("/token") != before+1 {
+		t.Errorf("a refused token is not renewed: %+v", got)
+	}
+	up.Before = func(w http.ResponseWriter, q *http.Request) bool {
+		if q.URL.Path == "/token" {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return q.URL.Path == "/token"
+	}
+	r.pass(2 * time.Hour)
+	if got := r.exchange(shimID, r.providerToken("alice", r.resource("notes"), time.Hour)); got.Status != 503 || got.Error != "temporarily_unavailable" {
+		t.Errorf("while its sign-in is down: %+v", got)
+	}
+}
+
+// A server whose sign-in cannot be found keeps nobody from signing in here.
+func TestConnectWhileDown(t *testing.T) {
+	r, up := newAccountRig(t)
+	up.Before = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	}
+	b := r.browser()
+	status, _, body := r.visit(b, "GET", r.consent(b, "alice"), nil)
+	if status != 200 || goLink.MatchString(body) || !strings.Contains(body, "cannot be found now") {
+		t.Errorf("%d %s", status, body)
+	}
+	if _, location, _ := r.visit(b, "GET", linkIn(t, body, skipLink), nil); !strings.HasPrefix(location, staticRedirect) {
+		t.Errorf("led to %q", location)
+	}
+}
+
+func TestClientDocument(t *testing.T) {
+	r, _ := newAccountRig(t)
+	at := r.url + "/connect/notes/client.json"
+	resp, err := http.Get(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var m upstream.About
+	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil || m.ID != at || len(m.Redirects) != 1 || m.Redirects[0] != r.url+"/connect/notes/callback" || m.Auth != "none" ||
+		resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%+v %v", m, err)
+	}
+	if status, _, _ := r.visit(r.browser(), "GET", r.url+"/connect/other/client.json", nil); status != 404 {
+		t.Errorf("of a server without one: %d", status)
 	}
 }

@@ -218,6 +218,7 @@ type answered struct {
 	Life    int    `json:"expires_in"`
 	Scope   string
 	Error   string
+	Page    string `json:"error_uri"`
 }
 
 // post sends a form; edit may add headers.

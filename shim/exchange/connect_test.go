@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,5 +58,22 @@ func TestConnectedAtOnce(t *testing.T) {
 	ahead = 3 * time.Second
 	if got, err := tokenOf(t, e, secret.New(subject.Reveal()), caller()); err != nil || got != "Bearer theirs" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Who gave a token is told that the server did not take it: nothing else says that it must be renewed before its end.
+func TestRefusedTokenIsNamed(t *testing.T) {
+	i := &issuer{answer: gives(3600)}
+	e := newExchanger(t, testRules(), Secrets{}, i)
+	c, err := e.Credential(t.Context(), subject, caller())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.Renew(t.Context()); !again || err != nil || sent(t, c) != "Bearer issued-2" {
+		t.Fatalf("%v, %v", again, err)
+	}
+	sum := sha256.Sum256([]byte("issued-1"))
+	if first, second := i.requests[0].Get("refused_token_sha256"), i.requests[1].Get("refused_token_sha256"); first != "" || second != base64.RawURLEncoding.EncodeToString(sum[:]) {
+		t.Errorf("%q, %q", first, second)
 	}
 }

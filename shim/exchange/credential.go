@@ -68,7 +68,7 @@ func (c *Credential) Renew(ctx context.Context) (bool, error) {
 	if !c.exchanger.tokens.renew(c.exchanger.endpoint.key(c.who), c.token) {
 		return false, nil
 	}
-	token, err := c.exchanger.token(ctx, c.subject, c.who)
+	token, err := c.exchanger.token(ctx, c.subject, c.who, c.token)
 	if err != nil {
 		return false, err
 	}

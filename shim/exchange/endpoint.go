@@ -2,7 +2,9 @@ package exchange
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +105,15 @@ func transport(u *url.URL, c Config) (*http.Transport, error) {
 
 func (p *endpoint) key(who identity.Identity) key { return keyOf(who, p.rules, p.actor.Reveal()) }
 
-// ask has a token exchanged.
-func (p *endpoint) ask(ctx context.Context, subject secret.Text) (*issued, *failure) {
-	return p.post(ctx, p.form(subject), subject)
+// ask has a token exchanged. refused is one that the server did not take; nil where there is none.
+func (p *endpoint) ask(ctx context.Context, subject secret.Text, refused *issued) (*issued, *failure) {
+	form := p.form(subject)
+	if refused != nil && p.rules.Grant == rules.GrantTokenExchange {
+		// Ours: RFC 8693 cannot say that a token is no good although it has not ended. Others ignore it (RFC 6749, section 3.2).
+		sum := sha256.Sum256([]byte(refused.text.Reveal()))
+		form.Set("refused_token_sha256", base64.RawURLEncoding.EncodeToString(sum[:]))
+	}
+	return p.post(ctx, form, subject)
 }
 
 // post sends a form, whose subject must not come back, and takes the token.

@@ -177,7 +177,7 @@ func TestEndlessAnswers(t *testing.T) {
 	} {
 		e := newExchanger(t, listening(t, c.h), Secrets{}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), c.waits)
-		if _, f := e.endpoint.ask(ctx, subject); f == nil || f.kind != c.want {
+		if _, f := e.endpoint.ask(ctx, subject, nil); f == nil || f.kind != c.want {
 			t.Errorf("%s: %v", name, f)
 		}
 		cancel()

@@ -113,15 +113,15 @@ func (e *Exchanger) Credential(ctx context.Context, subject secret.Text, who ide
 		return nil, err
 	}
 	if e.endpoint != nil {
-		if c.token, err = e.token(ctx, subject, who); err != nil {
+		if c.token, err = e.token(ctx, subject, who, nil); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-// token is one that is kept, or a new one.
-func (e *Exchanger) token(ctx context.Context, subject secret.Text, who identity.Identity) (*issued, error) {
+// token is one that is kept, or a new one in the place of one that the server refused; nil where it refused none.
+func (e *Exchanger) token(ctx context.Context, subject secret.Text, who identity.Identity, refused *issued) (*issued, error) {
 	k := e.endpoint.key(who)
 	if t := e.tokens.get(k); t != nil {
 		return t.token, nil
@@ -133,7 +133,7 @@ func (e *Exchanger) token(ctx context.Context, subject secret.Text, who identity
 		if r := e.refusals.get(own); r != nil {
 			return nil, r.err
 		}
-		out, err := e.fly(ctx, k, own, subject, who)
+		out, err := e.fly(ctx, k, own, subject, who, refused)
 		if err != nil || out.token != nil {
 			return out.token, err
 		}
@@ -153,7 +153,7 @@ type flown struct {
 
 // fly asks the issuer, once for all who ask at the same time. The flight does not end when the caller who began it leaves.
 // An error is that of a caller who did not wait.
-func (e *Exchanger) fly(ctx context.Context, k, own key, subject secret.Text, who identity.Identity) (flown, error) {
+func (e *Exchanger) fly(ctx context.Context, k, own key, subject secret.Text, who identity.Identity, refused *issued) (flown, error) {
 	ch := e.flights.DoChan(string(k[:]), func() (any, error) {
 		if t := e.tokens.get(k); t != nil { // of a flight that ended as this one began
 			return flown{own, t.token, nil}, nil
@@ -161,7 +161,7 @@ func (e *Exchanger) fly(ctx context.Context, k, own key, subject secret.Text, wh
 		flight, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTime)
 		defer cancel()
 		before := e.now() // what the answer says counts from when it was made, and not from when it is here
-		got, err := e.endpoint.ask(flight, subject)
+		got, err := e.endpoint.ask(flight, subject, refused)
 		if err != nil {
 			if err.kind == broken && !before.wall.Before(who.Expiry) {
 				err.kind = signIn // we take a token a while longer, since clocks differ; RFC 8693 section 2.2.2 has no code for one that is over

@@ -29,6 +29,8 @@ func FuzzMetadata(f *testing.F) {
 	const issuer = "https://a.example"
 	f.Add(`{"issuer":"https://a.example","authorization_endpoint":"https://a.example/a","token_endpoint":"https://a.example/t","code_challenge_methods_supported":["S256"]}`)
 	f.Add(`{"issuer":"https://a.example","authorization_endpoint":"http://a.example/a","token_endpoint":"https://u@a.example/t","revocation_endpoint":"ftp://x"}`)
+	f.Add(`{"issuer":"https://a.example","authorization_endpoint":"https://a.example/a","token_endpoint":"https://a.example/t","code_challenge_methods_supported":["S256"],` +
+		`"registration_endpoint":"https://a.example/r#x","revocation_endpoint":"http://a.example/v","scopes_supported":["a b","offline_access"]}`)
 	f.Add(`{"resource":"https://a.example/mcp","authorization_servers":["https://a.example"],"scopes_supported":["a"]}`)
 	f.Add(`{"resource":"https://a.example/mcp","resource":"x"}`)
 	s := New(Config{Server: "notes", Resource: issuer + "/mcp"})

@@ -14,7 +14,7 @@ import (
 	"mcpgateway/internal/secret"
 )
 
-func TestSignIn(t *testing.T) {
+func TestSignInAtServer(t *testing.T) {
 	r := newRig(t)
 	start, back, err := r.answer()
 	if err != nil {
@@ -83,7 +83,7 @@ func TestRefresh(t *testing.T) {
 }
 
 // Whose answer it is says iss, where it is promised or there (RFC 9207).
-func TestSent(t *testing.T) {
+func TestSentByIssuer(t *testing.T) {
 	r := newRig(t)
 	for answer, want := range map[string]bool{"iss=" + url.QueryEscape(r.URL): true, "iss=" + url.QueryEscape(r.URL+"/"): false, "iss=": false, "": false} {
 		q, err := url.ParseQuery(answer)
