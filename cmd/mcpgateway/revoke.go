@@ -12,8 +12,8 @@ import (
 
 const revokeUsage = `Usage: mcpgateway revoke [--platform FILE] USER
 
-Ends all that a person granted to clients by signing in, and their API keys: no refresh token of theirs is good any more, and
-the last access token ends within ten minutes. USER is the subject (sub) at the provider where people sign in. They can sign in again as long
+Ends all that a person granted to clients by signing in, their API keys, and what their accounts at servers gave: no refresh token of
+theirs is good any more, and the last access token ends within ten minutes. USER is the subject (sub) at the provider where people sign in. They can sign in again as long
 as the provider lets them: disable them there first. It asks the authorization server, which must run on this machine, or
 with oauth.table writes to the table, with the credentials of AWS in its environment.
 
