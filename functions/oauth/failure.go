@@ -57,6 +57,8 @@ func asFailure(err error) *failure {
 		return &failure{status: 400, code: code, text: err.Error()[len(code)+2:]}
 	case errors.Is(err, provider.ErrRefused), errors.Is(err, provider.ErrGroups):
 		return &failure{status: 400, code: "access_denied", text: "the identity provider does not let you sign in", cause: err}
+	case errors.Is(err, upstream.ErrRefused):
+		return &failure{status: 400, code: "access_denied", text: "the server's sign-in did not take what you brought from there: try again", cause: err}
 	case errors.Is(err, upstream.ErrUnavailable):
 		return &failure{status: 503, code: "temporarily_unavailable", text: "the sign-in of the server behind cannot be used now: try again", cause: err, retry: retryAfter}
 	case errors.Is(err, provider.ErrUnavailable):

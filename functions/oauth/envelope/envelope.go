@@ -18,8 +18,8 @@ import (
 // key-encryption key could not be asked.
 var ErrForeign = errors.New("envelope: it was not encrypted here")
 
-// keySize is that of the data keys: AES-256.
-const keySize = 32
+// KeySize is that of all keys, in bytes: AES-256.
+const KeySize = 32
 
 // Label says what a record is. It is not secret: KMS logs it.
 type Label map[string]string
@@ -84,8 +84,8 @@ func Open(ctx context.Context, k KEK, l Label, s Sealed) ([]byte, error) {
 
 // newAEAD refuses keys of other sizes: whoever wraps them could choose a weaker cipher.
 func newAEAD(key []byte) (cipher.AEAD, error) {
-	if len(key) != keySize {
-		return nil, fmt.Errorf("envelope: a data key of %d bytes instead of %d", len(key), keySize)
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("envelope: a data key of %d bytes instead of %d", len(key), KeySize)
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {

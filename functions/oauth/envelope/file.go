@@ -14,10 +14,10 @@ type File struct{ aead cipher.AEAD }
 
 // NewFile makes a File of what the file holds. The key is another one than those that anybody else makes of the same bytes.
 func NewFile(secret []byte) (*File, error) {
-	if len(secret) < keySize {
-		return nil, fmt.Errorf("envelope: a key file of %d bytes: at least %d", len(secret), keySize)
+	if len(secret) < KeySize {
+		return nil, fmt.Errorf("envelope: a key file of %d bytes: at least %d", len(secret), KeySize)
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "mcpgateway oauth key-encryption key", keySize)
+	key, err := hkdf.Key(sha256.New, secret, nil, "mcpgateway oauth key-encryption key", KeySize)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func NewFile(secret []byte) (*File, error) {
 
 // NewKey implements KEK.
 func (f *File) NewKey(_ context.Context, l Label) (key, wrapped []byte, err error) {
-	key = make([]byte, keySize)
+	key = make([]byte, KeySize)
 	rand.Read(key) //nolint:errcheck // it never fails
 	return key, f.aead.Seal(nil, nil, key, l.bytes()), nil
 }
