@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcpgateway/functions/oauth/upstream/upstreamtest"
 	"mcpgateway/internal/peers"
 	"mcpgateway/internal/proxytest"
 	"mcpgateway/localstack/issuer"
@@ -123,12 +124,16 @@ func startBrowsing(t *testing.T) *browsing {
 	b.front = httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: b.route})
 	origin := "http://" + b.front.Listener.Addr().String()
 	up := developmentIssuer(t, origin+"/callback")
+	far := upstreamtest.Start(t)
 	b.system = startAs(t, layout{
 		origin: origin,
 		issuers: fmt.Sprintf("  - {name: login, url: %q, audiences: [\"{resource}\"]}\n  - {name: oauth, url: %q, audiences: [\"{resource}\"], brokers: [%q]}\n",
 			up, origin, up),
-		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: %s}\n", origin, up, issuer.AppID),
-		policies: "  - {name: signed-in, allow: {groups: [\"login:engineering\"]}, servers: [sample]}\n",
+		platform: fmt.Sprintf("oauth:\n  url: %q\n  provider: {url: %q, clientID: %s}\n"+
+			"  clients: [{id: other-shim, secret: secrets/other, exchange: {server: other, account: {resource: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}]}}}]\n",
+			origin, up, issuer.AppID, far.Resource, portOf(far.URL)),
+		policies: "  - {name: signed-in, allow: {groups: [\"login:engineering\"]}, servers: [sample, other]}\n",
+		secrets:  map[string]string{"other": "other-secret\n"},
 	})
 	b.startOAuth()
 	b.front.Start()
@@ -197,6 +202,11 @@ const pageVerifier = "a-verifier-that-is-long-enough-to-be-one-0123456789"
 // client registers one and returns the address at which it has somebody sign in.
 func (b *browsing) client(name, redirect string) (id, authorize string) {
 	b.t.Helper()
+	return b.clientOf("sample", name, redirect)
+}
+
+func (b *browsing) clientOf(server, name, redirect string) (id, authorize string) {
+	b.t.Helper()
 	metadata, _ := json.Marshal(map[string]any{"client_name": name, "redirect_uris": []string{redirect}, "token_endpoint_auth_method": "none"})
 	resp, err := http.Post(b.url+"/register", "application/json", strings.NewReader(string(metadata)))
 	if err != nil {
@@ -210,7 +220,7 @@ func (b *browsing) client(name, redirect string) (id, authorize string) {
 		b.t.Fatal(resp.Status, err)
 	}
 	sum := sha256.Sum256([]byte(pageVerifier))
-	q := url.Values{"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {redirect}, "resource": {b.resource("sample")}, "state": {"s"},
+	q := url.Values{"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {redirect}, "resource": {b.resource(server)}, "state": {"s"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
 	return client.ID, b.url + "/authorize?" + q.Encode()
 }
@@ -220,7 +230,7 @@ func TestPagesInBrowser(t *testing.T) {
 	b := startBrowsing(t)
 	var walks []walk
 	var checks []func(*testing.T, walk, walked)
-	for _, add := range []func() ([]walk, func(*testing.T, walk, walked)){b.byKeyboard, b.denied, b.ledOn, b.accessible} {
+	for _, add := range []func() ([]walk, func(*testing.T, walk, walked)){b.byKeyboard, b.denied, b.ledOn, b.connecting, b.accessible} {
 		more, check := add()
 		for range more {
 			checks = append(checks, check)
@@ -304,6 +314,20 @@ func (b *browsing) ledOn() (walks []walk, check func(*testing.T, walk, walked)) 
 	}
 }
 
+// connecting is a person with a keyboard whose server has a sign-in of its own: they consent, go on there, and come to the client.
+func (b *browsing) connecting() ([]walk, func(*testing.T, walk, walked)) {
+	redirect := b.back.URL + "/connected"
+	_, start := b.clientOf("other", "Claude Code", redirect)
+	return []walk{{Name: "connecting", Start: start, Stop: redirect, Press: []string{"alice", "Allow", "Go on"}, Keyboard: true}}, func(t *testing.T, _ walk, w walked) {
+		if len(w.Pages) != 3 || !strings.HasPrefix(w.Ended, redirect+"?code=") {
+			t.Fatalf("%+v", w)
+		}
+		if p := w.Pages[2]; p.Tabs != 1 || p.Outline == "" || strings.HasPrefix(p.Outline, "none") || p.Stuck != "" || p.Overflow > 0 || !strings.Contains(p.Text, "Connect your account at “other”") {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
 // serveOnSix is a client that waits at a port of IPv6; empty where there is none.
 func serveOnSix(t *testing.T) string {
 	listener, err := net.Listen("tcp", "[::1]:0")
@@ -326,6 +350,7 @@ func (b *browsing) accessible() (walks []walk, check func(*testing.T, walk, walk
 			name := fmt.Sprintf("%s, %d", scheme, width)
 			walks = append(walks, walk{Name: name, Start: start, Press: []string{"alice"}, Script: true, Width: width, Scheme: scheme, Rules: rules},
 				walk{Name: name + ", keys", Start: b.url + "/keys", Press: []string{"alice", "/sample > Make a key"}, Script: true, Width: width, Scheme: scheme, Rules: rules},
+				walk{Name: name + ", accounts", Start: b.url + "/connect/other", Press: []string{"alice", "Go on", "Remove"}, Script: true, Width: width, Scheme: scheme, Rules: rules},
 				walk{Name: name + ", problem", Start: b.url + "/authorize?client_id=nobody", Script: true, Width: width, Scheme: scheme, Rules: rules})
 		}
 	}

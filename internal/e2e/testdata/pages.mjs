@@ -1,7 +1,7 @@
 // Chromium, without a window, for pages that people see: node pages.mjs JOB, a JSON object. What it saw is printed as JSON.
 //
 // JOB.pages are walks that begin each in a browser of its own: {name, start, stop, press: [text, ...], keyboard, script,
-// width, scheme, rules}. On each page the button is pressed whose text begins with the next of press, after the box was
+// width, scheme, rules}. On each page the button, or the link that looks like one, is pressed whose text begins with the next of press, after the box was
 // ticked whose label holds what stands there before " > ". A walk ends where the browser is led below stop, or when nothing
 // is left to press.
 // JOB.visits are addresses that are asked with a method, headers and a body that a page could not choose: {name, url, method,
@@ -38,7 +38,7 @@ async function press(page, what, walk, found) {
     if ((await label.evaluate((l) => l.innerText)).includes(tick)) await label.click();
   }
   if (!walk.keyboard) {
-    for (const button of await page.$$("button")) {
+    for (const button of await page.$$("button, a.button")) {
       if ((await button.evaluate((b) => b.innerText)).startsWith(text)) return button.click();
     }
     throw new Error(`no button begins with ${text}`);
