@@ -151,8 +151,52 @@ func TestAccountAtServer(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusOK || p.counted("revoked") != 1 {
 		t.Errorf("%v %v, revoked %d times", resp, err, p.counted("revoked"))
 	}
-	g.eventually("a removed account is not used any more", life+5*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), g.address+"/connect/notes") })
+	connect := "http://" + g.address + "/connect/notes"
+	g.eventually("a removed account is not used any more", life+5*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), connect) })
+	// A client that leads people to pages is told so in the way of its era, and alice comes to the same place by it.
+	if got := g.elicited(alice.Access); got != connect {
+		t.Errorf("her client leads to %q", got)
+	}
+	if _, err := proxytest.BrowseTo(t.Context(), proxytest.NewBrowser(), connect, "alice", page); err != nil {
+		t.Error(err)
+	}
+	g.eventually("connected again", 10*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), "you are alice-of-notes") })
 	g.noSecretOnDisk("notes-secret", alice.Access)
+}
+
+// elicited is the page to which a modern client is asked to lead its person.
+func (g *signing) elicited(token string) string {
+	g.t.Helper()
+	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{},` +
+		strings.Replace(modernMeta, `clientCapabilities":{}`, `clientCapabilities":{"elicitation":{"url":{}}}`, 1) + `}}`
+	_, text := g.do(g.request("POST", "notes", token, body, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"))
+	var answer struct {
+		Result struct {
+			ResultType    string
+			InputRequests map[string]struct{ Params struct{ URL string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Result.ResultType != "input_required" {
+		g.t.Errorf("%s %v", text, err)
+	}
+	for _, asked := range answer.Result.InputRequests {
+		return asked.Params.URL
+	}
+	return ""
+}
+
+// What ends at the server's own sign-in leads there again: its token is refused by the server, and then not renewed.
+func TestAccountEndsThere(t *testing.T) {
+	g, p := startNotes(t, 10*time.Minute)
+	alice := g.signInAt("notes", "alice")
+	if got := g.whoami(alice.Access); !strings.Contains(got, "you are alice-of-notes") {
+		t.Fatalf("%+v: %s", alice, got)
+	}
+	resp, err := http.Post("http://127.0.0.1:"+p.issuer+"/end-all", "", nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	g.eventually("her client leads her there", 20*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), g.address+"/connect/notes") })
 }
 
 // The operator ends what a person's accounts gave together with all else of theirs.

@@ -179,7 +179,7 @@ func (s *Server) classify(ctx context.Context, m *Metadata, id string, a answer)
 	if a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusTooManyRequests && !slices.Contains(transient, r.code) {
 		return fmt.Errorf("%w: %w", ErrRefused, r)
 	}
-	if r.code != "invalid_client" || s.Client != nil {
+	if r.code != "invalid_client" {
 		return fmt.Errorf("%w: %w", ErrUnavailable, r)
 	}
 	c, have, err := s.Registrations.Find(ctx, s.Server, m.Issuer)

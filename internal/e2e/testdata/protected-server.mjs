@@ -59,6 +59,16 @@ provider.use(async (ctx, next) => {
   const users = prompt.name === 'login' ? ['alice', 'bob'] : ['allow'];
   ctx.body = `<form method="post" action="${ctx.path}">${users.map((u) => `<button name="user" value="${u}">${u}</button>`).join('')}</form>`;
 });
+// POST /end-all ends what everybody granted, as a page of a real one would for one of them.
+const grants = new Set();
+provider.on('grant.success', (ctx) => grants.add(ctx.oidc.entities.Grant?.jti ?? ctx.oidc.entities.AccessToken?.grantId));
+provider.use(async (ctx, next) => {
+  if (ctx.path !== '/end-all') return next();
+  for (const id of grants) {
+    for (const model of [provider.AccessToken, provider.RefreshToken]) await model.revokeByGrantId(id);
+  }
+  ctx.body = 'ended';
+});
 provider.on('server_error', (ctx, err) => console.error(err));
 provider.on('registration_create.success', () => console.log('registered'));
 provider.on('grant.success', (ctx) => console.log(`granted ${ctx.oidc.params.grant_type}`));
