@@ -198,7 +198,7 @@ func (s *server) removeAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	server := r.PostForm.Get("server")
-	if s.accounts.Servers[server] == nil {
+	if !catalog.ValidID(server) {
 		s.showProblem(w, errNoServer)
 		return
 	}

@@ -96,16 +96,23 @@ func (p *protected) counted(line string) int { return strings.Count(p.said(), li
 func startNotes(t *testing.T, life time.Duration) (*signing, *protected) {
 	t.Helper()
 	p := startProtected(t, life)
+	return startNotesAs(t, p, "", ""), p
+}
+
+// startNotesAs has more fields of the account, and the authorization server at an address.
+func startNotesAs(t *testing.T, p *protected, address, more string) *signing {
+	t.Helper()
 	there := fmt.Sprintf("egress: [{cidr: 127.0.0.1/32, ports: [%s, %s]}]", p.port, p.issuer)
 	g := newSigning(t, signingLayout{
-		client:    fmt.Sprintf(", {id: notes-shim, secret: secrets/notes-shim/exchange, exchange: {server: notes, account: {resource: %q, %s}}}", p.url, there),
+		client:    fmt.Sprintf(", {id: notes-shim, secret: secrets/notes-shim/exchange, exchange: {server: notes, account: {resource: %q, %s%s}}}", p.url, there, more),
+		address:   address,
 		servers:   fmt.Sprintf("  - {id: notes, runtime: {remote: {url: %q}}, %s, token: {exchange: {{exchange}, client: {id: notes-shim, secret: {key: exchange}}}}}\n", p.url, there),
 		engineers: ", notes",
 		secrets:   map[string]string{"notes-shim/exchange": "notes-secret\n"},
 	})
 	g.program = "oauth"
 	g.startOAuth()
-	return g, p
+	return g
 }
 
 // whoami asks the server who its caller is to it.
@@ -197,6 +204,36 @@ func TestAccountEndsThere(t *testing.T) {
 		t.Fatal(resp, err)
 	}
 	g.eventually("her client leads her there", 20*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), g.address+"/connect/notes") })
+}
+
+// A client that the operator registered at the server's sign-in by hand is the one as whom accounts are connected.
+func TestAccountByStaticClient(t *testing.T) {
+	p := startProtected(t, time.Minute)
+	address, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post("http://127.0.0.1:"+p.issuer+"/reg", "application/json", strings.NewReader(`{"redirect_uris":["http://`+address+`/connect/notes/callback"],"token_endpoint_auth_method":"client_secret_post"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var client struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&client); err != nil || client.Secret == "" {
+		t.Fatal(resp.Status, err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(client.Secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := startNotesAs(t, p, address, fmt.Sprintf(", client: {id: %q, secret: %q, auth: client_secret_post}", client.ID, secret))
+	if alice := g.signInAt("notes", "alice"); !strings.Contains(g.whoami(alice.Access), "you are alice-of-notes") || p.counted("registered") != 1 {
+		t.Errorf("registered %d times, %+v", p.counted("registered"), alice)
+	}
+	g.noSecretOnDisk(client.Secret)
 }
 
 // The operator ends what a person's accounts gave together with all else of theirs.

@@ -51,6 +51,7 @@ func startSigningBy(t *testing.T, program string) *signing {
 // signingLayout is what a test has besides what all have: lines of YAML of the platform's oauth section, a client of it, and servers.
 // In them {exchange} is where its tokens are exchanged, as a field.
 type signingLayout struct {
+	address                string // of the authorization server, if it is known before
 	oauth, client, servers string
 	engineers              string            // servers that engineers may use, each after a comma
 	secrets                map[string]string // by path
@@ -59,7 +60,10 @@ type signingLayout struct {
 // newSigning is all but the authorization server.
 func newSigning(t *testing.T, l signingLayout) *signing {
 	t.Helper()
-	address, err := proxytest.FreeAddress()
+	address, err := l.address, error(nil)
+	if address == "" {
+		address, err = proxytest.FreeAddress()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

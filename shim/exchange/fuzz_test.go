@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -105,6 +106,29 @@ func FuzzChallenge(f *testing.F) {
 		delete(given, "claims")
 		if len(given) != 3 || given["error"] == "" || given["resource_metadata"] == "" || given["error_description"] == "" {
 			t.Errorf("parameters %v", given)
+		}
+	})
+}
+
+// Whatever page an issuer names, callers are led to its own origin alone, by an address that is one line of plain text.
+func FuzzPage(f *testing.F) {
+	for _, seed := range []string{"https://login.test/connect/notes", "https://login.test@evil.example/", "https://login.test:443", "HTTPS://LOGIN.TEST/a?b#c", "//login.test/", "https://login.test\n.evil", "https://login.test:0443/"} {
+		f.Add(seed)
+	}
+	e, err := New(Config{Resource: resource, Rules: testRules()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, page string) {
+		if !e.endpoint.own(page) {
+			return
+		}
+		u, err := url.Parse(page)
+		if err != nil || u.Scheme != "https" || !strings.EqualFold(u.Hostname(), "login.test") || u.Port() != "" && strings.TrimLeft(u.Port(), "0") != "443" || u.User != nil {
+			t.Errorf("led to %q", page)
+		}
+		if len(page) > maxPage || strings.ContainsFunc(page, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("led by %q", page)
 		}
 	})
 }

@@ -111,7 +111,7 @@ func (a *Accounts) write(ctx context.Context, i store.Item, kept Account) (_ sto
 	return a.Store.Put(ctx, i)
 }
 
-// List are a person's accounts at servers that there are.
+// List are a person's accounts, also at servers that are not configured any more.
 func (a *Accounts) List(ctx context.Context, p grant.Person) (list []Account, err error) {
 	items, err := a.Store.List(ctx, p.AccountsPart())
 	if err != nil {
@@ -122,7 +122,7 @@ func (a *Accounts) List(ctx context.Context, p grant.Person) (list []Account, er
 		if err := json.Unmarshal(i.Value, &kept); err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(i.Sort, kind) && a.Servers[kept.Server] != nil {
+		if strings.HasPrefix(i.Sort, kind) {
 			list = append(list, kept)
 		}
 	}
@@ -132,10 +132,6 @@ func (a *Accounts) List(ctx context.Context, p grant.Person) (list []Account, er
 // read finds an account and opens its tokens. What was encrypted with another key, or is for a server that is elsewhere now, is
 // none: connecting anew replaces it.
 func (a *Accounts) read(ctx context.Context, p grant.Person, server string) (i store.Item, kept Account, had tokens, err error) {
-	at := a.Servers[server]
-	if at == nil {
-		return i, kept, had, ErrNone
-	}
 	i, err = a.Store.Get(ctx, keyOf(p, server))
 	if errors.Is(err, store.ErrNotFound) {
 		return i, kept, had, ErrNone
@@ -153,7 +149,7 @@ func (a *Accounts) read(ctx context.Context, p grant.Person, server string) (i s
 	if err == nil {
 		err = json.Unmarshal(plain, &had)
 	}
-	if err == nil && had.Resource != at.Resource {
+	if at := a.Servers[server]; err == nil && (at == nil || had.Resource != at.Resource) {
 		err = ErrNone
 	}
 	return i, kept, had, err
@@ -168,9 +164,9 @@ func (a *Accounts) Has(ctx context.Context, p grant.Person, server string) (bool
 	return err == nil, err
 }
 
-// Remove forgets an account, and ends its tokens where they are from, if that is offered. An error of that is ended: the tokens
-// are forgotten all the same.
-func (a *Accounts) Remove(ctx context.Context, p grant.Person, server string) (ended error, err error) {
+// Remove forgets an account, and ends its tokens where they are from, if that is offered. What keeps it from that is unended: the
+// tokens are forgotten all the same.
+func (a *Accounts) Remove(ctx context.Context, p grant.Person, server string) (unended, err error) {
 	for range 5 {
 		i, _, had, err := a.read(ctx, p, server)
 		if i.Version == 0 {
@@ -179,12 +175,12 @@ func (a *Accounts) Remove(ctx context.Context, p grant.Person, server string) (e
 			}
 			return nil, err
 		}
-		unread := err // it goes all the same
+		unended = err // it goes all the same
 		if err = a.Store.Delete(ctx, i); errors.Is(err, store.ErrConflict) {
 			continue
 		}
-		if err != nil || unread != nil {
-			return unread, err
+		if err != nil || unended != nil {
+			return unended, err
 		}
 		return a.Servers[server].Revoke(ctx, had.Issuer, had.Client, had.pair()), nil
 	}

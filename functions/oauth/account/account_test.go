@@ -74,6 +74,25 @@ func TestRemoveDuringRenewal(t *testing.T) {
 	}
 }
 
+// An account at a server that is not configured any more can be removed, but not used.
+func TestRemoveWhatIsGone(t *testing.T) {
+	r := newRig(t)
+	r.connect(alice, "notes")
+	delete(r.Servers, "notes")
+	if _, err := r.token(alice, "notes"); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+	if list, err := r.List(t.Context(), alice); len(list) != 1 || err != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if unended, err := r.Remove(t.Context(), alice, "notes"); unended == nil || err != nil {
+		t.Errorf("%v, %v", unended, err)
+	}
+	if list, err := r.List(t.Context(), alice); len(list) != 0 || err != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 // All of a person's ends with them.
 func TestRevokePerson(t *testing.T) {
 	r := newRig(t)
