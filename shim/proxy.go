@@ -13,6 +13,7 @@ import (
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
 	"mcpgateway/shim/authorize"
+	"mcpgateway/shim/era"
 	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
@@ -94,7 +95,12 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Living: living, Authorize: authorizer, CallTimeout: config.CallTimeout,
+	eras, err := config.eras(log)
+	if err != nil {
+		return nil, err
+	}
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Living: living, Eras: eras,
+		Authorize: authorizer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
 	if err != nil {
 		return nil, err
@@ -118,6 +124,18 @@ func (c config) sessions() (*session.Sealer, *session.Living, error) {
 		return sealer, nil, err
 	}
 	return sealer, session.NewLiving(), nil
+}
+
+// recheckEra is after how long a server that runs elsewhere is asked again which era it speaks.
+const recheckEra = 10 * time.Minute
+
+// eras translates for clients of another era than the server's.
+func (c config) eras(log *slog.Logger) (*era.Translator, error) {
+	e := era.Config{Server: c.Server, Logger: log}
+	if c.Remote != nil {
+		e.Recheck = recheckEra
+	}
+	return era.New(e)
 }
 
 // measure begins to tell operators how exchanges go, where anybody is to be told.

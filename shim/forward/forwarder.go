@@ -1,7 +1,8 @@
 // Package forward is the shim's last stage: it sends the exchange to the MCP server and streams the answer back, as
 // the bytes it came in but for sealed session ids and filtered lists.
 //
-// It decides nothing but where a remote server may be (package egress), and sends no request twice, but where the server
+// It decides nothing but where a remote server may be (package egress), leaves what the eras of the protocol differ in to
+// package era, and sends no request twice, but where the server
 // redirects it within its origin, or refuses the exchanged token and there is another one.
 package forward
 
@@ -24,6 +25,7 @@ import (
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/era"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
 )
@@ -34,6 +36,7 @@ type Config struct {
 	Remote      *remote.Remote    // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer   // for its session ids; nil: none of them passes
 	Living      *session.Living   // has sessions outlive the server; nil: they do not. Needs a Sealer
+	Eras        *era.Translator   // for clients of another era than the server's; nil: they get its own answer
 	Authorize   authorize.Checker // for what its answers may show
 	CallTimeout time.Duration     // longest exchange where the rules do not say, and of listeners
 	Silence     time.Duration     // after which a listener's leg is ended
@@ -59,7 +62,7 @@ type Forwarder struct {
 func New(c Config) (*Forwarder, error) {
 	if c.Upstream == nil || c.Living != nil && c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
 		c.Draining == nil || c.Outgoing == nil {
-		return nil, errors.New("forward: every field but Remote, Sealer, Living, Busy and Review is required, and a Sealer for Living")
+		return nil, errors.New("forward: every field but Remote, Sealer, Living, Eras, Busy and Review is required, and a Sealer for Living")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {

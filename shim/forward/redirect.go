@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"mcpgateway/internal/egress"
+	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/call"
 )
 
@@ -18,9 +19,21 @@ const (
 	maxDiscard   = 64 << 10 // bytes that are read of an answer that nobody gets, to use its connection again
 )
 
-// exchange sends the request and returns the answer's head. Where the server refuses the exchanged token (401), the request
-// goes out once more with a new one: it was not carried out, and its body is here (RFC 9110, section 15.5.2).
+// exchange sends the request in the era that the server speaks, and returns the answer's head.
 func (f *Forwarder) exchange(ctx context.Context, x *call.Exchange) (*http.Response, error) {
+	if f.Eras == nil {
+		return f.authorized(ctx, x)
+	}
+	resp, err := f.Eras.Exchange(ctx, x, f.authorized)
+	if _, ours := errors.AsType[*mcp.Error](err); err != nil && !ours {
+		err = unreachable(x, err)
+	}
+	return resp, err
+}
+
+// authorized sends the request as it is. Where the server refuses the exchanged token (401), it goes out once more with a new
+// one: it was not carried out, and its body is here (RFC 9110, section 15.5.2).
+func (f *Forwarder) authorized(ctx context.Context, x *call.Exchange) (*http.Response, error) {
 	resp, err := f.follow(ctx, x)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
