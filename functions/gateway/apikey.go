@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,14 +21,15 @@ import (
 const (
 	maxKeyAnswers  = 4096             // that are remembered
 	maxExchanges   = 32               // under way at once
+	maxOfSource    = 24               // of them for one source
+	keyQueue       = 64               // that wait, of one source
+	keyQueues      = 1024             // that wait
+	keyWait        = 5 * time.Second  // for a turn
 	exchangeTime   = 20 * time.Second // longer than the authorization server waits for the identity provider
 	keyRefusedFor  = 10 * time.Second // that a refusal is remembered
 	keyRenewBefore = time.Minute      // that a token is replaced before it ends, for it to reach the shim in time
 	maxKeyAnswer   = 64 << 10         // bytes
 )
-
-// errKeysBusy says that the authorization server has enough to do with keys.
-var errKeysBusy = errors.New("too many API keys are being exchanged")
 
 // keyRefused is what the authorization server says of a key that it does not take.
 type keyRefused string
@@ -42,7 +42,7 @@ type keys struct {
 	client  *http.Client
 	now     func() time.Time
 	flights singleflight.Group
-	slots   chan struct{}
+	turns   *turns // made-up keys look like those that are good: who floods with them keeps others from nothing
 
 	mu    sync.Mutex
 	known map[keyHash]keyAnswer
@@ -58,27 +58,29 @@ type keyAnswer struct {
 }
 
 func newKeys() *keys {
-	return &keys{now: wall, slots: make(chan struct{}, maxExchanges), known: map[keyHash]keyAnswer{}, client: &http.Client{Timeout: exchangeTime,
+	return &keys{now: wall, turns: newTurns(maxExchanges, maxOfSource, keyQueue, keyQueues), known: map[keyHash]keyAnswer{}, client: &http.Client{Timeout: exchangeTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // wall is the time without the clock that stands still when the machine does.
 func wall() time.Time { return time.Now().Round(0) }
 
-// token returns the token for a key at a resource. A keyRefused is the key's fault, and every other error somebody else's.
-func (k *keys) token(ctx context.Context, server, key, resource string) (string, error) {
+// token returns the token for a key at a resource, which came from a source. A keyRefused is the key's fault, and every other
+// error somebody else's.
+func (k *keys) token(ctx context.Context, from, server, key, resource string) (string, error) {
 	hash := keyHash(sha256.Sum256([]byte(strings.Join([]string{server, resource, key}, "\x00"))))
 	if a, ok := k.remembered(hash); ok {
 		return a.token, a.refused
 	}
 	ch := k.flights.DoChan(string(hash[:]), func() (any, error) {
-		select {
-		case k.slots <- struct{}{}:
-		default:
-			return nil, errKeysBusy
+		flight := context.WithoutCancel(ctx)
+		waiting, cancel := context.WithTimeout(flight, keyWait)
+		defer cancel()
+		if err := k.turns.take(waiting, from); err != nil {
+			return nil, fmt.Errorf("exchange API key: %w", err)
 		}
-		defer func() { <-k.slots }()
-		a, err := k.exchange(context.WithoutCancel(ctx), server, key, resource)
+		defer k.turns.give(from)
+		a, err := k.exchange(flight, server, key, resource)
 		if err == nil {
 			k.remember(hash, a)
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -186,10 +188,61 @@ func TestKeysAreBounded(t *testing.T) {
 	if n := len(k.known); n != maxKeyAnswers {
 		t.Errorf("%d answers are remembered", n)
 	}
-	for range maxExchanges {
-		k.slots <- struct{}{}
-	}
+	k.turns = newTurns(0, 0, 0, 0)
 	if resp, _ := r.do(t, r.request(t, "POST", "github", echo, "Authorization", "Bearer "+goodKey)); resp.StatusCode != 503 || s.asked.Load() != 0 {
 		t.Errorf("one more than may be under way: %d", resp.StatusCode)
+	}
+}
+
+// Who floods with keys that nobody made keeps nobody else's from being exchanged, from however many addresses they come.
+func TestFloodOfKeys(t *testing.T) {
+	r, s, _ := keyRig(t)
+	good := s.answer.Load().(answering)
+	s.answer.Store(answering(func(w http.ResponseWriter, q *http.Request) {
+		if q.PostFormValue("subject_token") == goodKey {
+			good(w, q)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+		says(400, `{"error":"invalid_request","error_description":"no such key"}`)(w, q)
+	}))
+	ctx, stop := context.WithCancel(t.Context())
+	var flood sync.WaitGroup
+	var refused atomic.Int32
+	for n := range 400 { // ten times what may be under way, from 40 addresses
+		flood.Go(func() {
+			for tries := 0; ctx.Err() == nil; tries++ {
+				made := fmt.Sprintf("%s%087d", apikey.Prefix, n*1_000_000+tries)
+				if _, err := r.gateway.keys.token(ctx, fmt.Sprintf("192.0.2.%d", n%40), s.URL, made, public+"/mcp-connect/github"); errors.As(err, new(keyRefused)) {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	for refused.Load() < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	for n := range 10 {
+		r.gateway.keys.mu.Lock()
+		clear(r.gateway.keys.known) // as if it was the first call
+		r.gateway.keys.mu.Unlock()
+		began := time.Now()
+		if resp, body := r.do(t, r.request(t, "POST", "github", echo, "Authorization", "Bearer "+goodKey)); resp.StatusCode != 200 || time.Since(began) > 2*time.Second {
+			t.Errorf("%d: %d %s after %v", n, resp.StatusCode, body, time.Since(began))
+		}
+	}
+	stop()
+	flood.Wait()
+	turns := r.gateway.keys.turns
+	for began := time.Now(); ; time.Sleep(time.Millisecond) { // what was asked for goes on without who asked
+		turns.mu.Lock()
+		n := len(turns.sources)
+		turns.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Since(began) > 2*keyWait {
+			t.Fatalf("%d sources are remembered", n)
+		}
 	}
 }

@@ -51,7 +51,7 @@ func (g *gateway) authenticate(c *call) error {
 	}
 	if apikey.Is(token) && c.platform.OAuth != nil {
 		var err error
-		if token, err = g.keys.token(c.r.Context(), c.platform.OAuth.URL, token, c.platform.Resource(c.server)); err != nil {
+		if token, err = g.keys.token(c.r.Context(), sourceOf(c.r.RemoteAddr), c.platform.OAuth.URL, token, c.platform.Resource(c.server)); err != nil {
 			return keyError(resource, err)
 		}
 		c.r.Header.Set("Authorization", "Bearer "+token) // nobody behind us sees the key
