@@ -258,7 +258,7 @@ func TestMetadata(t *testing.T) {
 		req.URL.Path = "/.well-known/oauth-protected-resource/mcp-connect/" + id
 		resp, body := r.do(t, req)
 		want := `{"resource":"https://gateway.test/mcp-connect/` + id + `","authorization_servers":["https://issuer.test","https://partner.test"],"bearer_methods_supported":["header"]}` + "\n"
-		if resp.StatusCode != 200 || body != want || resp.Header.Get("Access-Control-Allow-Origin") != "*" {
+		if resp.StatusCode != 200 || body != want || resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("got %d %s", resp.StatusCode, body)
 		}
 	}

@@ -209,7 +209,7 @@ func (s *server) takeSealed(w http.ResponseWriter, r *http.Request, kind, state,
 func (s *server) answerClient(w http.ResponseWriter, r *http.Request, where, state string, err error) {
 	f := asFailure(err)
 	id := s.logFailure(f)
-	s.returnTo(w, r, where, state, url.Values{"error": {f.code}, "error_description": {f.text + " (" + id + ")"}})
+	s.returnTo(w, r, where, state, url.Values{"error": {f.code}, "error_description": {f.told() + " (" + id + ")"}})
 }
 
 // returnTo sends the browser back to the client. Every answer names us, so that no client takes another server's for ours.

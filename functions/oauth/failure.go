@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/grant"
@@ -22,6 +23,20 @@ type failure struct {
 	retry  int    // seconds; 0: not said
 	basic  bool   // the client tried HTTP Basic, and is challenged
 	uri    string // a page for the person (RFC 6749 section 5.2, error_uri); may be empty
+}
+
+// told is the text in the characters that a client may be told (RFC 6749 section 5.2): quotation marks and backslashes are none
+// of them, and texts repeat what clients sent.
+func (f *failure) told() string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r < ' ' || r > '~' || r == '\\':
+			return '?'
+		}
+		return r
+	}, f.text)
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.text }
@@ -77,7 +92,7 @@ func (s *server) write(w http.ResponseWriter, err error) {
 	if f.status == http.StatusUnauthorized && f.basic {
 		w.Header().Set("WWW-Authenticate", `Basic realm="oauth"`) // RFC 6749 section 5.2
 	}
-	body := map[string]string{"error": f.code, "error_description": f.text, "error_id": id}
+	body := map[string]string{"error": f.code, "error_description": f.told(), "error_id": id}
 	if f.uri != "" {
 		body["error_uri"] = f.uri
 	}

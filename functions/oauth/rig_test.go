@@ -40,7 +40,7 @@ type rig struct {
 const gatewayURL = "http://127.0.0.1:9"
 
 // client registered beforehand.
-const staticID, staticRedirect, agentID, agentSecret = "known", "http://127.0.0.1/cb", "robot", "robot-secret"
+const staticID, staticRedirect, agentID, agentSecret = "known", "http://127.0.0.1/cb", "robot", "robot-secret-0123456789"
 
 func newRig(t *testing.T, servers string) *rig {
 	t.Helper()

@@ -209,6 +209,9 @@ func grantsOf(o catalog.OAuthClient) (grants []string) {
 	return grants
 }
 
+// minSecret is how long a client's secret is at least: whoever asks may guess as often as they like (RFC 6749 section 2.3.1).
+const minSecret = 16
+
 // staticClients reads the operator's clients.
 func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 	static := client.Static{}
@@ -229,6 +232,9 @@ func staticClients(list []catalog.OAuthClient) (client.Static, error) {
 		switch {
 		case o.Secret != "":
 			text, err := readSecret(o.Secret)
+			if err == nil && len(text) < minSecret {
+				err = fmt.Errorf("%s has less than %d characters, and could be guessed: make it of random ones", o.Secret, minSecret)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("oauth.clients: %s: %w", o.ID, err)
 			}

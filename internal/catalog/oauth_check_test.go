@@ -52,6 +52,7 @@ func TestOAuthChecks(t *testing.T) {
 			[]string{`5: issuers.brokers: "https://oauth.example.com" must be`, "7: oauth.url must be"}},
 		{"no brokers", `brokers: ["https://login.example.com/"]`, `brokers: []`, []string{"5: issuers.brokers is an empty list", "7: oauth.url must be"}},
 		{"a path", "url: https://oauth.example.com", "url: https://oauth.example.com/x", []string{"7: oauth.url must be scheme", "7: oauth.url must be the url"}},
+		{"in the clear", "url: https://oauth.example.com", "url: http://oauth.example.com", []string{"7: oauth.url must begin with https://", "7: oauth.url must be the url"}},
 		{"another provider", `{url: "https://login.example.com/", clientID`, `{url: "https://x.test", clientID`, []string{"7: oauth.url must be", "8: oauth.provider.url must be"}},
 		{"no client id", ", clientID: gateway", "", []string{"8: oauth.provider.clientID is missing"}},
 		{"scopes", "clientID:", `scopes: [profile, "a b"], clientID:`, []string{"8: oauth.provider.scopes: openid must be", `8: oauth.provider.scopes: "a b" is no scope`}},

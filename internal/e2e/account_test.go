@@ -108,7 +108,7 @@ func startNotesAs(t *testing.T, p *protected, address, more string) *signing {
 		address:   address,
 		servers:   fmt.Sprintf("  - {id: notes, runtime: {remote: {url: %q}}, %s, token: {exchange: {{exchange}, client: {id: notes-shim, secret: {key: exchange}}}}}\n", p.url, there),
 		engineers: ", notes",
-		secrets:   map[string]string{"notes-shim/exchange": "notes-secret\n"},
+		secrets:   map[string]string{"notes-shim/exchange": "notes-shim-has-this-secret\n"},
 	})
 	g.program = "oauth"
 	g.startOAuth()
@@ -168,7 +168,7 @@ func TestAccountAtServer(t *testing.T) {
 		t.Error(err)
 	}
 	g.eventually("connected again", 10*time.Second, func() bool { return strings.Contains(g.whoami(alice.Access), "you are alice-of-notes") })
-	g.noSecretOnDisk("notes-secret", alice.Access)
+	g.noSecretOnDisk("notes-shim-has-this-secret", alice.Access)
 }
 
 // elicited is the page to which a modern client is asked to lead its person.
