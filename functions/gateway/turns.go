@@ -41,7 +41,7 @@ func (t *turns) take(ctx context.Context, name string) error {
 		s = &source{}
 		t.sources[name] = s
 	}
-	if t.taken < t.places && s.taken < t.share && len(s.waiting) == 0 {
+	if t.taken < t.places && s.taken < t.share { // who waits has no such place, either
 		t.taken++
 		s.taken++
 		t.mu.Unlock()
