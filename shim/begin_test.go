@@ -4,10 +4,13 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"mcpgateway/internal/egress"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/exchange"
 )
 
 // A server that refuses a call in a session that it knows has not lost it: nothing is begun, and the call is not sent again.
@@ -77,6 +80,13 @@ func TestLongIntroductionEndsWithItsServer(t *testing.T) {
 	if messages, hellos := server.seen(); resp.StatusCode != 404 || !strings.Contains(body, "initialize again") || messages != nil || hellos != nil {
 		t.Errorf("%d %s, the server saw %q, %q", resp.StatusCode, body, messages, hellos)
 	}
+	// Of a server that lost it alone, its client hears at once, from the server itself.
+	resp, _ = r.post(t, r.engineer(t), `{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+long+`}`)
+	sealed = resp.Header.Get(mcp.HeaderSession)
+	server.restart("s")
+	if resp, body := r.post(t, r.engineer(t), `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, r.within(sealed)...); resp.StatusCode != 404 {
+		t.Errorf("a notification to the server that forgot it: %d %s", resp.StatusCode, body)
+	}
 }
 
 // The revision is agreed on by initialize, and named from then on (MCP 2025-11-25, transports), also where the client names none.
@@ -133,5 +143,52 @@ func TestRemoteSessionOutlivesTheShim(t *testing.T) {
 		if _, hellos := server.seen(); (len(hellos) > 0) != restarted {
 			t.Errorf("restarted %v: begun %d times", restarted, len(hellos))
 		}
+	}
+}
+
+// What the server is sent in the caller's token's place goes along when their session is begun again, with all that is said
+// for that: a server that asks for it would refuse the session, and its client would lose it.
+func TestSessionIsBegunWithItsCredential(t *testing.T) {
+	for name, started := range map[string]func(http.HandlerFunc) *rig{
+		"beside the shim": func(h http.HandlerFunc) *rig { return newRig(t, h) },
+		"elsewhere":       func(h http.HandlerFunc) *rig { return newRemote(t, h, nil).rig },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newForgetful()
+			var mu sync.Mutex
+			shown := map[string]int{}
+			r := started(func(w http.ResponseWriter, q *http.Request) {
+				mu.Lock()
+				shown[q.Header.Get("Authorization")]++
+				mu.Unlock()
+				if q.Header.Get("Authorization") != "Bearer issued-1" {
+					http.Error(w, "who asks?", http.StatusForbidden)
+					return
+				}
+				server.ServeHTTP(w, q)
+			})
+			c, _ := tokenEndpoint(t)
+			if name == "elsewhere" {
+				var err error
+				if c.Origin, err = egress.Origin(r.chain.forward.Upstream); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.give(t, c, exchange.Secrets{})
+			sealed := r.initialize(t)
+			server.restart("s")
+			r.newLife()
+			server.seen()
+			resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...)
+			messages, hellos := server.seen()
+			if resp.StatusCode != 200 || len(hellos) != 1 || strings.Join(messages, ", ") != "POST notifications/initialized inner-2, POST tools/call inner-2" {
+				t.Errorf("%d %s, the server saw %q, %q", resp.StatusCode, body, messages, hellos)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if len(shown) != 1 || shown["Bearer issued-1"] < 4 {
+				t.Errorf("the server was shown %v", shown)
+			}
+		})
 	}
 }

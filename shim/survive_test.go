@@ -181,11 +181,16 @@ func TestSessionThatCannotGoOn(t *testing.T) {
 			server.restart("s")
 			r.newLife()
 			server.seen()
+			server.spoken = nil
 			c.change(server, r)
 			resp, body := r.post(t, r.engineer(t), callTool("x"), r.within(sealed)...)
 			messages, _ := server.seen()
 			if resp.StatusCode != c.status || len(messages) > 0 {
 				t.Errorf("%d %s, the server saw %q", resp.StatusCode, body, messages)
+			}
+			// A server without sessions would run what it was sent outside of any.
+			if name == "no session" && strings.Contains(strings.Join(server.spoken, " "), "tools/call") {
+				t.Errorf("the server heard %q", server.spoken)
 			}
 		})
 	}
