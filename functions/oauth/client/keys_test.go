@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -122,6 +123,29 @@ func TestKeysElsewhereRefused(t *testing.T) {
 		if got, err := inward.Find(t.Context(), &Client{KeysURI: uri}); err == nil || err.Error() != "the client's jwks_uri cannot be fetched" {
 			t.Errorf("%s: %v, %v", uri, got, err)
 		}
+	}
+}
+
+// endless is a body that never ends, and counts what is read of it.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read += len(p); e.read > 64*maxDocument {
+		return 0, errors.New("too much is read")
+	}
+	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+func TestNoMoreIsReadThanIsTaken(t *testing.T) {
+	body := &endless{}
+	k := NewKeySets(time.Now, roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
+	}))
+	k.client.Timeout = time.Second
+	if got, err := k.Find(t.Context(), &Client{KeysURI: keysURI}); !errors.Is(err, ErrKeys) || body.read > 4*maxDocument {
+		t.Errorf("%v, %v after %d bytes", got, err, body.read)
 	}
 }
 
