@@ -168,6 +168,21 @@ func TestConnectRefuses(t *testing.T) {
 	}
 }
 
+// Who takes too long begins anew, also when they signed in again meanwhile.
+func TestConnectTakesTooLong(t *testing.T) {
+	r, _ := newAccountRig(t)
+	b := r.browser()
+	back := r.leaving(b, r.consent(b, "alice"))
+	r.pass(flowLife)
+	r.consent(b, "alice")
+	if status, location, _ := r.visit(b, "GET", back, nil); status != 400 || location != "" {
+		t.Errorf("%d %q", status, location)
+	}
+	if has, err := r.server.accounts.Has(t.Context(), r.person("alice"), "notes"); has || err != nil {
+		t.Errorf("it is connected: %v", err)
+	}
+}
+
 // Two people at one browser get no account of each other's.
 func TestConnectIsOnePersons(t *testing.T) {
 	r, _ := newAccountRig(t)
@@ -226,6 +241,11 @@ func TestConnectNeedsTicket(t *testing.T) {
 	stranger := r.browser()
 	if _, location, _ := r.visit(stranger, "GET", good, nil); !strings.HasPrefix(location, r.provider.URL) {
 		t.Errorf("another browser is led to %q", location)
+	}
+	bob := r.browser()
+	r.consent(bob, "bob")
+	if status, location, _ := r.visit(bob, "GET", good, nil); status != 400 || location != "" {
+		t.Errorf("somebody else's: %d %q", status, location)
 	}
 	if status, location, _ := r.visit(b, "GET", good, nil); status != http.StatusSeeOther || !strings.HasPrefix(location, up.URL) {
 		t.Errorf("the page's own: %d %q", status, location)

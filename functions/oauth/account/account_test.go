@@ -66,7 +66,7 @@ func TestRemoveDuringRenewal(t *testing.T) {
 		return false
 	}
 	r.fake.Unlock()
-	if _, err := r.token(alice, "notes"); !errors.Is(err, ErrNone) || <-removed != nil {
+	if _, err := r.token(alice, "notes"); !errors.Is(err, ErrNone) || len(removed) != 1 || <-removed != nil {
 		t.Error(err)
 	}
 	if n := r.fake.Counted("/revoke"); n != 1 {

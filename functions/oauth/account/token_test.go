@@ -144,6 +144,9 @@ func TestNoRefreshToken(t *testing.T) {
 	if _, err := r.token(alice, "notes"); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
+	if has, err := r.Has(t.Context(), alice, "notes"); has || err != nil {
+		t.Errorf("nobody would be led there: %v", err)
+	}
 }
 
 // A server that refuses a token has it renewed, not more often than it is worth.
