@@ -1,9 +1,52 @@
 package catalog
 
 import (
+	"path/filepath"
+	"time"
+
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/policy"
 )
+
+// bucketForm is a bucket's name (Amazon S3 user guide, general purpose bucket naming rules).
+var bucketForm = newPattern(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+const (
+	maxAuditors = 100
+	day         = Duration(24 * time.Hour)
+)
+
+// checkAuditStore is called when issuers and the deployer's state are known.
+func checkAuditStore(d *document, p *Platform, dir string) {
+	if p.Audit == nil || p.Audit.Store == nil {
+		return
+	}
+	s := p.Audit.Store
+	if len(s.Auditors) == 0 || len(s.Auditors) > maxAuditors {
+		d.bad(s, "audit.store.auditors: name 1 to %d groups: nobody else reads the records", maxAuditors)
+	}
+	for i := range s.Auditors {
+		if err := policy.CheckSubject(s.Auditors[i], p.Issuers); err != nil && len(p.Issuers) > 0 {
+			d.bad(&s.Auditors[i], "audit.store.auditors: %v", err)
+		}
+	}
+	if p.Audit.Secret == nil {
+		d.bad(p.Audit, "audit.store needs audit.secret: each server's shim shows a token of its own, which audit token ID prints")
+	}
+	d.filePath(&s.State, "audit.store.state", dir, filepath.Join(p.Deployer.State, "audit"))
+	d.filePath(&s.Key, "audit.store.key", dir, filepath.Join(s.State, "token.key"))
+	if d.has(&s.Table) && !d.matches(&s.Table, tableForm) {
+		d.bad(&s.Table, "audit.store.table: %.60q is no name of a DynamoDB table: 3 to 255 letters, digits, dots, dashes and underscores", s.Table)
+	}
+	if d.has(&s.Bucket) && !d.matches(&s.Bucket, bucketForm) {
+		d.bad(&s.Bucket, "audit.store.bucket: %.60q is no name of an S3 bucket: 3 to 63 small letters, digits, dots and dashes", s.Bucket)
+	}
+	if d.has(&s.Table) != d.has(&s.Bucket) {
+		d.bad(s, "audit.store: table and bucket go together: the index of the records, and the records")
+	}
+	number(d, &s.Keep, "audit.store.keep", day, 400*day, 3653*day)
+}
 
 func checkAuditSink(d *document, a *AuditSink) {
 	if a == nil {

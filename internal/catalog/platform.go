@@ -56,11 +56,25 @@ type Limits struct {
 
 // AuditSink is where shims send their audit records. Without it, records are JSON lines on their standard output.
 type AuditSink struct {
-	URL      string     `yaml:"url"`      // takes JSON arrays of records by POST
-	Secret   *SecretKey `yaml:"secret"`   // bearer token, of each entry's own store: secrets/<id>-shim/<key> locally
-	Second   string     `yaml:"second"`   // stdout | none: where records go that the sink cannot get; stdout where empty
-	SpoolMiB int        `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
+	URL      string      `yaml:"url"`      // takes JSON arrays of records by POST
+	Secret   *SecretKey  `yaml:"secret"`   // bearer token, of each entry's own store: secrets/<id>-shim/<key> locally
+	Second   string      `yaml:"second"`   // stdout | none: where records go that the sink cannot get; stdout where empty
+	SpoolMiB int         `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
+	Store    *AuditStore `yaml:"store"`    // where the sink is functions/audit: what it keeps, and for whom
 }
+
+// AuditStore is the sink that comes with this gateway (functions/audit).
+type AuditStore struct {
+	Auditors []string `yaml:"auditors"` // groups that may read all records: GROUP of the default issuer, or ISSUER:GROUP
+	Key      string   `yaml:"key"`      // file of 32 bytes or more that servers' tokens are made with, default <state>/token.key
+	State    string   `yaml:"state"`    // folder of records and index, default <deployer.state>/audit
+	Table    string   `yaml:"table"`    // DynamoDB table of the index, and
+	Bucket   string   `yaml:"bucket"`   // S3 bucket of the records, instead of a folder: for several processes, and for a function
+	Keep     Duration `yaml:"keep"`     // how long records are found, default 400d
+}
+
+// Files are the paths of what is read at its start.
+func (a *AuditStore) Files() []string { return []string{a.Key} }
 
 // Deployer runs servers: as processes on this machine, as containers of its engine, or in a cluster.
 type Deployer struct {

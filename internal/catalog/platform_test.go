@@ -139,6 +139,11 @@ func TestPlatformChecks(t *testing.T) {
 		{"audit without url", url, url + "\naudit: {}", []string{"3: audit.url is missing"}},
 		{"audit", url, url + "\naudit: {url: 'http://siem.test', secret: {key: ../x}, second: file, spoolMiB: 15}", []string{
 			"3: audit.url must begin with https", "3: audit.secret.key is no key", "3: audit.second must be stdout, none", "3: audit.spoolMiB must be between 16 and 4096"}},
+		{"audit store", url, url + "\naudit: {url: 'https://siem.test', secret: {key: audit}, store: {auditors: [security], table: mcp-audit, bucket: mcp-audit-1, keep: 90d}}", nil},
+		{"no auditors", url, url + "\naudit: {url: 'https://siem.test', store: {table: a, keep: 5000d}}", []string{"3: audit.store.auditors: name 1 to 100 groups",
+			"3: audit.store needs audit.secret", `3: audit.store.table: "a" is no name`, "3: audit.store: table and bucket go together", "3: audit.store.keep must be between 24h0m0s and"}},
+		{"other auditors", url, url + "\naudit: {url: 'https://siem.test', secret: {key: audit}, store: {auditors: ['partner:security'], table: mcp-audit, bucket: A}}",
+			[]string{`3: audit.store.auditors: "partner:security": no issuer is called "partner"`, `3: audit.store.bucket: "A" is no name`}},
 		{"telemetry", url, url + "\ntelemetry: {collector: 'https://u:hunter2@c.test', percent: 101}",
 			[]string{"3: telemetry.percent must be between 0 and 100", "3: telemetry.collector must be http[s]://"}},
 		{"no collector's base", url, url + "\ntelemetry: {collector: 'https://c.test/?a'}", []string{"3: telemetry.collector must be http[s]://"}},

@@ -1,0 +1,149 @@
+// Command audit receives the audit records of shims, keeps each once, and lets auditors find them.
+//
+// It decides nothing about calls and hears of them only when they are over. A server's shim brings records of its own server
+// only, and reads none.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"mcpgateway/functions/audit/store/local"
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/documents"
+)
+
+// What was built, as make package says.
+var version, commit = "devel", "unknown"
+
+const help = `usage: audit
+       audit token ID   prints the token that the shim of a server shows, and its entry's own store holds (audit.secret)
+
+Keeps audit records as the platform file's audit.store says, and serves POST and GET /audit. Configured by the environment:
+  PLATFORM   the platform file (platform.yaml): a path, or s3://BUCKET/KEY; what it names beside it is there too
+  LISTEN     address to serve on (127.0.0.1:8083)
+  PORT       instead of LISTEN: the port, on all addresses
+S3 and DynamoDB need AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one.
+Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events of a function URL or a streaming
+REST API are served instead. Logs go to stderr as JSON lines. SIGTERM ends it.
+`
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	slog.SetDefault(log)
+	if err := run(os.Args[1:], os.Stdout, log); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until a signal ends it, or prints a token.
+func run(args []string, stdout io.Writer, log *slog.Logger) error {
+	if len(args) > 0 && (len(args) != 2 || args[0] != "token" || !catalog.ValidID(args[1])) {
+		fmt.Fprint(stdout, help)
+		if args[0] == "--help" || args[0] == "-h" {
+			return nil
+		}
+		return errors.New("audit: unknown arguments")
+	}
+	at, err := readSettings()
+	if err != nil {
+		return err
+	}
+	files, copied, err := openDocuments(at, log)
+	if err != nil {
+		return err
+	}
+	platform := files.Current().Platform
+	c, err := settingsOf(platform)
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		t, err := readTokens(c)
+		if err == nil {
+			fmt.Fprintln(stdout, t.of(args[1]))
+		}
+		return err
+	}
+	if at.function && c.Table == "" {
+		return errors.New("a function keeps no file: name audit.store.table and bucket in the platform file")
+	}
+	kept, err := openStore(platform, wall)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	s, err := newServer(files.Current(), kept, log, wall)
+	if err != nil {
+		return err
+	}
+	files.Accept = s.accept
+	if at.function {
+		return s.serveEvents(copied)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go files.Watch(ctx, documents.Every, hangup)
+	if copied != nil {
+		go copied.Watch(ctx)
+	}
+	if folder, is := kept.(*local.Store); is {
+		go s.sweep(ctx, folder)
+	}
+	return s.serve(ctx, at.address)
+}
+
+// wall is the time without the clock that stands still when the machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+// sweep keeps a folder from growing by what is older than it is to be kept.
+func (s *server) sweep(ctx context.Context, folder *local.Store) {
+	for {
+		if err := folder.Sweep(s.now().Add(-s.keep)); err != nil {
+			s.log.Warn("records not swept", "error", err)
+		}
+		select {
+		case <-time.After(time.Hour):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// drainTimeout is how long requests under way may go on.
+const drainTimeout = 10 * time.Second
+
+func (s *server) serve(ctx context.Context, address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; LISTEN or PORT chooses another address", err)
+	}
+	s.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
+	h := &http.Server{Handler: s, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := h.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return h.Close()
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// platform writes the operator's files, with an audit section, and returns their folder.
+func platform(t *testing.T, section string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"platform.yaml": "apiVersion: v1\npublicURL: https://gateway.test\nissuers: [{url: 'https://issuer.test', audiences: ['{resource}'], default: true}]\n" + section,
+		"catalog.yaml":  "apiVersion: v1\nservers: []\n",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PLATFORM", filepath.Join(folder, "platform.yaml"))
+	return folder
+}
+
+const section = "audit: {url: 'https://gateway.test/audit', secret: {key: audit}, store: {auditors: [security]}}\n"
+
+// The token that an operator is told is the one that the function knows, time after time.
+func TestTokenCommand(t *testing.T) {
+	folder := platform(t, section)
+	var first, second bytes.Buffer
+	for _, out := range []*bytes.Buffer{&first, &second} {
+		if err := run([]string{"token", "notes"}, out, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := os.ReadFile(filepath.Join(folder, ".run", "audit", "token.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := tokens{key}.server(strings.TrimSpace(first.String()))
+	if id != "notes" || !ok || first.String() != second.String() {
+		t.Errorf("%s %v, %q %q", id, ok, first.String(), second.String())
+	}
+}
+
+// What is wrong is said before anything is served.
+func TestOperatorsMistakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		section, key string
+		args         []string
+		function     bool
+		says         string
+	}{
+		"no section":          {"", "", nil, false, "has no audit.store"},
+		"a sink of others":    {"audit: {url: 'https://siem.test'}\n", "", nil, false, "has no audit.store"},
+		"a short key":         {section, "short", []string{"token", "notes"}, false, "5 bytes instead of 32"},
+		"no id":               {section, "", []string{"token", "No/tes"}, false, "unknown arguments"},
+		"a function's folder": {section, "", nil, true, "a function keeps no file"},
+		"a table's own key":   {strings.Replace(section, "[security]", "[security], table: mcp-audit, bucket: mcp-audit", 1), "", []string{"token", "notes"}, false, "read the key of servers' tokens"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := platform(t, c.section)
+			if c.key != "" {
+				at := filepath.Join(folder, ".run", "audit")
+				if err := os.MkdirAll(at, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(at, "token.key"), []byte(c.key), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.function {
+				t.Setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
+			}
+			if err := run(c.args, &bytes.Buffer{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
