@@ -20,6 +20,7 @@ build: ## build all programs into bin/
 	$(build_go) -o bin/gateway ./functions/gateway
 	$(build_go) -o bin/deployer ./functions/deployer
 	$(build_go) -o bin/oauth ./functions/oauth
+	$(build_go) -o bin/audit ./functions/audit
 	$(build_go) -ldflags '-s -w' -o bin/shim ./shim
 	$(build_go) -o bin/sample-server ./localstack/sample
 
@@ -57,7 +58,7 @@ kind: ## make a cluster in Docker with Knative and Kourier, and put our images i
 	knative/kind.sh $(KINDFLAGS)
 
 test-terraform: ## try the Terraform modules with schema stubs for providers: needs terraform 1.11 or newer, and npm
-	TEST_TERRAFORM=1 go test -count=1 -timeout 9m ./internal/schemastub/... ./internal/terraformtest
+	TEST_TERRAFORM=1 go test -count=1 -timeout 15m ./internal/schemastub/... ./internal/terraformtest
 
 bench: build ## measure gateway and shim against two plain reverse proxies
 	go run ./internal/bench $(BENCHFLAGS)

@@ -8,8 +8,9 @@ locals {
     "/authorize*", "/callback", "/consent", "/jwks", "/token", "/revoke", "/introspect", "/register*", "/keys*",
   ]
 
-  # Functions that CloudFront reaches.
-  faced = toset(["gateway", "oauth"])
+  # Functions that CloudFront reaches, and which paths of it.
+  faced = toset(concat(["gateway", "oauth"], var.audit == null ? [] : ["audit"]))
+  paths = concat([for p in local.oauth_paths : { path = p, function = "oauth" }], var.audit == null ? [] : [{ path = "/audit", function = "audit" }])
 
   origins = {
     for f in local.faced : f => var.front == "url" ? {
@@ -127,10 +128,10 @@ resource "aws_cloudfront_distribution" "this" {
   }
 
   dynamic "ordered_cache_behavior" {
-    for_each = local.oauth_paths
+    for_each = local.paths
     content {
-      path_pattern             = ordered_cache_behavior.value
-      target_origin_id         = "oauth"
+      path_pattern             = ordered_cache_behavior.value.path
+      target_origin_id         = ordered_cache_behavior.value.function
       viewer_protocol_policy   = "https-only"
       allowed_methods          = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
       cached_methods           = ["GET", "HEAD"]

@@ -7,6 +7,7 @@ locals {
     gateway  = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"]
     deployer = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key", "state/rules.key"]
     oauth    = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
+    audit    = ["platform.yaml", "catalog.yaml", "audit/token.key"]
   }
 
   may = {
@@ -26,6 +27,33 @@ locals {
       ]
       Resource = [aws_dynamodb_table.oauth.arn]
     }]
+    audit = [for s in [
+      {
+        Sid      = "KeepRecords"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = ["arn:${local.partition}:s3:::${var.name}-audit-${local.account}-${local.region}/records/*"]
+      },
+      {
+        Sid       = "SealRecords"
+        Effect    = "Allow"
+        Action    = ["kms:GenerateDataKey"]
+        Resource  = [aws_kms_key.this.arn]
+        Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.region}.amazonaws.com"] } }
+      },
+      {
+        Sid      = "IndexRecords"
+        Effect   = "Allow"
+        Action   = ["dynamodb:PutItem"]
+        Resource = [local.audit_table]
+      },
+      {
+        Sid      = "FindRecords"
+        Effect   = "Allow"
+        Action   = ["dynamodb:Query"]
+        Resource = [for i in local.audit_indexes : "${local.audit_table}/index/${i}-at"]
+      },
+    ] : s if var.audit != null]
   }
 
   trust = {
@@ -68,18 +96,6 @@ locals {
     ]
   }
 
-  bucket_policy = {
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "OnlyOverTLS"
-      Effect    = "Deny"
-      Action    = "s3:*"
-      Resource  = [aws_s3_bucket.documents.arn, "${aws_s3_bucket.documents.arn}/*"]
-      Principal = "*"
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
-  }
-
   # Lambda itself makes a function's addresses in a VPC, with the function's role.
   network_actions = ["ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
   "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"]
@@ -103,14 +119,14 @@ resource "aws_iam_role_policy" "function" {
         Sid      = "ReadDocuments"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = [for k in local.reads[each.key] : "${aws_s3_bucket.documents.arn}/${local.documents}/${k}"]
+        Resource = [for k in local.reads[each.key] : "${aws_s3_bucket.this["documents"].arn}/${local.documents}/${k}"]
       },
       {
         Sid       = "OpenWhatIsKept"
         Effect    = "Allow"
         Action    = ["kms:Decrypt"]
         Resource  = [aws_kms_key.this.arn]
-        Condition = { StringEquals = { "kms:ViaService" = concat(["s3.${local.region}.amazonaws.com", "lambda.${local.region}.amazonaws.com"], each.key == "oauth" ? ["dynamodb.${local.region}.amazonaws.com"] : []) } }
+        Condition = { StringEquals = { "kms:ViaService" = concat(["s3.${local.region}.amazonaws.com", "lambda.${local.region}.amazonaws.com"], contains(["oauth", "audit"], each.key) ? ["dynamodb.${local.region}.amazonaws.com"] : []) } }
       },
       {
         Sid      = "WriteLogs"

@@ -11,11 +11,13 @@ locals {
 
   # Every function's numbers. The gateway's timeout is the longest that Lambda has: it bounds a stream.
   functions = {
-    for name, default in {
+    for name, default in merge({
       gateway  = { memory = 512, timeout = 900 }
       deployer = { memory = 512, timeout = 300 }
       oauth    = { memory = 512, timeout = 30 }
-      } : name => {
+      }, var.audit == null ? {} : {
+      audit = { memory = 512, timeout = 30 }
+      }) : name => {
       memory      = try(coalesce(var.function[name].memory), default.memory)
       timeout     = try(coalesce(var.function[name].timeout), default.timeout)
       concurrency = try(coalesce(var.function[name].concurrency), -1)
@@ -52,7 +54,7 @@ resource "aws_lambda_function" "this" {
 
   environment {
     variables = merge(
-      { PLATFORM = "s3://${aws_s3_bucket.documents.bucket}/${local.documents}/platform.yaml" },
+      { PLATFORM = "s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml" },
       each.key == "deployer" ? {} : { ORIGIN_SECRETS = join(",", [for s in ["a", "b"] : terraform_data.origin_secret[s].output]) },
       # The endpoint that has IPv6 addresses too: the other is out of reach without a NAT gateway.
       each.key == "gateway" && local.dual_stack ? { AWS_ENDPOINT_URL_LAMBDA = "https://lambda.${local.region}.api.aws" } : {},

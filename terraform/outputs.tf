@@ -10,7 +10,7 @@ output "redirect_uri" {
 
 output "bucket" {
   description = "Where the documents are: s3://<bucket>/documents/"
-  value       = aws_s3_bucket.documents.bucket
+  value       = aws_s3_bucket.this["documents"].bucket
 }
 
 output "table" {
@@ -39,7 +39,7 @@ output "knative" {
     zone_id         = one(aws_route53_zone.internal[*].zone_id)
     ingress         = trimprefix(local.ingress.url, "https://")
     domain          = local.ingress.domain
-    bucket          = aws_s3_bucket.documents.bucket
+    bucket          = aws_s3_bucket.this["documents"].bucket
     documents       = local.documents
     kms_key         = aws_kms_key.this.arn
     private_subnets = local.function_subnets
@@ -54,6 +54,7 @@ output "next" {
       "2. Put Knative into the cluster: terraform output -json knative | jq '{gateway: .}' >knative/terraform.tfvars.json, then terraform -chdir=knative init and apply, from where the API server is reached.",
     ] : ["2. Nothing: the ingress is there."],
     var.domain == null || try(var.domain.zone_id, null) != null ? [] : ["3. Have ${var.domain.name} be a CNAME of ${aws_cloudfront_distribution.this.domain_name}."],
+    var.audit == null ? [] : ["For each server, give its shim its token: kubectl -n mcp-servers patch secret mcp-<id>-shim -p \"{\\\"stringData\\\":{\\\"audit\\\":\\\"$(PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id>)\\\"}}\"."],
     ["Then: claude mcp add --transport http <id> ${local.public_url}/mcp-connect/<id>"],
   ))
 }

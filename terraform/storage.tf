@@ -1,6 +1,10 @@
 locals {
   documents = "documents"
-  bucket    = "${var.name}-documents-${local.account}-${local.region}"
+
+  buckets = merge(
+    { documents = { old_versions = 90, keep = null } },
+    var.audit == null ? {} : { audit = { old_versions = 1, keep = var.audit.keep_days } },
+  )
 
   # Keys of the documents in the bucket, below documents/: which role reads which is in iam.tf.
   provider_secret = nonsensitive(var.identity_secret != null) ? { "oauth/provider" = var.identity_secret } : {}
@@ -49,37 +53,42 @@ resource "aws_dynamodb_table" "oauth" {
   }
 }
 
-# The operator's documents, and keys: each function reads its own objects only.
-resource "aws_s3_bucket" "documents" {
-  bucket        = local.bucket
+# The operator's documents and keys, of which each function reads its own objects only; and records.
+resource "aws_s3_bucket" "this" {
+  for_each      = local.buckets
+  bucket        = "${var.name}-${each.key}-${local.account}-${local.region}"
   force_destroy = var.removable
   tags          = local.tags
 }
 
-resource "aws_s3_bucket_public_access_block" "documents" {
-  bucket                  = aws_s3_bucket.documents.id
+resource "aws_s3_bucket_public_access_block" "this" {
+  for_each                = aws_s3_bucket.this
+  bucket                  = each.value.bucket
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
   restrict_public_buckets = true
 }
 
-resource "aws_s3_bucket_ownership_controls" "documents" {
-  bucket = aws_s3_bucket.documents.id
+resource "aws_s3_bucket_ownership_controls" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.bucket
   rule {
     object_ownership = "BucketOwnerEnforced"
   }
 }
 
-resource "aws_s3_bucket_versioning" "documents" {
-  bucket = aws_s3_bucket.documents.id
+resource "aws_s3_bucket_versioning" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.bucket
   versioning_configuration {
     status = "Enabled"
   }
 }
 
-resource "aws_s3_bucket_server_side_encryption_configuration" "documents" {
-  bucket = aws_s3_bucket.documents.id
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.bucket
   rule {
     bucket_key_enabled = true
     apply_server_side_encryption_by_default {
@@ -89,33 +98,51 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "documents" {
   }
 }
 
-resource "aws_s3_bucket_lifecycle_configuration" "documents" {
-  bucket = aws_s3_bucket.documents.id
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  for_each = local.buckets
+  bucket   = aws_s3_bucket.this[each.key].bucket
   rule {
-    id     = "old-versions"
+    id     = "old"
     status = "Enabled"
     filter {}
+    dynamic "expiration" {
+      for_each = each.value.keep[*]
+      content {
+        days = expiration.value
+      }
+    }
     noncurrent_version_expiration {
-      noncurrent_days = 90
+      noncurrent_days = each.value.old_versions
     }
     abort_incomplete_multipart_upload {
       days_after_initiation = 1
     }
   }
-  depends_on = [aws_s3_bucket_versioning.documents]
+  depends_on = [aws_s3_bucket_versioning.this]
 }
 
 # Nothing reads or writes it in the clear.
-resource "aws_s3_bucket_policy" "documents" {
-  bucket     = aws_s3_bucket.documents.id
-  policy     = jsonencode(local.bucket_policy)
-  depends_on = [aws_s3_bucket_public_access_block.documents]
+resource "aws_s3_bucket_policy" "this" {
+  for_each = aws_s3_bucket.this
+  bucket   = each.value.bucket
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyOverTLS"
+      Effect    = "Deny"
+      Action    = "s3:*"
+      Resource  = [each.value.arn, "${each.value.arn}/*"]
+      Principal = "*"
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+  depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
-# Keys that the programs need and nobody has to know: of names of users' instances, of the signature of rules, and of what the
-# authorization server seals. Whoever reads the state has them (README.md, "The state").
+# Keys that the programs need and nobody has to know: of names of users' instances, of the signature of rules, of what the
+# authorization server seals, and of the tokens by which shims bring records. Whoever reads the state has them (README.md, "The state").
 data "aws_secretsmanager_random_password" "key" {
-  for_each            = toset(["name.key", "state/rules.key", "oauth/seal.key"])
+  for_each            = toset(concat(["name.key", "state/rules.key", "oauth/seal.key"], var.audit == null ? [] : ["audit/token.key"]))
   password_length     = 32
   exclude_punctuation = true
 }
@@ -130,11 +157,11 @@ resource "terraform_data" "key" {
 
 resource "aws_s3_object" "key" {
   for_each   = terraform_data.key
-  bucket     = aws_s3_bucket.documents.id
+  bucket     = aws_s3_bucket.this["documents"].bucket
   key        = "${local.documents}/${each.key}"
   content    = each.value.output
   kms_key_id = aws_kms_key.this.arn
-  depends_on = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents]
+  depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_versioning.this, aws_s3_bucket_server_side_encryption_configuration.this]
 }
 
 locals {
@@ -168,9 +195,21 @@ locals {
     }
   }
 
+  platform_audit = var.audit == null ? {} : { audit = {
+    url    = "${local.public_url}/audit"
+    secret = { key = "audit" }
+    store = {
+      auditors = var.audit.auditors
+      key      = "audit/token.key"
+      table    = one(aws_dynamodb_table.audit[*].name)
+      bucket   = aws_s3_bucket.this["audit"].bucket
+      keep     = "${var.audit.keep_days}d"
+    }
+  } }
+
   texts = merge(
     {
-      "platform.yaml" = yamlencode(merge(local.platform, try(var.domain.wildcard, false) ? { domain = var.domain.name } : {}))
+      "platform.yaml" = yamlencode(merge(local.platform, local.platform_audit, try(var.domain.wildcard, false) ? { domain = var.domain.name } : {}))
       "catalog.yaml"  = file(var.catalog)
       "cluster.pem"   = base64decode(local.cluster.ca)
     },
@@ -181,19 +220,19 @@ locals {
 
 resource "aws_s3_object" "document" {
   for_each     = toset(concat(["platform.yaml", "catalog.yaml", "cluster.pem"], var.catalog_lock == null ? [] : ["catalog.lock"], var.ingress == null ? [] : ["ingress.pem"]))
-  bucket       = aws_s3_bucket.documents.id
+  bucket       = aws_s3_bucket.this["documents"].bucket
   key          = "${local.documents}/${each.key}"
   content      = local.texts[each.key]
   content_type = "text/plain; charset=utf-8"
   kms_key_id   = aws_kms_key.this.arn
-  depends_on   = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents, data.external.catalog]
+  depends_on   = [aws_s3_bucket_policy.this, aws_s3_bucket_versioning.this, aws_s3_bucket_server_side_encryption_configuration.this, data.external.catalog]
 }
 
 resource "aws_s3_object" "provider_secret" {
   for_each   = toset(keys(local.provider_secret))
-  bucket     = aws_s3_bucket.documents.id
+  bucket     = aws_s3_bucket.this["documents"].bucket
   key        = "${local.documents}/${each.key}"
   content    = local.provider_secret[each.key]
   kms_key_id = aws_kms_key.this.arn
-  depends_on = [aws_s3_bucket_policy.documents, aws_s3_bucket_versioning.documents, aws_s3_bucket_server_side_encryption_configuration.documents]
+  depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_versioning.this, aws_s3_bucket_server_side_encryption_configuration.this]
 }

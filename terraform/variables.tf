@@ -151,10 +151,10 @@ variable "function" {
     concurrency = optional(number)
   }))
   default     = {}
-  description = "By function (gateway, deployer, oauth): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
+  description = "By function (gateway, deployer, oauth, audit): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
   validation {
-    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth"], k)])
-    error_message = "function: there are gateway, deployer and oauth."
+    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth", "audit"], k)])
+    error_message = "function: there are gateway, deployer, oauth and audit."
   }
   validation {
     condition     = alltrue([for f in values(var.function) : f.memory == null ? true : f.memory >= 128 && f.memory <= 10240 && floor(f.memory) == f.memory])
@@ -289,6 +289,23 @@ variable "reconcile_every" {
   validation {
     condition     = var.reconcile_every >= 1 && var.reconcile_every <= 60 && floor(var.reconcile_every) == var.reconcile_every
     error_message = "reconcile_every must be 1 to 60 minutes: keys of issuers are carried along."
+  }
+}
+
+variable "audit" {
+  type = object({
+    auditors  = list(string)
+    keep_days = optional(number, 400)
+  })
+  default     = null
+  description = "Keeps the records of all calls, for groups that may read them: of the identity provider, or oauth:GROUP of another issuer by its name. Without it they are lines in the logs of servers' pods."
+  validation {
+    condition     = var.audit == null ? true : length(var.audit.auditors) > 0 && alltrue([for g in var.audit.auditors : g != ""])
+    error_message = "audit.auditors must name a group: nobody else reads the records."
+  }
+  validation {
+    condition     = var.audit == null ? true : var.audit.keep_days >= 1 && var.audit.keep_days <= 3653 && floor(var.audit.keep_days) == var.audit.keep_days
+    error_message = "audit.keep_days must be 1 to 3653 days."
   }
 }
 

@@ -18,4 +18,5 @@ const (
 const (
 	FixtureServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server@v1.8.0"
 	FixtureClient = "github.com/modelcontextprotocol/go-sdk/conformance/everything-client@v1.8.0"
+	TFLint        = "github.com/terraform-linters/tflint@v0.64.0"
 )

@@ -38,6 +38,7 @@ func TestFaults(t *testing.T) {
 		"a wildcard resource":         {"iam.tf", `Resource = [aws_dynamodb_table.oauth.arn]`, `Resource = ["*"]`, `Resource "*" is not in tests/stars.json`},
 		"a permission too many":       {"iam.tf", `Action   = ["s3:GetObject"]`, `Action   = ["s3:GetObject", "s3:PutObject"]`, "may s3:PutObject, which it never calls"},
 		"a missing permission":        {"iam.tf", `"dynamodb:DescribeTable", `, ``, "oauth calls dynamodb:DescribeTable, which its role may not"},
+		"all objects of records":      {"iam.tf", `/records/*"]`, `/*"]`, `is not in tests/stars.json`},
 		"another's secrets":           {"iam.tf", `"ingress.pem", "name.key"]`, `"ingress.pem", "name.key", "oauth/*"]`, `is not in tests/stars.json`},
 		"a public bucket":             {"storage.tf", `block_public_policy     = true`, `block_public_policy     = false`, "is not so: public access is blocked"},
 		"a bucket in the clear":       {"storage.tf", `sse_algorithm     = "aws:kms"`, `sse_algorithm     = "AES256"`, "is not so: it is encrypted by our key"},

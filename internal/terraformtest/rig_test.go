@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-const root = "../.."
+const (
+	root  = "../.."
+	cache = root + "/.cache/peers"
+)
 
 var (
 	mirror  *Mirror
@@ -42,7 +45,7 @@ func TestMain(m *testing.M) {
 // install makes what every test works with: the stubs, the program that checks catalogs, and zips, of which Terraform reads
 // nothing but a hash.
 func install(ctx context.Context) error {
-	cache, err := filepath.Abs(filepath.Join(root, ".cache", "peers"))
+	cache, err := filepath.Abs(cache)
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,7 @@ func install(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build mcpgateway: %w\n%s", err, out)
 	}
-	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "edge"} {
+	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "edge"} {
 		if err := os.WriteFile(filepath.Join(scratch, "bin", zip+".zip"), []byte(zip), 0o600); err != nil {
 			return err
 		}
@@ -67,6 +70,16 @@ servers:
 policies:
   - {name: everyone, allow: {anyone: true}, servers: [notes], tools: ["*"]}
 `), 0o600)
+}
+
+// cacheFolder is where other people's programs are.
+func cacheFolder(t *testing.T) string {
+	t.Helper()
+	at, err := filepath.Abs(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // need skips where nobody asked for what takes Terraform.
@@ -123,6 +136,7 @@ func everything() map[string]any {
 		"domain": map[string]any{"name": "mcp.example.com", "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
 			"zone_id": "Z0123456789ABCDEFGHIJ", "wildcard": true},
 		"waf": map[string]any{}, "budget": 100, "alarm_emails": []string{"ops@example.com"}, "identity_secret": "at-the-provider",
+		"audit":                map[string]any{"auditors": []string{"security"}},
 		"kubernetes_api_cidrs": []string{"198.51.100.0/24"}, "kubernetes_version": "1.34",
 	}
 }

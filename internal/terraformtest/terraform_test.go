@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"mcpgateway/internal/audit"
+	"mcpgateway/internal/peers"
 )
 
 // modules are all root modules, by their folders.
@@ -32,6 +33,31 @@ func TestValidate(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestLint runs tflint with its own rules, and has it find a variable that nobody reads.
+func TestLint(t *testing.T) {
+	need(t)
+	program, err := peers.Installer{Dir: cacheFolder(t)}.Go(t.Context(), peers.TFLint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := copyModules(t)
+	lint := func(module string) (string, error) {
+		c := exec.CommandContext(t.Context(), program, "--config", filepath.Join(f.Path, ".tflint.hcl"), "--no-color", "--format", "compact")
+		c.Dir = filepath.Join(f.Path, module)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	for _, module := range modules {
+		if out, err := lint(module); err != nil {
+			t.Errorf("%s: %v\n%s", module, err, out)
+		}
+	}
+	write(t, filepath.Join(f.Path, "planted.tf"), "variable \"planted\" {\n  type = string\n}\n")
+	if out, err := lint("."); err == nil || !strings.Contains(out, "terraform_unused_declarations") || !strings.Contains(out, "terraform_documented_variables") {
+		t.Errorf("a variable that nobody reads or describes is not found: %v %s", err, out)
 	}
 }
 

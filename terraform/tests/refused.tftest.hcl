@@ -306,6 +306,22 @@ run "days_that_logs_do_not_take" {
   expect_failures = [var.log_days]
 }
 
+run "records_for_nobody" {
+  command = plan
+  variables {
+    audit = { auditors = [] }
+  }
+  expect_failures = [var.audit]
+}
+
+run "records_for_no_day" {
+  command = plan
+  variables {
+    audit = { auditors = ["security"], keep_days = 0 }
+  }
+  expect_failures = [var.audit]
+}
+
 run "mail_to_nobody" {
   command = plan
   variables {

@@ -170,3 +170,26 @@ run "one_origin" {
     error_message = "CloudFront's own things are in us-east-1"
   }
 }
+
+run "records" {
+  command = plan
+  variables {
+    audit = { auditors = ["security"], keep_days = 90 }
+  }
+  assert {
+    condition     = [for b in aws_cloudfront_distribution.this.ordered_cache_behavior : b.path_pattern if b.target_origin_id == "audit"] == ["/audit"]
+    error_message = "one path is the records'"
+  }
+  assert {
+    condition     = toset([for i in aws_dynamodb_table.audit[0].global_secondary_index : "${i.hash_key} ${i.range_key}"]) == toset(["user at", "tool at", "server at", "outcome at", "day at"])
+    error_message = "found by user, tool, server, outcome and time"
+  }
+  assert {
+    condition     = one(one(aws_s3_bucket_lifecycle_configuration.this["audit"].rule).expiration).days == 90 && length(one(aws_s3_bucket_lifecycle_configuration.this["documents"].rule).expiration) == 0
+    error_message = "records end, documents do not"
+  }
+  assert {
+    condition     = length(aws_lambda_function.this["audit"].vpc_config) == 0 && length(aws_lambda_permission.url) == 3
+    error_message = "it is asked as the others are, and needs no network of ours"
+  }
+}

@@ -1,6 +1,12 @@
 # Everything that can be chosen, with values of a gateway in production in a network that is there.
 terraform {
   required_version = ">= 1.11"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.29"
+    }
+  }
 }
 
 provider "aws" {
@@ -58,6 +64,7 @@ module "gateway" {
     gateway = { memory = 1024, timeout = 900, concurrency = 500 }
     oauth   = { concurrency = 50 }
   }
+  audit           = { auditors = ["security"], keep_days = 400 }
   reconcile_every = 5
   log_days        = 90
   alarm_emails    = ["ops@example.com"]
