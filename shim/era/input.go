@@ -63,6 +63,7 @@ func (c *modernCall) inputRequired(r *reply) {
 		requests = append(requests, member{q.key, o.token()})
 	}
 	c.leg.unfollow()
+	c.kept.hub.leave(c) // until it goes on: nothing else can be asked meanwhile
 	h, ok := c.t.rounds.park(c.x.Caller(), c)
 	if !ok {
 		c.cancel("too many calls wait")
@@ -101,5 +102,6 @@ func (c *modernCall) answers(ctx context.Context) (*http.Response, error) {
 	}
 	waiting.asked = open
 	waiting.leg.follow(ctx)
+	waiting.attend(ctx)
 	return replied(ctx, func(r *reply) { waiting.run(ctx, r) })
 }

@@ -39,6 +39,7 @@ type kept struct {
 	using       int // requests and listeners; guarded by the keeper
 	used        time.Time
 	idle        *time.Timer
+	hub         hub
 
 	mu      sync.Mutex
 	session session // the server's; its id is empty where it has none or did not begin
@@ -77,6 +78,7 @@ func (s *keeper) use(caller string, c client) (k *kept, release func(), err erro
 			return nil, nil, err
 		}
 		k = &kept{key: key, caller: caller, client: c}
+		k.hub.reset()
 		s.all[key] = k
 	}
 	if k.idle != nil {
@@ -142,6 +144,7 @@ func (k *kept) forget() {
 	end := k.end
 	k.session, k.end = session{}, nil
 	k.mu.Unlock()
+	k.hub.reset()
 	if end != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
 		defer cancel()
@@ -183,6 +186,7 @@ func (k *kept) begin(ctx context.Context, x *call.Exchange, send Send) (session,
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginWithin)
 		defer cancel()
+		k.hub.reset() // what there was is of a session that is over
 		begun, err := initialize(ctx, x, send, k.client)
 		k.mu.Lock()
 		k.session, k.level, k.end = begun, 0, nil

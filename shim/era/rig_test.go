@@ -39,6 +39,11 @@ func newRig(t testing.TB, server http.Handler) *rig {
 			w.call.leg.cancel()
 		}
 		r.rounds.mu.Unlock()
+		r.kept.mu.Lock()
+		for _, k := range r.kept.all {
+			k.hub.reset()
+		}
+		r.kept.mu.Unlock()
 		r.server.Close()
 	})
 	return r
@@ -147,6 +152,7 @@ func (r *rig) do(t testing.TB, x *call.Exchange) (a answer) {
 // legacyServer knows sessions only. What a test does not say it does as the SDKs do.
 type legacyServer struct {
 	tools        func(w http.ResponseWriter, r *http.Request, m *mcp.Labelled, s *legacyServer)
+	stream       http.HandlerFunc // of what belongs to no request; nil: there is none
 	capabilities string
 
 	mu       sync.Mutex
@@ -177,6 +183,12 @@ func (s *legacyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such session", http.StatusNotFound)
 	case r.Method == http.MethodDelete:
 		s.forget()
+	case r.Method == http.MethodGet && r.Header.Get("Last-Event-Id") == "":
+		if s.stream == nil {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		s.stream(w, r)
 	case m.Kind == mcp.Response && r.Method == http.MethodPost:
 		s.replies <- string(body)
 		w.WriteHeader(http.StatusAccepted)

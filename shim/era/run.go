@@ -35,6 +35,8 @@ func (c *modernCall) run(ctx context.Context, r *reply) {
 			if c.take(ctx, r, &m) {
 				return
 			}
+		case m := <-c.strays:
+			c.take(ctx, r, &m)
 		case <-patience.C:
 			r.begin()
 		case <-ctx.Done():
@@ -48,6 +50,7 @@ func (c *modernCall) run(ctx context.Context, r *reply) {
 // over ends what the request needed.
 func (c *modernCall) over() {
 	c.leg.cancel()
+	c.kept.hub.leave(c)
 	c.release()
 }
 
@@ -112,8 +115,9 @@ func (c *modernCall) notified(r *reply, m *mcp.Labelled) error {
 		return nil
 	case "notifications/elicitation/complete": // its id is unknown since 2026-07-28 (changelog)
 		return nil
-	case "notifications/tools/list_changed", "notifications/prompts/list_changed",
-		"notifications/resources/list_changed", "notifications/resources/updated":
+	}
+	if published[m.Method] {
+		c.kept.hub.publish(m)
 		return nil // they belong to no request
 	}
 	return r.event(raw)

@@ -22,7 +22,7 @@ const (
 
 // removed are methods that revision 2026-07-28 no longer has (its changelog), or that the session is no business of.
 var removed = map[string]bool{"initialize": true, "ping": true, "logging/setLevel": true, "resources/subscribe": true,
-	"resources/unsubscribe": true, "subscriptions/listen": true}
+	"resources/unsubscribe": true}
 
 // known are the methods that both eras have. Servers have statuses of their own for those that they do not know.
 var known = map[string]bool{"tools/list": true, "tools/call": true, "prompts/list": true, "prompts/get": true, "resources/list": true,
@@ -38,7 +38,7 @@ func (t *Translator) toLegacy(ctx context.Context, x *call.Exchange, body mcp.Bo
 	if m.Kind == mcp.Notification {
 		return whole(http.StatusAccepted, nil), nil // the revision has none over HTTP
 	}
-	c := &modernCall{t: t, x: x, send: send, message: m, params: objectOf(path(m.Raw, "params"))}
+	c := &modernCall{t: t, x: x, send: send, message: m, params: objectOf(path(m.Raw, "params")), strays: make(chan mcp.Labelled)}
 	c.meta = objectOf(c.params.get("_meta"))
 	if err := c.check(); err != nil {
 		return nil, err
@@ -74,9 +74,10 @@ type modernCall struct {
 
 	number   mcp.Token // the request's id at the server
 	leg      *leg
-	streamed bool       // the server chose to answer by a stream
-	asked    []question // of the server, that the client has not answered
-	keys     int        // of questions, so far
+	streamed bool              // the server chose to answer by a stream
+	asked    []question        // of the server, that the client has not answered
+	keys     int               // of questions, so far
+	strays   chan mcp.Labelled // what the server asks outside of the request's own stream
 }
 
 // check refuses what a modern server must (MCP 2026-07-28, basic/index, "_meta", and versioning).
@@ -110,6 +111,9 @@ func (c *modernCall) answer(ctx context.Context) (_ *http.Response, err error) {
 	if c.message.Method == "server/discover" {
 		defer c.release()
 		return whole(http.StatusOK, response(c.message.ID, "result", c.discovered().token())), nil
+	}
+	if c.message.Method == "subscriptions/listen" {
+		return c.listen(ctx)
 	}
 	c.number = number(c.t.last.Add(1))
 	if err := c.logs(ctx); err != nil {
@@ -157,6 +161,7 @@ func (c *modernCall) logs(ctx context.Context) error {
 // another.
 func (c *modernCall) ask(ctx context.Context) error {
 	for again := false; ; again = true {
+		c.attend(ctx)
 		l := newLeg(ctx)
 		resp, err := c.send(l.ctx, c.kept.errand(c.x, c.session, c.translated()))
 		if err == nil && resp.StatusCode < 300 {
@@ -167,6 +172,7 @@ func (c *modernCall) ask(ctx context.Context) error {
 			return nil
 		}
 		l.cancel()
+		c.kept.hub.leave(c)
 		if err != nil {
 			return err
 		}
@@ -183,6 +189,18 @@ func (c *modernCall) ask(ctx context.Context) error {
 		}
 		if c.session, err = c.kept.current(ctx, c.x, c.send, &c.session); err != nil {
 			return err
+		}
+	}
+}
+
+// attend has what the server may ask outside of the request's own stream come here.
+func (c *modernCall) attend(ctx context.Context) {
+	capabilities := objectOf(c.meta.get(metaCapabilities))
+	for _, capability := range questions {
+		if asks[c.message.Method] && capabilities.get(capability) != nil {
+			c.kept.listen(ctx, c.x, c.session, c.send)
+			c.kept.hub.serve(c)
+			return
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestModernRequestInSession(t *testing.T) {
 	if at(t, a.last(), "result", "resultType") != `"complete"` || at(t, a.last(), "result", "ttlMs") != "" || at(t, a.last(), "id") != "7" {
 		t.Errorf("call: %s", a.last())
 	}
-	want = "POST server/discover,POST initialize,POST notifications/initialized,POST tools/list,POST tools/call"
+	want = "POST server/discover,POST initialize,POST notifications/initialized,POST tools/list,GET,POST tools/call"
 	if got := strings.Join(server.list(), ","); got != want || server.begun != 1 {
 		t.Errorf("the server heard %s in %d sessions", got, server.begun)
 	}
