@@ -124,3 +124,54 @@ func says(text string) server.ToolHandlerFunc {
 		return mcp.NewToolResultText(text), nil
 	}
 }
+
+// A legacy client of a modern server is judged and recorded by what it says, in a session that only the shim knows.
+func TestLegacyClientOfModernServer(t *testing.T) {
+	r := newEraRig(t, wire.Modern)
+	resp, body := r.post(t, r.seller(t), initialize)
+	id := resp.Header.Get(wire.HeaderSession)
+	if !strings.HasPrefix(id, "s2.") || !strings.Contains(body, `"protocolVersion":"2025-11-25"`) {
+		t.Fatalf("initialize: %d %s, session %q", resp.StatusCode, body, id)
+	}
+	for _, tc := range []struct{ body, want string }{
+		{`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, `"tools":[{"annotations"`},
+		{callTool("get_issue"), `"text":"get_issue"`},
+		{callTool("create_issue"), `"code":-32001`},
+		{callTool("merge"), `"code":-32001`},
+	} {
+		resp, body := r.post(t, r.seller(t), tc.body, wire.HeaderSession, id, wire.HeaderVersion, "2025-11-25")
+		if resp.StatusCode != 200 || !strings.Contains(body, tc.want) || strings.Contains(body, `"name":"create_issue"`) || strings.Contains(body, "resultType") {
+			t.Errorf("%s: %d %s", tc.body, resp.StatusCode, body)
+		}
+	}
+	if resp, _ := r.post(t, r.engineer(t), callTool("get_issue"), wire.HeaderSession, id); resp.StatusCode != 404 {
+		t.Errorf("another's session: %d", resp.StatusCode)
+	}
+	if r.calls != 1 {
+		t.Errorf("the server got %d calls", r.calls)
+	}
+	for _, rec := range r.records.all() {
+		if rec.Era != "legacy" || rec.CallType == "server/discover" {
+			t.Errorf("record: %+v", rec)
+		}
+	}
+}
+
+// A session outlives the shim that began it, as one with a legacy server does: another shim begins it again.
+func TestTranslatedSessionSurvives(t *testing.T) {
+	r := newEraRig(t, wire.Modern)
+	resp, _ := r.post(t, r.seller(t), initialize)
+	id := resp.Header.Get(wire.HeaderSession)
+	var err error
+	if r.chain.forward.Eras, err = era.New(era.Config{Server: "github", Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := r.post(t, r.seller(t), callTool("get_issue"), wire.HeaderSession, id); resp.StatusCode != 200 || !strings.Contains(body, `"text":"get_issue"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if r.calls != 1 {
+		t.Errorf("the server got %d calls", r.calls)
+	}
+}
+
+const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"app","version":"3"}}}`

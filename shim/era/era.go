@@ -39,6 +39,8 @@ type Translator struct {
 	kept   keeper       // sessions that modern clients use without knowing
 	rounds rounds       // their calls that wait for the client's input
 	state  cipher.AEAD  // seals the names of those
+	visits visits       // sessions of legacy clients, of which the server knows nothing
+	tools  tools        // what of their arguments the server wants in headers
 	last   atomic.Int64 // id of a request sent in a client's place
 	wait   time.Duration
 }
@@ -57,7 +59,7 @@ func New(c Config) (*Translator, error) {
 		return nil, err
 	}
 	t := &Translator{Config: c, state: state, wait: streamAfter}
-	t.kept.all, t.rounds.all = map[string]*kept{}, map[handle]*parked{}
+	t.kept.all, t.rounds.all, t.visits.all = map[string]*kept{}, map[handle]*parked{}, map[string]*visit{}
 	return t, nil
 }
 
@@ -68,14 +70,14 @@ func (t *Translator) Exchange(ctx context.Context, x *call.Exchange, send Send) 
 	if unknownRevision(x) {
 		era = mcp.Modern
 	}
-	if eras(t.spoken.Load()).speaks(era) && t.Recheck == 0 {
+	if eras(t.spoken.Load()).proven(era) && t.Recheck == 0 {
 		return send(ctx, x)
 	}
 	body, err := messages(x)
 	if err != nil {
 		return nil, err
 	}
-	if introduces(x, body) && !t.probes.current(t.Recheck).known(mcp.Legacy) {
+	if sofar := t.probes.current(t.Recheck); introduces(x, body) && sofar&(speaksLegacy|lacksLegacy) == 0 {
 		return t.introduce(ctx, x, body, send)
 	}
 	if era == mcp.Legacy && body.RequestIDs() == nil && !t.probes.current(t.Recheck).known(era) {
@@ -92,7 +94,7 @@ func (t *Translator) Exchange(ctx context.Context, x *call.Exchange, send Send) 
 	case era == mcp.Modern:
 		return unsupported(body.Messages[0].ID, x.Request.Header.Get(mcp.HeaderVersion)), nil
 	}
-	return send(ctx, x)
+	return t.toModern(ctx, x, body, send)
 }
 
 // messages are what an exchange's body says. Exchanges of the shim's own were not read yet.
@@ -123,9 +125,14 @@ const (
 	lacksLegacy
 	speaksModern
 	lacksModern
+	listsLegacy // by its answer to server/discover: what it answers to initialize counts for more
 )
 
 func (e eras) speaks(era mcp.Era) bool {
+	return e.proven(era) || era == mcp.Legacy && e&listsLegacy != 0
+}
+
+func (e eras) proven(era mcp.Era) bool {
 	if era == mcp.Modern {
 		return e&speaksModern != 0
 	}
@@ -136,7 +143,7 @@ func (e eras) known(era mcp.Era) bool {
 	if era == mcp.Modern {
 		return e&(speaksModern|lacksModern) != 0
 	}
-	return e&(speaksLegacy|lacksLegacy) != 0
+	return e&(speaksLegacy|lacksLegacy|listsLegacy) != 0
 }
 
 // probes are what was found out of the server.
@@ -171,7 +178,9 @@ func (t *Translator) note(found eras) eras {
 	if t.probes.found == 0 {
 		t.probes.at = time.Now()
 	}
-	t.probes.found |= found
+	if t.probes.found |= found; found&lacksLegacy != 0 {
+		t.probes.found &^= listsLegacy
+	}
 	t.spoken.Store(uint32(t.probes.found))
 	return t.probes.found
 }

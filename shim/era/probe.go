@@ -108,8 +108,10 @@ func erasOf(message []byte) eras {
 		found = speaksModern
 	}
 	switch {
-	case found == lacksModern, slices.ContainsFunc(versions, func(v string) bool { return v < mcp.ModernVersion }):
+	case found == lacksModern:
 		return found | speaksLegacy
+	case slices.ContainsFunc(versions, func(v string) bool { return v < mcp.ModernVersion }):
+		return found | listsLegacy
 	case !slices.Contains(versions, mcp.ModernVersion):
 		return found // of a revision that nothing is translated to
 	}
@@ -123,22 +125,38 @@ func (t *Translator) introduce(ctx context.Context, x *call.Exchange, body mcp.B
 	if err != nil || resp.StatusCode >= 300 && (resp.StatusCode < 400 || resp.StatusCode >= 500) {
 		return resp, err
 	}
-	if begun(resp) {
+	began, code := begun(resp)
+	if began {
 		t.note(speaksLegacy)
 		return resp, nil
 	}
-	return resp, nil
+	found, err := t.find(ctx, x, mcp.Legacy, send)
+	switch code {
+	case mcp.CodeMethodNotFound, mcp.CodeHeaderMismatch, mcp.CodeVersion:
+		if found&speaksModern != 0 { // whatever it lists
+			found = t.note(lacksLegacy)
+		}
+	}
+	if err != nil || found&lacksLegacy == 0 {
+		return resp, nil //nolint:nilerr // the server's own answer says enough
+	}
+	discard(resp)
+	return t.toModern(ctx, x, body, send)
 }
 
-// begun tells whether a session began, by an answer to initialize that goes on as it came.
-func begun(resp *http.Response) bool {
+// begun tells whether a session began, by an answer to initialize that goes on as it came, or by which error it did not.
+func begun(resp *http.Response) (began bool, code int) {
 	var read bytes.Buffer
 	message, err := hello(resp, io.TeeReader(io.LimitReader(resp.Body, maxHello), &read))
 	resp.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(&read, resp.Body), resp.Body}
-	return err == nil && path(message, "result", "protocolVersion") != nil
+	if err != nil {
+		return false, 0
+	}
+	m, err := mcp.ParseLabelled(message)
+	return err == nil && path(message, "result", "protocolVersion") != nil, m.Failed
 }
 
 // hello is the first message of a body that answers a request.
