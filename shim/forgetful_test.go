@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/forward"
 	"mcpgateway/shim/session"
 )
 
@@ -158,6 +159,11 @@ func (r *rig) within(sealed string) []string {
 
 // newLife is what a pod's end leaves of the shim: nothing.
 func (r *rig) newLife() {
-	r.chain.living = session.NewLiving()
-	r.chain.forward.Living = r.chain.living
+	to := r.chain.forward.Config
+	to.Living = session.NewLiving()
+	forwarder, err := forward.New(to)
+	if err != nil {
+		panic(err)
+	}
+	r.chain.living, r.chain.forward = to.Living, forwarder
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -196,6 +197,9 @@ func TestSessionThatCannotGoOn(t *testing.T) {
 	}
 }
 
+// ours are the lines and events that the shim adds to a stream that can be taken up.
+var ours = regexp.MustCompile(`(?m)^id: r1\.\S+\n(data: \n\n)?`)
+
 // A server that says something else of itself than before may have other tools: its client is told once, in the first
 // stream that it gets.
 func TestAnotherServerIsAnnounced(t *testing.T) {
@@ -211,6 +215,7 @@ func TestAnotherServerIsAnnounced(t *testing.T) {
 			if !stream {
 				_, first = r.do(t, r.request(t, "GET", r.engineer(t), "", r.within(sealed)...))
 			}
+			first = ours.ReplaceAllString(first, "")
 			const want = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n" +
 				"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/prompts/list_changed\"}\n\n"
 			if !strings.HasPrefix(first, want) || strings.Contains(first, "resources") || strings.Count(first, "data:") != 3 {

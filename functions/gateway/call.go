@@ -80,9 +80,13 @@ func (c *call) key() deploy.Key {
 	return k
 }
 
+// resumes tells whether the client waits for the rest of a call's answer, which it lost. Where the server went meanwhile it is
+// woken, to say what became of it.
+func (c *call) resumes() bool { return !c.registry && mcp.Resumes(c.r) }
+
 // listener tells, by method and headers only, whether the client just waits for what the server may say.
 func (c *call) listener() bool {
-	return !c.registry && c.r.Method == http.MethodGet || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+	return !c.registry && c.r.Method == http.MethodGet && !c.resumes() || c.era == mcp.Modern && c.r.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
 }
 
 // writePatience is how long a client may take to read what one write sends.
@@ -155,6 +159,9 @@ func (c *call) answerAsleep() (answered bool, err error) {
 	if c.r.Method == http.MethodDelete {
 		return false, &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeRefused,
 			Message: "Session not found: the server is asleep, and holds nothing of it"}
+	}
+	if c.resumes() {
+		return false, nil
 	}
 	body, err := c.parse()
 	if err != nil || asksWork(body) {

@@ -64,6 +64,9 @@ func (s *servers) inCluster(ctx context.Context, key deploy.Key, least ingress.S
 
 // wakes tells whether the call is one to wake a server for. What cannot be read is for the shim to refuse, if it is there.
 func (c *call) wakes() bool {
+	if c.resumes() {
+		return true
+	}
 	if c.r.Method != http.MethodPost || c.listener() {
 		return false
 	}

@@ -81,8 +81,8 @@ func everythingEntry(tools) string {
 
 // excusedStdio need what only HTTP has.
 var excusedStdio = map[string]string{
-	"server-sse-polling": "event ids and retry are for streams that can be resumed; stdio has none, and the bridge keeps no " +
-		"events yet",
+	"server-sse-polling": "an answer that nothing precedes goes out as JSON, which is the server's choice; the scenario looks at how " +
+		"a stream begins",
 	"server-sse-multiple-streams": "an answer that nothing precedes goes out as JSON, which is the server's choice; the scenario " +
 		"then looks at no stream (INFO)",
 	"http-custom-header-server-validation": "Mcp-Param headers repeat arguments for those who route; a server behind stdio sees no " +

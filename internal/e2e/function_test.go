@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -115,14 +116,25 @@ func slowly(seconds int) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"slow","arguments":{"seconds":%d},"_meta":{"progressToken":"p"}}}`, seconds)
 }
 
-// What the function has no time for ends with an error, before the function is killed.
+// What the function has no time for ends before the function is killed: a stream so that its client can take it up again, as often
+// as it must, all else with an error.
 func TestFunctionDeadline(t *testing.T) {
 	s := startAs(t, layout{front: &lambda.Config{Function: lambda.Function{Timeout: 5 * time.Second}}})
 	alice := s.token("alice", "sample", engineering)
 	id := s.session("sample", alice)
-	resp, body := s.do(s.request("POST", "sample", alice, slowly(30), "Mcp-Session-Id", id))
-	if resp.StatusCode != 200 || !strings.Contains(body, "notifications/progress") || !strings.Contains(body, `"id":5,"error":{`) {
-		t.Errorf("stream: %d %s", resp.StatusCode, body)
+	named := regexp.MustCompile(`(?m)^id: (r1\.\S+)$`)
+	resp, body := s.do(s.request("POST", "sample", alice, slowly(10), "Mcp-Session-Id", id))
+	pieces, progress := 1, strings.Count(body, "notifications/progress")
+	for ; strings.Contains(body, "\nretry: ") && pieces < 10; pieces++ {
+		ids := named.FindAllStringSubmatch(body, -1)
+		if len(ids) == 0 {
+			break
+		}
+		resp, body = s.do(s.request("GET", "sample", alice, "", "Mcp-Session-Id", id, "Last-Event-ID", ids[len(ids)-1][1]))
+		progress += strings.Count(body, "notifications/progress")
+	}
+	if resp.StatusCode != 200 || pieces < 3 || progress != 10 || strings.Count(body, `"id":5,"result":{`) != 1 {
+		t.Errorf("after %d pieces with %d messages: %d %s", pieces, progress, resp.StatusCode, body)
 	}
 	if resp, body := s.call("sample", alice, "slow", `{"seconds":30}`); resp.StatusCode != 504 && !strings.Contains(body, `"error":{`) {
 		t.Errorf("call: %d %s", resp.StatusCode, body)

@@ -108,6 +108,15 @@ func ForwardResponseHeaders(to, from http.Header) {
 // single are the headers that something is decided on: with two of them, another reader could take the other one.
 var single = []string{"Authorization", "Content-Type", "Host", "Origin", HeaderVersion, HeaderSession, HeaderMethod, HeaderName, "Last-Event-Id"}
 
+// EventPrefix begins the ids of events that the shim named.
+const EventPrefix = "r1."
+
+// Resumes tells whether a request of the legacy era takes up the rest of a call's answer whose events the shim named: it
+// does not listen to what the server may say (MCP 2025-11-25, transports, "resumability and redelivery").
+func Resumes(r *http.Request) bool {
+	return r.Method == http.MethodGet && EraOf(r.Header) == Legacy && strings.HasPrefix(r.Header.Get("Last-Event-Id"), EventPrefix)
+}
+
 // CheckHeaders refuses a request whose headers are ambiguous or whose body is not plain JSON.
 func CheckHeaders(r *http.Request) *Error {
 	for _, name := range single {

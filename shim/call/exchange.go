@@ -97,13 +97,16 @@ func (x *Exchange) RequestID() string { return x.Request.Header.Get("X-Request-I
 
 // Listener tells whether the exchange only waits for what the server may say: it keeps nothing awake.
 func (x *Exchange) Listener() bool {
-	return x.Request.Method == http.MethodGet ||
+	return x.Request.Method == http.MethodGet && !x.Resumes() ||
 		len(x.MCP.Messages) == 1 && x.MCP.Messages[0].Method == "subscriptions/listen"
 }
 
+// Resumes tells whether the exchange waits for the rest of a call's answer.
+func (x *Exchange) Resumes() bool { return mcp.Resumes(x.Request) }
+
 // MayListen tells, before the body is read, whether the exchange may be a listener's.
 func (x *Exchange) MayListen() bool {
-	return x.Request.Method == http.MethodGet || x.Request.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
+	return x.Request.Method == http.MethodGet && !x.Resumes() || x.Request.Header.Get(mcp.HeaderMethod) == "subscriptions/listen"
 }
 
 // Detach takes a listener's connection over from net/http, where that is possible, and keeps of the request only what is
@@ -144,6 +147,9 @@ func (x *Exchange) Initializes() bool {
 // Work tells whether the exchange asks the server to do something. Pings, notifications and replies do not count:
 // clients send them on a clock, and a server that nobody uses must sleep all the same.
 func (x *Exchange) Work() bool {
+	if x.Resumes() {
+		return true // of a call that may still run
+	}
 	for _, m := range x.MCP.Messages {
 		if m.Kind == mcp.Request && m.Method != "ping" && m.Method != "subscriptions/listen" {
 			return true

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/replay"
 )
 
 // Limits of what is held in memory to decide on it.
@@ -29,6 +31,8 @@ type answer struct {
 	review   func(data []byte) (next []byte, refused bool, err error) // nil where nobody looks at messages
 	heard    func()                                                   // called for every event that says something
 	gone     bool                                                     // the client left
+	kept     *replay.Stream                                           // nil where the client cannot take the stream up
+	named    *atomic.Bool                                             // set where the server names the stream's events
 	news     []string                                                 // methods of notifications that go first
 
 	authorize authorize.Checker
@@ -80,6 +84,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 // events sends a stream event by event.
 func (a *answer) events(ctx context.Context) error {
 	a.begin()
+	a.prime()
 	a.tell(a.news)
 	a.flush()
 	events := mcp.NewEventReader(a.response.Body, maxEvent)
@@ -125,8 +130,7 @@ func (a *answer) event(e mcp.Event) error {
 			return held
 		}
 	}
-	a.write(e.Raw)
-	a.flush()
+	a.send(e.Raw, &e)
 	return nil
 }
 
@@ -172,8 +176,7 @@ func (a *answer) withhold(held error) error {
 		panic(http.ErrAbortHandler)
 	}
 	body := mcp.AsError(held).Body(a.exchange.RequestID())
-	a.write(append(append([]byte("event: message\ndata: "), body...), "\n\n"...))
-	a.flush()
+	a.send(append(append([]byte("event: message\ndata: "), body...), "\n\n"...), &mcp.Event{Data: body})
 	return nil
 }
 

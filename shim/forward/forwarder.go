@@ -16,6 +16,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"mcpgateway/internal/beat"
@@ -27,6 +28,7 @@ import (
 	"mcpgateway/shim/call"
 	"mcpgateway/shim/era"
 	"mcpgateway/shim/remote"
+	"mcpgateway/shim/replay"
 	"mcpgateway/shim/session"
 )
 
@@ -56,6 +58,8 @@ type Forwarder struct {
 	origin    string // where a remote server is; empty: beside the shim
 	transport *peer.Client
 	legs      *legs
+	replay    *replay.Keeper
+	named     *atomic.Bool // the server gives events ids of its own
 }
 
 // New makes a Forwarder.
@@ -68,7 +72,8 @@ func New(c Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[session.Name]*leg{}}}
+	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[session.Name]*leg{}},
+		replay: replay.NewKeeper(), named: new(atomic.Bool)}
 	if c.Remote != nil {
 		f.origin, err = egress.Origin(c.Upstream)
 	}
@@ -91,6 +96,9 @@ func (f *Forwarder) Ready(ctx context.Context) error {
 // Forward sends the exchange and the answer. An error is returned only where nothing of an answer was sent; one that
 // breaks off later aborts the connection, so that the caller never takes it for whole.
 func (f *Forwarder) Forward(x *call.Exchange) error {
+	if f.Sealer != nil && x.Resumes() {
+		return f.resume(x)
+	}
 	ctx, cancel, unfollow := f.lifetime(x)
 	defer cancel(nil)
 	if f.Draining.Err() != nil && x.Listener() {
@@ -128,6 +136,10 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 		}
 		if f.Living != nil && x.Sealed != nil {
 			a.news = f.Living.TakeNews(x.Sealed)
+		}
+		if a.kept = f.keep(x); a.kept != nil {
+			a.named = f.named
+			defer a.kept.End()
 		}
 		return a.events(ctx)
 	}

@@ -157,7 +157,7 @@ func (a *answer) tell(methods []string) {
 		data := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q}`, method)
 		raw := fmt.Appendf(nil, "event: message\ndata: %s\n\n", data)
 		a.exchange.AnswersEvent(len(raw), data)
-		a.write(raw)
+		a.send(raw, &mcp.Event{Data: data})
 	}
 }
 
