@@ -125,6 +125,22 @@ func TestModernLogMessages(t *testing.T) {
 	}
 }
 
+// A listener is under way for long, and no log message can be about it.
+func TestModernLogMessagesBesideAListener(t *testing.T) {
+	r := newRig(t, "modern", nil)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	resp, err := http.DefaultClient.Do(r.request(ctx, http.MethodPost,
+		`{"jsonrpc":"2.0","id":"sub","method":"subscriptions/listen","params":{"_meta":{`+modernMeta+`}}}`, modernHeader))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if all := r.post(call("1", "log", "", modernMeta+`,"io.modelcontextprotocol/logLevel":"info"`), modernHeader).messages(); len(all) != 2 || !strings.Contains(all[0], "logged") {
+		t.Errorf("beside a listener: %q", all)
+	}
+}
+
 // What a child says late could be of the caller that it served before.
 func TestModernLogMessagesOfManyCallers(t *testing.T) {
 	r := newRig(t, "modern", nil)

@@ -193,16 +193,19 @@ func (p *pipe) newest(fits func(*exchange) bool) *exchange {
 
 // alone returns the only request under way on a child that has never served another caller: of a request that is over
 // it may still say something.
-func (p *pipe) alone() *exchange {
+func (p *pipe) alone() (only *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mixed || len(p.pending) != 1 {
-		return nil
-	}
 	for _, x := range p.pending {
-		return x
+		if x.method == "subscriptions/listen" {
+			continue // no log message belongs to one (MCP 2026-07-28, transports, "receiving messages")
+		}
+		if p.mixed || only != nil {
+			return nil
+		}
+		only = x
 	}
-	return nil
+	return only
 }
 
 // abandon notes that its client left, so that nothing is concluded from a child that ends without a word.
