@@ -4,9 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 
 	"mcpgateway/internal/mcp"
+	"mcpgateway/shim/call"
 )
 
 const (
@@ -18,7 +21,7 @@ const (
 // parameters").
 type tools struct {
 	mu sync.Mutex
-	of map[string][]repeated
+	of map[string][]repeated // nil until the tools were seen
 }
 
 // repeated is an argument that a header repeats.
@@ -27,41 +30,89 @@ type repeated struct {
 	path   []string
 }
 
+// value is the argument as text; false where there is none to repeat.
+func (p *repeated) value(arguments mcp.Token) (string, bool) {
+	value := path(arguments, p.path...)
+	if text, ok := value.Text(); ok {
+		return text, true
+	}
+	return string(value), len(value) > 0 && string(value) != "null" && value[0] != '{' && value[0] != '[' && value[0] != '"'
+}
+
 // repeat sets the headers of a call.
 func (t *tools) repeat(h http.Header, tool string, arguments mcp.Token) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range t.of[tool] {
-		value := path(arguments, p.path...)
-		text, isText := value.Text()
-		switch {
-		case isText:
-			h.Set(mcp.ParamHeaders+p.header, mcp.EncodeHeader(text))
-		case len(value) > 0 && string(value) != "null" && value[0] != '{' && value[0] != '[':
-			h.Set(mcp.ParamHeaders+p.header, string(value))
+		if value, ok := p.value(arguments); ok {
+			h.Set(mcp.ParamHeaders+p.header, mcp.EncodeHeader(value))
 		}
 	}
 }
 
-// unrepeated tells whether a call was refused for want of headers that can be set now: it was not run.
-func (c *legacyCall) unrepeated(ctx context.Context, failed mcp.Token) bool {
-	if c.message.Method != "tools/call" || c.listed || string(path(failed, "code")) != string(number(mcp.CodeHeaderMismatch)) {
+// contradicts tells whether a header says something else than the argument that it repeats (MCP 2026-07-28, transports,
+// "server behavior for custom headers").
+func (t *tools) contradicts(h http.Header, tool string, arguments mcp.Token) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.of[tool] {
+		said := h.Values(mcp.ParamHeaders + p.header)
+		want, ok := p.value(arguments)
+		if ok != (len(said) == 1) || len(said) > 1 {
+			return true
+		}
+		if !ok {
+			continue
+		}
+		if got, plain := mcp.RepeatedParam(said[0]); !plain || got != want && !sameNumber(got, path(arguments, p.path...)) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameNumber compares numbers as such: 42.0 is 42.
+func sameNumber(said string, value mcp.Token) bool {
+	if len(value) == 0 || value[0] == '"' {
 		return false
 	}
-	c.listed = true
-	return c.list(ctx) == nil
+	a, errA := strconv.ParseFloat(said, 64)
+	b, errB := strconv.ParseFloat(string(value), 64)
+	return errA == nil && errB == nil && a == b
 }
 
-// list reads the server's tools.
-func (c *legacyCall) list(ctx context.Context) error {
-	of := map[string][]repeated{}
-	var cursor mcp.Token
-	for range maxPages {
-		params := object{{"_meta", c.visit.client.meta().token()}}
-		if cursor != nil {
-			params = append(params, member{"cursor", cursor})
+// seen tells whether the tools were listed once.
+func (t *tools) seen() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of != nil
+}
+
+// learn reads a list of tools.
+func (t *tools) learn(list mcp.Token) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of == nil {
+		t.of = map[string][]repeated{}
+	}
+	if len(list) == 0 || list[0] != '[' {
+		return
+	}
+	_ = list.Items(func(tool mcp.Token) error { // what is no list of them says nothing
+		name, _ := path(tool, "name").Text()
+		all := annotations(path(tool, "inputSchema"), nil, nil)
+		if delete(t.of, name); len(all) > 0 && len(t.of) < maxTools {
+			t.of[name] = all
 		}
-		resp, err := c.send(ctx, modern(c.x, mcp.ModernVersion, "tools/list", "", request(number(c.t.last.Add(1)), "tools/list", params.token())))
+		return nil
+	})
+}
+
+// listTools reads the server's tools, by requests that ask makes.
+func (t *Translator) listTools(ctx context.Context, send Send, ask func(id mcp.Token, params object) *call.Exchange) error {
+	params := object{}
+	for range maxPages {
+		resp, err := send(ctx, ask(number(t.last.Add(1)), params))
 		if err != nil {
 			return err
 		}
@@ -74,21 +125,51 @@ func (c *legacyCall) list(ctx context.Context) error {
 			return err
 		}
 		result := objectOf(path(message, "result"))
-		_ = result.get("tools").Items(func(tool mcp.Token) error {
-			name, _ := path(tool, "name").Text()
-			if all := annotations(path(tool, "inputSchema"), nil, nil); len(all) > 0 && len(of) < maxTools {
-				of[name] = all
-			}
+		t.tools.learn(result.get("tools"))
+		cursor := result.get("nextCursor")
+		if cursor == nil {
 			return nil
-		})
-		if cursor = result.get("nextCursor"); cursor == nil {
+		}
+		params = params.with("cursor", cursor)
+	}
+	return nil
+}
+
+// unrepeated tells whether a call was refused for want of headers that can be set now: it was not run.
+func (c *legacyCall) unrepeated(ctx context.Context, failed mcp.Token) bool {
+	if c.message.Method != "tools/call" || c.listed || string(path(failed, "code")) != string(number(mcp.CodeHeaderMismatch)) {
+		return false
+	}
+	c.listed = true
+	return c.t.listTools(ctx, c.send, func(id mcp.Token, params object) *call.Exchange {
+		params = params.with("_meta", c.visit.client.meta().token())
+		return modern(c.x, mcp.ModernVersion, "tools/list", "", request(id, "tools/list", params.token()))
+	}) == nil
+}
+
+// repeats refuses a call whose headers say something else than its body. The server sees none of them, but whoever stands
+// before it may have decided on them.
+func (c *modernCall) repeats(ctx context.Context) error {
+	if c.message.Method != "tools/call" {
+		return nil
+	}
+	h := c.x.Request.Header
+	for name := range h {
+		if strings.HasPrefix(name, mcp.ParamHeaders) && !c.t.tools.seen() {
+			if err := c.t.listTools(ctx, c.send, func(id mcp.Token, params object) *call.Exchange {
+				return c.kept.errand(c.x, c.session, request(id, "tools/list", params.token()))
+			}); err != nil {
+				return err
+			}
 			break
 		}
 	}
-	c.t.tools.mu.Lock()
-	defer c.t.tools.mu.Unlock()
-	c.t.tools.of = of
-	return nil
+	name, _ := c.message.Params.Name.Text()
+	if !c.t.tools.contradicts(h, name, c.params.get("arguments")) {
+		return nil
+	}
+	return &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeHeaderMismatch, ID: c.message.ID,
+		Message: "The " + mcp.ParamHeaders + " headers must be those that the tool's inputSchema names, and equal to its arguments"}
 }
 
 // annotations finds the parameters of a schema that headers repeat: those that are reached by properties only.

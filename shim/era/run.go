@@ -102,10 +102,11 @@ func (c *modernCall) notified(r *reply, m *mcp.Labelled) error {
 	raw := m.Raw()
 	switch m.Method {
 	case "notifications/progress":
-		if string(m.Progress.Token) != string(c.number) {
+		token := c.meta.get("progressToken")
+		if token == nil || string(m.Progress.Token) != string(c.number) {
 			return nil
 		}
-		raw = m.Relabel(mcp.Change{Label: m.Progress, With: c.meta.get("progressToken")})
+		raw = m.Relabel(mcp.Change{Label: m.Progress, With: token})
 	case "notifications/message":
 		if !c.wants(path(raw, "params", "level")) {
 			return nil
@@ -156,6 +157,9 @@ func (c *modernCall) answered(m *mcp.Labelled) (code int, message []byte) {
 	r := objectOf(o.get("result"))
 	if r == nil {
 		return mcp.CodeInternal, failure(c.message.ID, mcp.CodeInternal, "The MCP server answered no object")
+	}
+	if c.message.Method == "tools/list" {
+		c.t.tools.learn(r.get("tools"))
 	}
 	return 0, response(c.message.ID, "result", c.result(r).token())
 }

@@ -39,6 +39,9 @@ func (c *legacyCall) run(ctx context.Context, r *reply) {
 		result := objectOf(o.get("result"))
 		switch kind, _ := result.get("resultType").Text(); kind {
 		case "", "complete":
+			if c.streamed {
+				r.begin()
+			}
 			r.finish(http.StatusOK, response(c.message.ID, "result", result.without("resultType", "ttlMs", "cacheScope").token()))
 			return
 		case "input_required":
@@ -70,6 +73,7 @@ func (c *legacyCall) round(ctx context.Context, r *reply, input object) (object,
 	if err != nil {
 		return nil, err
 	}
+	c.streamed = streams(resp)
 	go l.read(resp)
 	patience := time.NewTimer(c.t.wait)
 	defer patience.Stop()

@@ -115,6 +115,9 @@ func (c *modernCall) answer(ctx context.Context) (_ *http.Response, err error) {
 	if c.message.Method == "subscriptions/listen" {
 		return c.listen(ctx)
 	}
+	if err := c.repeats(ctx); err != nil {
+		return nil, err
+	}
 	c.number = number(c.t.last.Add(1))
 	if err := c.logs(ctx); err != nil {
 		return nil, err
@@ -242,7 +245,7 @@ func (c *modernCall) translated() []byte {
 	if meta.get("progressToken") != nil {
 		meta = meta.with("progressToken", c.number)
 	}
-	params := c.params.without("_meta", "inputResponses", "requestState")
+	params := c.params.without("_meta", "task", "inputResponses", "requestState")
 	if len(meta) > 0 {
 		params = append(params, member{"_meta", meta.token()})
 	}

@@ -20,7 +20,9 @@ type legacyCall struct {
 	visit   *visit
 	message *mcp.Message // a request
 	params  object
-	listed  bool // the server's tools, since it wanted arguments in headers
+
+	listed   bool // the server's tools, since it wanted arguments in headers
+	streamed bool // the server chose to answer by a stream
 }
 
 // toModern answers a legacy exchange, whose server has no sessions.
