@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/proxytest"
@@ -21,6 +22,7 @@ type campaign struct {
 	out        string // folder for results and logs
 	directOnly bool
 	only       string    // "servers", "clients" or "authorization"; "" for all
+	way        string    // part of the names of the ways to take
 	elsewhere  elsewhere // where servers run; nil: as processes of this machine
 	front      string    // of AWS, with the gateway as a function behind it; "" for the gateway as a process
 }
@@ -67,6 +69,9 @@ func (c *campaign) servers(ctx context.Context, p profile) (problems []string, e
 	t := table{profile: p, direct: direct}
 	if !c.directOnly {
 		for _, w := range p.ways {
+			if c.elsewhere != nil && w.pod == nil || !strings.Contains(w.name, c.way) {
+				continue
+			}
 			through, err := c.through(ctx, p, w)
 			if err != nil {
 				return problems, fmt.Errorf("through gateway and shim, %s: %w", w.name, err)

@@ -19,14 +19,20 @@ import (
 func TestCatalogIsValid(t *testing.T) {
 	platform := &catalog.Platform{PublicURL: "http://127.0.0.1:1",
 		Issuers: []identity.Issuer{{URL: "http://127.0.0.1:2", Audiences: []string{"{resource}"}, Default: true}}}
-	c := campaign{tools: tools{fixture: "/opt/a \"b\"/everything-server"}}
+	c := campaign{tools: tools{self: "/opt/conformance", fixture: "/opt/a \"b\"/everything-server"}}
 	fixture, root := c.tools.fixture, &catalog.HTTP{Path: "/"}
 	want := map[string]catalog.Runtime{
 		"stateful-fixture http":   {Command: &catalog.Command{Exec: fixture, Args: []string{"-http=127.0.0.1:{port}", "-stateless=false"}, HTTP: root}},
 		"stateful-fixture stdio":  {Command: &catalog.Command{Exec: fixture}},
 		"stateless-fixture http":  {Command: &catalog.Command{Exec: fixture, Args: []string{"-http=127.0.0.1:{port}"}, HTTP: root}},
 		"stateless-fixture stdio": {Command: &catalog.Command{Exec: fixture}},
-		"server-everything npx":   {NPX: &catalog.Package{Package: peers.EverythingServer, Args: []string{"stdio"}}},
+		"stateful-fixture modern-only-http": {Command: &catalog.Command{Exec: "/opt/conformance",
+			Args: []string{"-one-era=modern", fixture, "-http=127.0.0.1:{port}"}, HTTP: root}},
+		"stateful-fixture modern-only-stdio": {Command: &catalog.Command{Exec: "/opt/conformance", Args: []string{"-one-era=modern", fixture}}},
+		"stateless-fixture legacy-only-http": {Command: &catalog.Command{Exec: "/opt/conformance",
+			Args: []string{"-one-era=legacy", fixture, "-http=127.0.0.1:{port}", "-stateless=false"}, HTTP: root}},
+		"stateless-fixture legacy-only-stdio": {Command: &catalog.Command{Exec: "/opt/conformance", Args: []string{"-one-era=legacy", fixture}}},
+		"server-everything npx":               {NPX: &catalog.Package{Package: peers.EverythingServer, Args: []string{"stdio"}}},
 	}
 	for _, p := range profiles {
 		for _, w := range p.ways {

@@ -26,13 +26,21 @@ func main() {
 	cache := flag.String("cache", ".cache", "folder for the suite, the servers and the results")
 	directOnly := flag.Bool("direct", false, "only find out whether the servers and the client alone behave as known")
 	only := flag.String("only", "", "run only the scenarios for `servers`, those for clients or those for authorization")
+	way := flag.String("way", "", "reach servers only on ways whose name has this `TEXT`")
 	in := flag.String("cluster", "", "run servers in the cluster that `FOLDER` has the keys of (knative/conformance.sh)")
 	containers := flag.Bool("docker", false, "run servers as containers of the engine at DOCKER_HOST (localstack/e2e-docker.sh)")
 	front := flag.String("lambda", "", "run the gateway as a function behind this `FRONT` of AWS: url (a function URL) or rest (a REST API)")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	c := campaign{directOnly: *directOnly, only: *only, front: *front}
+	if o, ok := readEra(os.Args[1:]); ok {
+		if err := o.run(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "conformance:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	flag.Parse()
+	c := campaign{directOnly: *directOnly, only: *only, way: *way, front: *front}
 	switch {
 	case *in != "":
 		c.elsewhere = &cluster{dir: *in}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/peers"
 	"mcpgateway/internal/proxytest"
 )
@@ -12,9 +13,10 @@ import (
 // to; in the other combinations the fixture fails by itself. server-everything is of the legacy era only, and most of what
 // it fails asks for the suite's own tools and prompts: what counts is that it fails nothing more through us.
 var profiles = []profile{
-	{revision: "2025-11-25", server: "stateful-fixture", passed: 82, direct: fixture("-stateless=false"), ways: fixtureWays("-stateless=false")},
+	{revision: "2025-11-25", server: "stateful-fixture", passed: 82, direct: fixture("-stateless=false"),
+		ways: append(fixtureWays("-stateless=false"), oneEraWays(mcp.Modern, excusedModern)...)},
 	{revision: "2026-07-28", server: "stateless-fixture", passed: 165, failed: 30, // failed: the tasks extension, not scored
-		direct: fixture(), ways: fixtureWays()},
+		direct: fixture(), ways: append(fixtureWays(), oneEraWays(mcp.Legacy, excusedLegacy, "-stateless=false")...)},
 	{revision: "2025-11-25", server: "server-everything", passed: 47, failed: 22, direct: everything, ways: everythingWays},
 }
 
@@ -32,7 +34,7 @@ type profile struct {
 type way struct {
 	name  string
 	entry func(tools) string // lines of the catalog's entry
-	pod   func(tools) string // the same from images, in a cluster or an engine
+	pod   func(tools) string // the same from images, in a cluster or an engine; nil: only as a process
 	// excused are the scenarios that cannot pass on this way, each with the reason.
 	excused map[string]string
 	// warned are the checks of a SHOULD that may end in a warning on this way, each with the reason. A failure is a loss

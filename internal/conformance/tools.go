@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"mcpgateway/internal/peers"
@@ -9,6 +10,7 @@ import (
 
 // tools are the paths of programs that are not ours.
 type tools struct {
+	self    string // this program
 	node    string
 	suite   string // JavaScript file
 	fixture string
@@ -36,6 +38,9 @@ func installTools(ctx context.Context, cache string) (tools, error) {
 		return t, err
 	}
 	t.everything = filepath.Join(dir, "node_modules", ".bin", "mcp-server-everything")
+	if t.self, err = os.Executable(); err != nil {
+		return t, err
+	}
 	t.node, err = i.Node(ctx)
 	return t, err
 }
