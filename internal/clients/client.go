@@ -24,14 +24,6 @@ type client struct {
 	visit         func(ctx context.Context, v *visit) (outcome, error)
 }
 
-// expects is the era that client and server should agree on.
-func (c client) expects(s server) string {
-	if c.newest == modern {
-		return s.era
-	}
-	return legacy
-}
-
 var clients = []client{
 	{name: "inspector, legacy", user: everything, newest: legacy, visit: inspector("legacy")},
 	{name: "inspector, auto", user: everything, newest: modern, visit: inspector("auto")},

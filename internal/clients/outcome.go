@@ -35,9 +35,9 @@ type arrival struct {
 
 func (a arrival) sameAs(b arrival) bool { return a.Progress == b.Progress }
 
-// wants is the call that a client makes, and the era that it makes it in.
+// wants is the call that a client makes, and the era that it makes it in: its newest, whatever the server speaks.
 func (c client) wants(s server) (call, string) {
-	want, era := s.slow, c.expects(s)
+	want, era := s.slow, c.newest
 	want.scattered = want.scattered && era == legacy
 	if c.user == harmless {
 		want = call{Tool: s.any}

@@ -96,7 +96,7 @@ func TestCheckProgress(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	s := server{id: "s", era: modern, any: "headers", slow: call{Tool: "slow", text: "slept", steps: 2, brief: true}}
+	s := server{id: "s", any: "headers", slow: call{Tool: "slow", text: "slept", steps: 2, brief: true}}
 	records := func(era, user, tool string) []audit.Record {
 		ok := audit.Record{CallType: "tools/list", Era: era, Subject: user, Outcome: audit.Forwarded, ResponseStatus: 200}
 		called := ok
@@ -139,16 +139,6 @@ func TestCheck(t *testing.T) {
 		got := strings.Join(append(tt.outcome.check(s, tt.client), checkRecords(s, tt.client, tt.records)...), "; ")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
-func TestExpects(t *testing.T) {
-	for _, tt := range []struct{ client, server, want string }{
-		{modern, modern, modern}, {modern, legacy, legacy}, {legacy, modern, legacy}, {legacy, legacy, legacy},
-	} {
-		if got := (client{newest: tt.client}).expects(server{era: tt.server}); got != tt.want {
-			t.Errorf("client %s, server %s: %s, want %s", tt.client, tt.server, got, tt.want)
 		}
 	}
 }

@@ -17,7 +17,6 @@ const (
 type server struct {
 	id      string
 	runtime string // as the catalog says it
-	era     string // the newest that it speaks
 	slow    call   // a tool that reports progress while it runs
 	// any is a tool that takes any arguments: the Go fixture client calls whatever it sees, so it sees only this.
 	any string
@@ -47,7 +46,6 @@ func servers(p programs) []server {
 		{
 			id:       "sample",
 			runtime:  `{command: {exec: sample-server, args: [-addr, "127.0.0.1:{port}"], http: {path: /mcp}}}`,
-			era:      modern,
 			slow:     call{Tool: "slow", Arguments: map[string]any{"seconds": 2}, text: "slept 2 s", steps: 10, scattered: true},
 			any:      "headers",
 			announce: call{Tool: "notify", Arguments: map[string]any{"message": "hear, hear"}, text: "notified"},
@@ -55,22 +53,19 @@ func servers(p programs) []server {
 		{
 			id:      "fixture-http",
 			runtime: fmt.Sprintf(`{command: {exec: %q, args: ["-http=127.0.0.1:{port}"], http: {path: /}}}`, p.goServer),
-			era:     modern,
 			slow:    call{Tool: "test_tool_with_progress", Arguments: map[string]any{}, steps: 3, brief: true},
 			any:     "test_simple_text",
 		},
 		{
 			id:       "fixture-stdio",
 			runtime:  fmt.Sprintf(`{command: {exec: %q}}`, p.goServer),
-			era:      modern,
 			slow:     call{Tool: "test_tool_with_progress", Arguments: map[string]any{}, steps: 3, brief: true},
 			any:      "test_simple_text",
 			resource: "test://watched-resource",
 		},
 		{
-			id:      "everything",
+			id:      "everything", // knows sessions only
 			runtime: fmt.Sprintf(`{npx: {package: %q, args: [stdio]}}`, peers.EverythingServer),
-			era:     legacy,
 			slow: call{Tool: "trigger-long-running-operation", Arguments: map[string]any{"duration": 2, "steps": 10},
 				text: "Long running operation completed", steps: 10},
 			any:      "get-tiny-image",
