@@ -5,7 +5,8 @@ locals {
   oauth_paths = [
     "/mcp-connect/*/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server*", "/.well-known/openid-configuration*",
-    "/authorize*", "/callback", "/consent", "/jwks", "/token", "/revoke", "/introspect", "/register*", "/keys*",
+    "/authorize*", "/callback", "/consent", "/jwks", "/token", "/revoke", "/introspect", "/register*", "/keys*", "/accounts*",
+    "/connect/*",
   ]
 
   # Functions that CloudFront reaches, and which paths of it.

@@ -19,6 +19,11 @@ locals {
     }]
     deployer = []
     oauth = [{
+      Sid      = "WrapKeysOfAccounts"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = [aws_kms_key.accounts.arn]
+      }, {
       Sid    = "KeepSignIns"
       Effect = "Allow"
       Action = [

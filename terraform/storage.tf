@@ -18,6 +18,15 @@ resource "aws_kms_key" "this" {
   tags                    = local.tags
 }
 
+# Wraps the keys of people's accounts at servers (oauth.kmsKey): another key, so that reading what else is kept opens none.
+resource "aws_kms_key" "accounts" {
+  description             = "Keys of people's accounts at servers of ${var.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+  policy                  = jsonencode({ Version = "2012-10-17", Statement = [local.key_policy.Statement[0]] })
+  tags                    = local.tags
+}
+
 resource "aws_kms_alias" "this" {
   name          = "alias/${var.name}"
   target_key_id = aws_kms_key.this.key_id
@@ -173,9 +182,10 @@ locals {
       { name = "oauth", url = local.public_url, audiences = ["{resource}"], brokers = [var.identity.url] },
     ]
     oauth = {
-      url   = local.public_url
-      table = aws_dynamodb_table.oauth.name
-      key   = "oauth/seal.key"
+      url    = local.public_url
+      table  = aws_dynamodb_table.oauth.name
+      key    = "oauth/seal.key"
+      kmsKey = aws_kms_key.accounts.arn
       provider = merge(
         { url = var.identity.url, clientID = var.identity.client_id, scopes = var.identity.scopes },
         var.identity.prompt == null ? {} : { prompt = var.identity.prompt },

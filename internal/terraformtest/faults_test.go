@@ -40,6 +40,9 @@ func TestFaults(t *testing.T) {
 		"a missing permission":        {"iam.tf", `"dynamodb:DescribeTable", `, ``, "oauth calls dynamodb:DescribeTable, which its role may not"},
 		"all objects of records":      {"iam.tf", `/records/*"]`, `/*"]`, `is not in tests/stars.json`},
 		"another's secrets":           {"iam.tf", `"ingress.pem", "name.key"]`, `"ingress.pem", "name.key", "oauth/*"]`, `is not in tests/stars.json`},
+		"a document too many":         {"iam.tf", `"oauth/seal.key", "oauth/provider"]`, `"oauth/seal.key", "oauth/provider", "state/rules.key"]`, "oauth may read state/rules.key"},
+		"a document that is missing":  {"iam.tf", `"name.key", "state/rules.key"]`, `"name.key"]`, "deployer looks for state/rules.key"},
+		"a platform that is none":     {"storage.tf", `publicURL  = local.public_url`, `publicUrl  = local.public_url`, `unknown field "publicUrl"`},
 		"a public bucket":             {"storage.tf", `block_public_policy     = true`, `block_public_policy     = false`, "is not so: public access is blocked"},
 		"a bucket in the clear":       {"storage.tf", `sse_algorithm     = "aws:kms"`, `sse_algorithm     = "AES256"`, "is not so: it is encrypted by our key"},
 		"a wrong enumeration":         {"storage.tf", `billing_mode                = "PAY_PER_REQUEST"`, `billing_mode                = "ON_DEMAND"`, `billing_mode "ON_DEMAND" is none of`},
@@ -56,6 +59,7 @@ func TestFaults(t *testing.T) {
 			problems, _ := checkRules(made)
 			problems = append(problems, checkStars(policies, stars, map[star]bool{})...)
 			problems = append(append(problems, checkActions(t, policies)...), checkBuckets(made)...)
+			problems = append(problems, checkDocuments(t, made, policies)...)
 			if all := strings.Join(problems, "\n"); !strings.Contains(all, fault.found) {
 				t.Errorf("not found: %q in\n%s", fault.found, all)
 			}

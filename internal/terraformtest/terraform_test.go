@@ -124,7 +124,7 @@ func TestApply(t *testing.T) {
 			maps.Copy(all, map[string]any{"removable": true})
 			made := f.apply(t, all)
 			policies := statements(t, made)
-			for _, problems := range [][]string{checkStars(policies, stars, seen), checkActions(t, policies), checkBuckets(made)} {
+			for _, problems := range [][]string{checkStars(policies, stars, seen), checkActions(t, policies), checkBuckets(made), checkDocuments(t, made, policies)} {
 				for _, p := range problems {
 					t.Error(p)
 				}
