@@ -57,6 +57,9 @@ e2e-docker: build ## try servers as containers with a Docker Engine of its own: 
 kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how
 	knative/kind.sh $(KINDFLAGS)
 
+e2e-aws: ## apply the Terraform modules here and have clients use the URL: needs terraform, Java, Node.js and npm
+	TEST_AWS=1 TEST_NETWORK=1 go test -count=1 -timeout 9m ./internal/e2eaws
+
 test-terraform: ## try the Terraform modules with schema stubs for providers: needs terraform 1.11 or newer, and npm
 	TEST_TERRAFORM=1 go test -count=1 -timeout 15m ./internal/schemastub/... ./internal/terraformtest
 
@@ -79,4 +82,4 @@ planted: ## plant a bug for each fuzz target into a copy of the tree, and see it
 clean: ## remove what the targets above made
 	rm -rf bin .cache .run
 
-.PHONY: help build package run run-lambda test lint conformance e2e e2e-docker e2e-knative kind test-terraform bench bench-knative bench-lambda fuzz planted clean
+.PHONY: help build package run run-lambda test lint conformance e2e e2e-docker e2e-knative kind test-terraform e2e-aws bench bench-knative bench-lambda fuzz planted clean

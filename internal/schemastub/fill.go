@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math/big"
+
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"mcpgateway/internal/schemastub/typings"
@@ -94,6 +96,20 @@ func textAt(v tftypes.Value, name string) string {
 		return ""
 	}
 	return text
+}
+
+// numberAt is a field of an object, where it is a number that is known; else 0.
+func numberAt(v tftypes.Value, name string) int {
+	var fields map[string]tftypes.Value
+	var number big.Float
+	if !v.IsKnown() || v.IsNull() || v.As(&fields) != nil {
+		return 0
+	}
+	if f, has := fields[name]; !has || f.IsNull() || !f.IsKnown() || !f.Type().Is(tftypes.Number) || f.As(&number) != nil {
+		return 0
+	}
+	n, _ := number.Int64()
+	return int(n)
 }
 
 // lastName is the name of the attribute that a path ends in or is within.

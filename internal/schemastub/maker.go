@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -19,6 +20,7 @@ type maker struct {
 	name   string // what the configuration calls it, else part of the hash
 	region string
 	hash   string
+	length int // that a password shall have
 }
 
 func (s *stub) maker(kind string, config tftypes.Value) maker {
@@ -29,7 +31,7 @@ func (s *stub) maker(kind string, config tftypes.Value) maker {
 			m.name = textAt(config, field)
 		}
 	}
-	m.name = cmp.Or(m.name, m.hash[:17])
+	m.name, m.length = cmp.Or(m.name, m.hash[:17]), numberAt(config, "password_length")
 	return m
 }
 
@@ -88,6 +90,8 @@ func (m maker) text(name string) string {
 	switch name {
 	case "account_id":
 		return account
+	case "random_password": // another each time, as AWS does
+		return rand.Text() + rand.Text()[:max(0, min(m.length-26, 26))]
 	case "region", "name":
 		if m.kind == "aws_region" {
 			return m.region

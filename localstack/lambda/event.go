@@ -96,11 +96,15 @@ const (
 )
 
 // event makes the event of a request whose body has been read. errTooLarge is a 413.
-func (k EventKind) event(r *http.Request, body []byte, trace string) ([]byte, error) {
+func (c *Config) event(r *http.Request, body []byte, trace string) ([]byte, error) {
 	headers := received(r, trace)
 	var event any
-	if k == RESTAPI {
-		event = newRESTEvent(r, headers, body)
+	if c.Events == RESTAPI {
+		rest := newRESTEvent(r, headers, body)
+		if c.BinaryMediaTypes {
+			rest.encode(body)
+		}
+		event = rest
 	} else {
 		event = newURLEvent(r, headers, body)
 	}
@@ -166,6 +170,14 @@ func newRESTEvent(r *http.Request, headers http.Header, body []byte) restEvent {
 		e.Body = &text
 	}
 	return e
+}
+
+// encode is what an API does whose binary media types are */*: every body is binary.
+func (e *restEvent) encode(body []byte) {
+	if e.Body != nil {
+		text := base64.StdEncoding.EncodeToString(body)
+		e.Body, e.IsBase64Encoded = &text, true
+	}
 }
 
 // hopByHop end at the front (RFC 9110 section 7.6.1), besides what Connection names.

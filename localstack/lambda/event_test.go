@@ -35,7 +35,7 @@ func TestBase64(t *testing.T) {
 				r.Header.Set(name, value)
 			}
 		}
-		text, err := FunctionURL.event(r, []byte(tc.body), "")
+		text, err := (&Config{}).event(r, []byte(tc.body), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func FuzzEvent(f *testing.F) {
 		r.Header.Set("Content-Type", kind)
 		r.Header.Set("Cookie", cookie)
 		for _, events := range []EventKind{FunctionURL, RESTAPI} {
-			text, err := events.event(r, body, "trace")
+			text, err := (&Config{Events: events}).event(r, body, "trace")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,4 +156,15 @@ func FuzzEvent(f *testing.F) {
 			}
 		}
 	})
+}
+
+// An API with binary media types of */* hands on every body in base64, and no body as none.
+func TestBinaryMediaTypes(t *testing.T) {
+	c := &Config{Events: RESTAPI, BinaryMediaTypes: true}
+	for body, want := range map[string]string{"{}": `"body":"e30=","isBase64Encoded":true`, "": `"body":null,"isBase64Encoded":false`} {
+		text, err := c.event(httptest.NewRequest(http.MethodPost, "/x", nil), []byte(body), "trace")
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%q: %s, %v", body, text, err)
+		}
+	}
 }

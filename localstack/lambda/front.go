@@ -46,6 +46,8 @@ type Config struct {
 	Address string
 	// Events says which AWS front this is.
 	Events EventKind
+	// BinaryMediaTypes has a REST API take every body for binary, as one does with binaryMediaTypes */*.
+	BinaryMediaTypes bool
 	// RemapAuthenticate gives clients x-amzn-remapped-www-authenticate in the place of WWW-Authenticate.
 	RemapAuthenticate bool
 	// LagOneChunk holds each chunk back until the next one is written, or the answer ends; status and headers wait for the

@@ -24,7 +24,7 @@ func (f *Front) serveURL(w http.ResponseWriter, r *http.Request) {
 	trace := newTrace()
 	var payload []byte
 	if err == nil {
-		payload, err = f.config.Events.event(r, body, trace)
+		payload, err = f.config.event(r, body, trace)
 	}
 	c := &client{front: f, w: w}
 	if err == nil {
