@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -201,6 +202,32 @@ func (w *world) traffic(fronts map[string]string) {
 		w.t.Errorf("a server that is not there: %d %s", resp.StatusCode, body)
 	}
 	w.records()
+	w.smoke()
+}
+
+// smoke runs the script for an account, whose first two lines are what matters.
+func (w *world) smoke() {
+	w.t.Helper()
+	plain := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) })) // as https-only has it
+	defer plain.Close()
+	run := func(token string, options ...string) ([]string, error) {
+		c := exec.CommandContext(w.t.Context(), "bash", root+"/terraform/smoke.sh", public, "notes")
+		c.Env = append(os.Environ(), "TOKEN="+token, `CALL={"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}`,
+			"CURL="+strings.Join(append([]string{"--cacert", w.roots, "--noproxy", "*", "--connect-to", "mcp.example.com:443:" + w.public.Listener.Addr().String(),
+				"--connect-to", "mcp.example.com:80:" + plain.Listener.Addr().String()}, options...), " "))
+		out, err := c.CombinedOutput()
+		return strings.Split(strings.TrimSpace(string(out)), "\n"), err
+	}
+	got, err := run(w.issuer.Token(w.t, "alice", public+"/mcp-connect/notes", []string{"engineering"}, nil))
+	if err != nil || len(got) != 7 || !strings.HasPrefix(got[0], "WWW-Authenticate       ok") || !strings.Contains(got[1], "ok      streams: the first event after") {
+		w.t.Errorf("smoke.sh: %v\n%s", err, strings.Join(got, "\n"))
+	}
+	if got, err := run(""); err != nil || !strings.Contains(got[1], "skipped") {
+		w.t.Errorf("smoke.sh without a token: %v\n%s", err, strings.Join(got, "\n"))
+	}
+	if got, err := run(w.issuer.Token(w.t, "bob", public+"/mcp-connect/notes", []string{"sales"}, nil)); err == nil || !strings.Contains(got[1], "FAILED  no events came") {
+		w.t.Errorf("smoke.sh with somebody who is not admitted: %v\n%s", err, strings.Join(got, "\n"))
+	}
 }
 
 // refusals: who sees what who is not signed in, not admitted, or not CloudFront.

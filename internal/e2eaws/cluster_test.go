@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/sealedtoken"
@@ -54,6 +55,9 @@ func (c *cluster) list(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "PodAutoscalerList", "items": items})
 }
 
+// pause is between two events of a call.
+const pause = 150 * time.Millisecond
+
 // serve is the ingress, and the only server: it opens the caller's token as a shim does, and answers as an MCP server would.
 func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.Host, "mcp-notes.mcp-servers.") {
@@ -90,6 +94,7 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 	for n := range 3 {
 		_, _ = io.WriteString(w, `data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":`+string(rune('1'+n))+"}}\n\n")
 		w.(http.Flusher).Flush()
+		time.Sleep(pause)
 	}
 	_, _ = io.WriteString(w, `data: {"jsonrpc":"2.0","id":`+string(call.ID)+`,"result":{"content":[{"type":"text","text":"`+call.Method+`"}]}}`+"\n\n")
 }

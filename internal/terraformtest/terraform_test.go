@@ -129,11 +129,7 @@ func TestApply(t *testing.T) {
 					t.Error(p)
 				}
 			}
-			if out, err := f.Run(t.Context(), "plan", "-no-color", "-detailed-exitcode"); err != nil {
-				t.Errorf("a second plan has changes: %v", err)
-			} else if !strings.Contains(out, "No changes.") {
-				t.Error(out)
-			}
+			f.unchanged(t)
 			if _, err := f.Run(t.Context(), "destroy", "-no-color", "-auto-approve"); err != nil {
 				t.Fatal(err)
 			}
@@ -225,5 +221,52 @@ func TestCountedLines(t *testing.T) {
 	}
 	if len(filters) == 0 {
 		t.Error("nothing is counted")
+	}
+}
+
+// TestHalfApplied: what an apply left that stopped halfway, the next one completes.
+func TestHalfApplied(t *testing.T) {
+	f := open(t, ".")
+	if err := f.SetVariables(variables(everything())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Run(t.Context(), "apply", "-no-color", "-auto-approve", "-target=aws_lambda_function.this", "-target=aws_dynamodb_table.oauth"); err != nil {
+		t.Fatal(err)
+	}
+	half, err := f.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := f.apply(t, variables(everything()))
+	if len(half) == 0 || len(half) >= len(made) {
+		t.Errorf("%d, then %d", len(half), len(made))
+	}
+	f.unchanged(t)
+}
+
+// TestChangedFront: CloudFront, and so the URL, stays; what is behind it is another, and the one before is gone.
+func TestChangedFront(t *testing.T) {
+	f := open(t, ".")
+	f.apply(t, variables(map[string]any{"front": "url"}))
+	before, err := f.Output(t.Context(), "url")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range f.apply(t, variables(map[string]any{"front": "rest"})) {
+		if r.Type == "aws_lambda_function_url" {
+			t.Errorf("%s is left", r.Address)
+		}
+	}
+	if after, err := f.Output(t.Context(), "url"); err != nil || after != before {
+		t.Errorf("the URL was %v, and is %v, %v", before, after, err)
+	}
+	f.unchanged(t)
+}
+
+// unchanged has a second plan find nothing to do.
+func (f Folder) unchanged(t *testing.T) {
+	t.Helper()
+	if out, err := f.Run(t.Context(), "plan", "-no-color", "-detailed-exitcode"); err != nil || !strings.Contains(out, "No changes.") {
+		t.Errorf("a second plan has changes: %v %s", err, out)
 	}
 }
