@@ -23,6 +23,9 @@ locals {
     }
   }
 
+  # Regions without function URLs (Lambda developer guide, "Creating and managing Lambda function URLs").
+  no_function_urls = ["ap-south-2", "ap-southeast-4", "ap-southeast-5", "ca-west-1", "eu-central-2", "eu-south-2", "il-central-1", "me-central-1"]
+
   # CloudFront's own policies have the same ids in every account (CloudFront developer guide, "Use managed cache policies",
   # "Use managed origin request policies"): CachingDisabled, and AllViewerExceptHostHeader, which sends Authorization along.
   caching_disabled    = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -34,6 +37,13 @@ resource "aws_lambda_function_url" "this" {
   function_name      = aws_lambda_function.this[each.key].function_name
   authorization_type = "NONE" # the secret of the origin is in its place: clients would have to sign what they send
   invoke_mode        = "RESPONSE_STREAM"
+
+  lifecycle {
+    precondition {
+      condition     = !contains(local.no_function_urls, local.region)
+      error_message = "Lambda has no function URLs in ${local.region}: choose front = \"rest\", or another region."
+    }
+  }
 }
 
 # Since October 2025 it takes both.
@@ -68,7 +78,7 @@ resource "aws_lambda_function" "edge" {
   function_name    = "${var.name}-edge"
   role             = aws_iam_role.edge.arn
   filename         = "${local.packages}/edge.zip"
-  source_code_hash = filebase64sha256("${local.packages}/edge.zip")
+  source_code_hash = try(filebase64sha256("${local.packages}/edge.zip"), null)
   runtime          = "nodejs22.x"
   handler          = "index.handler"
   architectures    = ["x86_64"] # the only one at the edge
@@ -77,6 +87,17 @@ resource "aws_lambda_function" "edge" {
   publish          = true
   tags             = local.tags
   depends_on       = [aws_iam_role_policy.edge]
+
+  lifecycle {
+    precondition {
+      condition     = fileexists("${local.packages}/edge.zip")
+      error_message = "${local.packages}/edge.zip is missing: make package makes it."
+    }
+    precondition {
+      condition     = local.partition == "aws"
+      error_message = "There is no Lambda@Edge in ${local.region}: this module is for the commercial regions of AWS."
+    }
+  }
 }
 
 resource "aws_cloudfront_distribution" "this" {

@@ -34,6 +34,13 @@ locals {
 data "external" "catalog" {
   program = ["sh", "-c", "\"$1\" validate --platform \"$2\" \"$3\" >&2 && echo '{}'", "sh",
   coalesce(var.checker, "${path.module}/../bin/mcpgateway"), "${path.module}/platform.check.yaml", abspath(var.catalog)]
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(coalesce(var.checker, "${path.module}/../bin/mcpgateway"))
+      error_message = "The program that checks catalogs is missing: make build makes it, and checker names another place."
+    }
+  }
 }
 
 resource "aws_lambda_function" "this" {
@@ -41,7 +48,7 @@ resource "aws_lambda_function" "this" {
   function_name    = each.value.name
   role             = aws_iam_role.function[each.key].arn
   filename         = "${local.packages}/${each.key}-arm64.zip"
-  source_code_hash = filebase64sha256("${local.packages}/${each.key}-arm64.zip")
+  source_code_hash = try(filebase64sha256("${local.packages}/${each.key}-arm64.zip"), null)
   runtime          = "provided.al2023"
   handler          = "bootstrap"
   architectures    = ["arm64"]
@@ -77,6 +84,13 @@ resource "aws_lambda_function" "this" {
 
   # What it logs before its role may, or its network is there, would be lost or fail.
   depends_on = [aws_iam_role_policy.function, aws_iam_role_policy.network]
+
+  lifecycle {
+    precondition {
+      condition     = fileexists("${local.packages}/${each.key}-arm64.zip")
+      error_message = "${local.packages}/${each.key}-arm64.zip is missing: make package makes it."
+    }
+  }
 }
 
 # Who has a secret may call the functions past CloudFront: two, so that one can be replaced. They are in the state.

@@ -22,6 +22,10 @@ variable "packages" {
   type        = string
   default     = null
   description = "Folder of the functions' zips, as make package leaves them; default bin of this repository."
+  validation {
+    condition     = var.packages == null ? true : fileexists("${var.packages}/gateway-arm64.zip")
+    error_message = "packages must be the folder of the zips: make package leaves them in bin."
+  }
 }
 
 variable "catalog" {
@@ -47,6 +51,10 @@ variable "checker" {
   type        = string
   default     = null
   description = "The program mcpgateway that checks the catalog; default bin/mcpgateway of this repository, as make build leaves it."
+  validation {
+    condition     = var.checker == null ? true : fileexists(var.checker)
+    error_message = "checker must be the program mcpgateway: make build leaves it in bin."
+  }
 }
 
 variable "identity" {
@@ -77,6 +85,10 @@ variable "identity_secret" {
   default     = null
   sensitive   = true
   description = "The client's secret at the provider; without it we are a public client there."
+  validation {
+    condition     = var.identity_secret == null ? true : length(var.identity_secret) >= 8
+    error_message = "identity_secret is shorter than 8 characters: no provider gives such a secret."
+  }
 }
 
 variable "images" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -268,5 +269,42 @@ func (f Folder) unchanged(t *testing.T) {
 	t.Helper()
 	if out, err := f.Run(t.Context(), "plan", "-no-color", "-detailed-exitcode"); err != nil || !strings.Contains(out, "No changes.") {
 		t.Errorf("a second plan has changes: %v %s", err, out)
+	}
+}
+
+// TestMissingPrograms: what make has not made yet is said in a sentence.
+func TestMissingPrograms(t *testing.T) {
+	f := open(t, ".")
+	v := variables(nil)
+	delete(v, "packages")
+	_, err := f.MakePlan(t.Context(), v)
+	if err == nil || !strings.Contains(err.Error(), "make package makes it") {
+		t.Errorf("zips: %v", err)
+	}
+	v = variables(nil)
+	delete(v, "checker")
+	if _, err = f.MakePlan(t.Context(), v); err == nil || !strings.Contains(strings.Join(strings.Fields(err.Error()), " "), "The program that checks catalogs is missing") {
+		t.Errorf("checker: %v", err)
+	}
+}
+
+// TestVariables: each is typed, described and validated; what is true or false has nothing to validate.
+func TestVariables(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "terraform", "*", "variables.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, filepath.Join(root, "terraform", "variables.tf")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split("\n"+string(text), "\nvariable ")[1:] {
+			for _, must := range []string{"\n  type ", "\n  description ", "\n  validation {"} {
+				if !strings.Contains(strings.ReplaceAll(block, "=", " "), must) && !strings.Contains(block, "= bool\n") {
+					t.Errorf("%s: %s has no %s", file, block[:20], strings.TrimSpace(must))
+				}
+			}
+		}
 	}
 }

@@ -45,6 +45,10 @@ variable "operator_chart" {
   })
   default     = {}
   description = "Where Helm has the Knative operator from, and its version."
+  validation {
+    condition     = can(regex("^(https|oci)://", var.operator_chart.repository)) && can(regex("^v?[0-9]+\\.[0-9]+\\.[0-9]+$", var.operator_chart.version))
+    error_message = "operator_chart must have an https or oci repository, and a whole version such as v1.22.0."
+  }
 }
 
 variable "knative_version" {

@@ -44,6 +44,30 @@ run "lock_that_is_not_there" {
   expect_failures = [var.catalog_lock]
 }
 
+run "packages_that_are_not_there" {
+  command = plan
+  variables {
+    packages = "no-such-folder"
+  }
+  expect_failures = [var.packages]
+}
+
+run "checker_that_is_not_there" {
+  command = plan
+  variables {
+    checker = "no-such-program"
+  }
+  expect_failures = [var.checker]
+}
+
+run "secret_that_is_none" {
+  command = plan
+  variables {
+    identity_secret = "x"
+  }
+  expect_failures = [var.identity_secret]
+}
+
 run "identity_by_http" {
   command = plan
   variables {
