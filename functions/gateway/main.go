@@ -49,7 +49,8 @@ Serves /mcp-connect/{id} for every server of the catalog. Configured by the envi
   STATUS_SOCKET  a Unix socket that tells its owner what is under way, as JSON; without it nobody is told
 The platform file and the catalog are read again when they change, and at once at SIGHUP; with a mistake in them the
 version before stays in force. Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events
-of a function URL or a streaming REST API are served instead. Logs go to stderr and audit records to stdout, as JSON lines.
+of a function URL or a streaming REST API are served instead; ORIGIN_SECRETS, with commas between them, are those by which a front
+of our own is known there, which then is believed who asks which host: all others are refused. Logs go to stderr and audit records to stdout, as JSON lines.
 `
 
 func main() { command.Main(help, run) }

@@ -79,7 +79,7 @@ func TestAssertions(t *testing.T) {
 // TestEdge runs the tests of the scripts at CloudFront's edge.
 func TestEdge(t *testing.T) {
 	need(t)
-	if out, err := exec.CommandContext(t.Context(), "node", "--test", filepath.Join(root, "terraform", "edge")).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "node", "--test", filepath.Join(root, "terraform", "edge", "index.test.mjs")).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
