@@ -75,7 +75,8 @@ resource "aws_eks_cluster" "this" {
     public_access_cidrs     = length(var.kubernetes_api_cidrs) > 0 ? var.kubernetes_api_cidrs : null
   }
 
-  depends_on = [aws_iam_role_policy_attachment.cluster]
+  # EKS would make the log group itself, to be kept for ever.
+  depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.cluster]
 }
 
 resource "aws_cloudwatch_log_group" "cluster" {

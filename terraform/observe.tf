@@ -114,7 +114,7 @@ resource "aws_budgets_budget" "this" {
   time_unit    = "MONTHLY"
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:mcpgateway$${var.name}"]
+    values = [format("user:mcpgateway$%s", var.name)]
   }
   dynamic "notification" {
     for_each = { ACTUAL = 80, FORECASTED = 100 }

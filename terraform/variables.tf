@@ -344,7 +344,7 @@ variable "alarm_emails" {
 variable "budget" {
   type        = number
   default     = null
-  description = "US dollars a month, of everything with the tag mcpgateway, at 80 % of which alarm_emails hear of it."
+  description = "US dollars a month, of everything with the tag mcpgateway, at 80 % of which alarm_emails hear of it. The tag counts once it is activated for cost allocation, in the account that pays."
   validation {
     condition     = var.budget == null ? true : var.budget > 0
     error_message = "budget must be more than 0."

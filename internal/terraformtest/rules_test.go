@@ -97,6 +97,7 @@ var rules = []rule{
 	{at: "aws_cloudwatch_metric_alarm.treat_missing_data", oneOf: []string{"missing", "ignore", "breaching", "notBreaching"}},
 	{at: "aws_sns_topic_subscription.protocol", oneOf: []string{"email"}},
 	{at: "aws_budgets_budget.budget_type", oneOf: []string{"COST", "USAGE"}},
+	{at: "aws_budgets_budget.cost_filter.values", form: `^user:mcpgateway\$[a-z][a-z0-9-]+$`},
 	{at: "aws_budgets_budget.time_unit", oneOf: []string{"DAILY", "MONTHLY", "QUARTERLY", "ANNUALLY"}},
 	{at: "aws_budgets_budget.notification.notification_type", oneOf: []string{"ACTUAL", "FORECASTED"}},
 	{at: "aws_budgets_budget.notification.comparison_operator", oneOf: []string{"GREATER_THAN", "LESS_THAN", "EQUAL_TO"}},
