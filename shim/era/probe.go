@@ -3,6 +3,7 @@ package era
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -67,6 +68,8 @@ func ask(ctx context.Context, x *call.Exchange, send Send) (eras, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return 0, nil // the request itself may fare better
+	case errors.As(err, new(*mcp.Error)):
+		return 0, err // which says more
 	case err != nil:
 		return 0, &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeUnavailable, Cause: fmt.Errorf("find the server's eras: %w", err),
 			Message: "The MCP server did not say which revisions it speaks; nothing else was sent to it. Try again"}
