@@ -71,7 +71,7 @@ func (g *filterGateway) called() (forms []url.Values, shown []string) {
 // filteredBy is a rig whose calls the gateway's server filters.
 func filteredBy(t *testing.T, g *filterGateway, onError string) *rig {
 	t.Helper()
-	r := newRig(t, answerJSON(`{"jsonrpc":"2.0","id":1,"result":{}}`))
+	r := newRig(t, answerJSON(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"secret"}]}}`))
 	own := secret.New("own secret")
 	var err error
 	r.chain.filters, err = filter.New(filter.Config{Remote: remote.Remote{ConnectTimeout: 5 * time.Second}, Logger: slog.New(slog.DiscardHandler), OAuth: own,
@@ -81,6 +81,7 @@ func filteredBy(t *testing.T, g *filterGateway, onError string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.chain.forward.Review = r.chain.filters.Answers
 	_, port, _ := net.SplitHostPort(g.Listener.Addr().String())
 	r.rules.Version++
 	r.rules.Issuers = append(r.rules.Issuers, g.issuer.Config(t))
@@ -118,6 +119,26 @@ func TestFilterServerOfTheCatalog(t *testing.T) {
 	reviews := r.records.all()[2].WebhookStatuses
 	if len(reviews) != 1 || reviews[0].Name != "check" || reviews[0].Server != "checker" || reviews[0].Tool != "check" || reviews[0].Status != audit.VerdictOK {
 		t.Errorf("recorded %+v", reviews)
+	}
+}
+
+// Answers are filtered so, too.
+func TestFilterServerOfAnswers(t *testing.T) {
+	g := newFilterGateway(t)
+	g.filter.answer = verdictOf(mutates(`"secret"`, `"masked"`))
+	r := filteredBy(t, g, rules.OnErrorReject)
+	r.rules.Version++
+	r.rules.Filters[0].On, r.rules.Filters[0].Mutate = []string{"tools/call&direction=response"}, true
+	r.writeRules(t)
+	var err error
+	if r.chain.rules, err = ruleset.NewHolder(r.holder); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := r.post(t, r.engineer(t), callTool("x")); resp.StatusCode != 200 || !strings.Contains(body, `"masked"`) || strings.Contains(body, "secret") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if forms, shown := g.called(); len(forms) != 1 || len(shown) == 0 || shown[0] != "own-1-1" {
+		t.Errorf("%v, %q", forms, shown)
 	}
 }
 
