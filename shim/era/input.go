@@ -105,3 +105,23 @@ func (c *modernCall) answers(ctx context.Context) (*http.Response, error) {
 	waiting.attend(ctx)
 	return replied(ctx, func(r *reply) { waiting.run(ctx, r) })
 }
+
+// led is the result that leads a person to the pages of an error (MCP 2025-11-25, elicitation, "URL Elicitation Required Error").
+// The client's next try is another request, which the server answers anew. nil where the client leads nobody to pages.
+func (c *modernCall) led(elicitations mcp.Token) object {
+	if !asks[c.message.Method] || !mcp.ElicitsURL(c.meta.get(metaCapabilities)) || len(elicitations) == 0 || elicitations[0] != '[' {
+		return nil
+	}
+	requests := object{}
+	_ = elicitations.Items(func(e mcp.Token) error { // what is none is left out
+		if page := objectOf(e).without("elicitationId"); page.get("url") != nil && len(requests) < maxAsked {
+			o := object{{"method", text("elicitation/create")}, {"params", page.with("mode", text("url")).token()}}
+			requests = append(requests, member{"input-" + strconv.Itoa(len(requests)+1), o.token()})
+		}
+		return nil
+	})
+	if len(requests) == 0 {
+		return nil
+	}
+	return c.result(object{{"resultType", text("input_required")}, {"inputRequests", requests.token()}})
+}

@@ -134,3 +134,19 @@ func TestParkedCallsAreBounded(t *testing.T) {
 		t.Errorf("the oldest: %s", a.last())
 	}
 }
+
+// A page that a legacy server's error leads to is a question of the client's own revision, where that can lead anybody there.
+func TestPagesOfErrors(t *testing.T) {
+	r := newRig(t, newLegacyServer(func(w http.ResponseWriter, _ *http.Request, m *mcp.Labelled, _ *legacyServer) {
+		streamed(w)(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32042,"message":"go","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"u:v","message":"m"},7]}}}`, m.ID.Token)
+	}))
+	body := modernBody("1", "tools/call", `"name":"x"`, "")
+	a := r.do(t, modernExchange(t, "alice", strings.Replace(body, `"elicitation":{}`, `"elicitation":{"url":{}}`, 1)))
+	want := `{"input-1":{"method":"elicitation/create","params":{"mode":"url","url":"u:v","message":"m"}}}`
+	if got := at(t, a.last(), "result", "inputRequests"); got != want || at(t, a.last(), "result", "requestState") != "" {
+		t.Errorf("%s", a.last())
+	}
+	if a := r.do(t, modernExchange(t, "alice", body)); at(t, a.last(), "error") != `{"code":-32603,"message":"go"}` {
+		t.Errorf("without pages: %s", a.last())
+	}
+}

@@ -149,10 +149,20 @@ func (c *modernCall) answered(m *mcp.Labelled) (code int, message []byte) {
 	o := objectOf(m.Raw())
 	if failed := objectOf(o.get("error")); failed != nil {
 		code := m.Failed
-		if code == codeNoResource {
+		switch code {
+		case mcp.CodeElicitURL: // unknown since 2026-07-28
+			if result := c.led(path(failed.get("data"), "elicitations")); result != nil {
+				return 0, response(c.message.ID, "result", result.token())
+			}
+			code = mcp.CodeInternal
+			failed = failed.without("data").with("code", number(mcp.CodeInternal))
+		case codeNoResource:
 			code = mcp.CodeInvalidParams
+			failed = failed.with("code", number(mcp.CodeInvalidParams))
+		case 0: // none that can be read
+			code = mcp.CodeInternal
 		}
-		return code, response(c.message.ID, "error", failed.with("code", number(int64(code))).token())
+		return code, response(c.message.ID, "error", failed.token())
 	}
 	r := objectOf(o.get("result"))
 	if r == nil {

@@ -2,6 +2,7 @@ package era
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -143,14 +144,18 @@ func (c *legacyCall) input(ctx context.Context, r *reply, result object) (object
 	var all []open
 	for _, q := range requests {
 		method, _ := path(q.value, "method").Text()
-		if capability := questions[method]; capability == "" || path(c.visit.client.capabilities, capability) == nil {
+		params := path(q.value, "params")
+		if !c.visit.client.answers(method, params) {
 			return nil, unusable(fmt.Errorf("the server asks for %.40q, of which the client said nothing", method))
 		}
 		id := text(fmt.Sprint("era-", c.t.last.Add(1)))
 		answer, over := c.visit.ask(id)
 		defer over()
 		all = append(all, open{q.name, method, answer})
-		if err := r.event(request(id, method, path(q.value, "params"))); err != nil {
+		if mode, _ := path(params, "mode").Text(); mode == "url" {
+			params = objectOf(params).or("elicitationId", text(rand.Text())).token() // needed until 2025-11-25
+		}
+		if err := r.event(request(id, method, params)); err != nil {
 			return nil, err
 		}
 	}
@@ -168,6 +173,15 @@ func (c *legacyCall) input(ctx context.Context, r *reply, result object) (object
 		}
 	}
 	return append(input, member{"inputResponses", responses.token()}), nil
+}
+
+// answers tells whether a client can be asked something, by its capabilities.
+func (c client) answers(method string, params mcp.Token) bool {
+	capability := questions[method]
+	if mode, _ := path(params, "mode").Text(); mode == "url" && !mcp.ElicitsURL(c.capabilities) {
+		return false
+	}
+	return capability != "" && path(c.capabilities, capability) != nil
 }
 
 // inputResponse is a client's answer as the server gets it. Only results have a form there.
