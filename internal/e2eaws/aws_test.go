@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,23 +185,29 @@ func (w *world) traffic(fronts map[string]string) {
 	w.t.Helper()
 	w.refusals(fronts)
 	w.signingIn()
-	alice := w.issuer.Token(w.t, "alice", public+"/mcp-connect/notes", []string{"engineering"}, nil)
-	resp, body := w.ask("POST", "/mcp-connect/notes", alice, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}`,
-		"Content-Type", "application/json", "Accept", "application/json, text/event-stream", "MCP-Protocol-Version", "2025-11-25")
-	if resp.StatusCode != 200 || !strings.Contains(body, `"text":"tools/call"`) || strings.Count(body, "notifications/progress") != 3 || w.cluster.calls.Load() != 1 {
-		w.t.Errorf("a call: %d %s", resp.StatusCode, body)
-	}
+	w.call(w.issuer.Token(w.t, "alice", public+"/mcp-connect/notes", []string{"engineering"}, nil)) // the provider's own
 	if resp, body := w.ask("GET", "/v0.1/servers", w.issuer.Token(w.t, "alice", public, []string{"engineering"}, nil), ""); resp.StatusCode != 200 || !strings.Contains(body, public+"/mcp-connect/notes") {
 		w.t.Errorf("the list: %d %s", resp.StatusCode, body)
 	}
 	// What is not in the cluster is asked of the deployer, which finds that it may do nothing here.
-	alice = w.issuer.Token(w.t, "alice", public+"/mcp-connect/other", []string{"engineering"}, nil)
+	alice := w.issuer.Token(w.t, "alice", public+"/mcp-connect/other", []string{"engineering"}, nil)
 	if resp, body := w.ask("POST", "/mcp-connect/other", alice, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Content-Type", "application/json",
 		"Accept", "application/json, text/event-stream", "MCP-Protocol-Version", "2025-11-25"); resp.StatusCode != 503 {
 		w.t.Errorf("a server that is not there: %d %s", resp.StatusCode, body)
 	}
 	w.records()
 	w.smoke()
+}
+
+// call calls a tool, whose answer streams.
+func (w *world) call(token string) {
+	w.t.Helper()
+	before := w.cluster.calls.Load()
+	resp, body := w.ask("POST", "/mcp-connect/notes", token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}`,
+		"Content-Type", "application/json", "Accept", "application/json, text/event-stream", "MCP-Protocol-Version", "2025-11-25")
+	if resp.StatusCode != 200 || !strings.Contains(body, `"text":"tools/call"`) || strings.Count(body, "notifications/progress") != 3 || w.cluster.calls.Load() != before+1 {
+		w.t.Errorf("a call: %d %s", resp.StatusCode, body)
+	}
 }
 
 // smoke runs the script for an account, whose first two lines are what matters.
@@ -261,29 +266,16 @@ func (w *world) refusals(fronts map[string]string) {
 	}
 }
 
-// signingIn: a client finds the authorization server, registers, and is sent on to the provider.
+// signingIn: a client finds the authorization server and registers, alice signs in and says yes, and the client calls with its token.
 func (w *world) signingIn() {
 	w.t.Helper()
 	resp, body := w.ask("GET", "/.well-known/oauth-authorization-server", "", "")
 	if resp.StatusCode != 200 || !strings.Contains(body, `"issuer":"`+public+`"`) {
 		w.t.Errorf("metadata: %d %s", resp.StatusCode, body)
 	}
-	resp, body = w.ask("POST", "/register", "", `{"redirect_uris":["http://127.0.0.1/callback"],"client_name":"A client","token_endpoint_auth_method":"none"}`,
-		"Content-Type", "application/json")
-	var client struct {
-		ID    string `json:"client_id"`
-		Token string `json:"registration_access_token"`
-	}
-	if err := json.Unmarshal([]byte(body), &client); err != nil || resp.StatusCode != 201 || client.ID == "" {
-		w.t.Fatalf("registration: %d %s", resp.StatusCode, body)
-	}
-	query := url.Values{"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {"http://127.0.0.1/callback"}, "state": {"s"},
-		"resource": {public + "/mcp-connect/notes"}, "code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}}
-	resp, body = w.ask("GET", "/authorize?"+query.Encode(), "", "")
-	if at := resp.Header.Get("Location"); resp.StatusCode/100 != 3 || !strings.HasPrefix(at, w.issuer.URL+"/authorize?") || !strings.Contains(at, url.QueryEscape(public+"/callback")) {
-		w.t.Errorf("signing in leads to %q: %d %s", at, resp.StatusCode, body)
-	}
-	if resp, body := w.ask("DELETE", "/register/"+client.ID, client.Token, ""); resp.StatusCode != 204 {
+	c := w.register()
+	w.call(w.signIn(c))
+	if resp, body := w.ask("DELETE", "/register/"+c.ID, c.Token, ""); resp.StatusCode != 204 {
 		w.t.Errorf("a client that leaves: %d %s", resp.StatusCode, body)
 	}
 	if resp, body := w.ask("GET", "/jwks", "", ""); resp.StatusCode != 200 || !strings.Contains(body, `"keys"`) {

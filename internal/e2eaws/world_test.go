@@ -35,11 +35,12 @@ type world struct {
 	services  map[string]http.Handler // DYNAMODB and S3
 	s3        *s3mem.Backend
 	cluster   *cluster
-	issuer    *identitytest.Issuer
-	programs  string           // folder of the functions' programs
-	documents string           // the bucket
-	roots     string           // file of the authority of everything here that speaks TLS
-	public    *httptest.Server // CloudFront
+	provider  *provider
+	issuer    *identitytest.Issuer // the provider's keys
+	programs  string               // folder of the functions' programs
+	documents string               // the bucket
+	roots     string               // file of the authority of everything here that speaks TLS
+	public    *httptest.Server     // CloudFront
 
 	mu     sync.Mutex
 	may    map[string][]permission // by function
@@ -63,7 +64,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, dynamodb: dynamodb.NewFromConfig(local), s3: s3mem.New(), cluster: startCluster(t), called: map[string]map[string]bool{}, may: map[string][]permission{}}
 	w.services = map[string]http.Handler{"DYNAMODB": httputil.NewSingleHostReverseProxy(at), "S3": gofakes3.New(w.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
 	t.Cleanup(w.dropTables)
-	w.startProvider()
+	w.provider = w.startProvider()
+	w.issuer = w.provider.issuer
 	w.roots = filepath.Join(t.TempDir(), "roots.pem")
 	if err := os.WriteFile(w.roots, []byte(w.cluster.authority), 0o600); err != nil {
 		t.Fatal(err)
@@ -80,19 +82,6 @@ func (w *world) dropTables() {
 	for _, name := range tables.TableNames {
 		_, _ = w.dynamodb.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name})
 	}
-}
-
-// startProvider starts an OpenID provider that has keys and documents. People's sign-in there is not tried here.
-func (w *world) startProvider() {
-	mux := http.NewServeMux()
-	server := httptest.NewTLSServer(mux)
-	w.t.Cleanup(server.Close)
-	w.issuer = identitytest.New(w.t, "", server.URL)
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(rw http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(rw).Encode(map[string]any{"issuer": server.URL, "jwks_uri": server.URL + "/jwks", "authorization_endpoint": server.URL + "/authorize",
-			"token_endpoint": server.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"}})
-	})
-	mux.HandleFunc("GET /jwks", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(w.issuer.Config(w.t).Keys) })
 }
 
 // readPolicies reads what roles may do.
