@@ -308,3 +308,26 @@ func TestVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestOverride: an example takes the override for LocalStack, and what it is told to make there needs nothing that is not there.
+func TestOverride(t *testing.T) {
+	f := open(t, "examples/minimal")
+	text, err := os.ReadFile(filepath.Join(root, "localstack", "providers_override.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(f.Path, "providers_override.tf"), string(text))
+	out, err := f.Run(t.Context(), "plan", "-no-color", "-out=plan", "-target=module.gateway.aws_dynamodb_table.oauth", "-target=module.gateway.aws_s3_bucket.this",
+		"-var=identity_url=https://login.example.com", "-var=client_id=x", "-var=shim=registry.example.com/mcp/shim:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if _, made, is := strings.Cut(line, "# module.gateway."); is && !regexp.MustCompile(`^(aws_dynamodb_table|aws_s3_bucket|aws_kms_key)\.`).MatchString(made) {
+			t.Errorf("made, too: %s", made)
+		}
+	}
+	if !strings.Contains(out, "aws_dynamodb_table.oauth will be created") {
+		t.Error(out)
+	}
+}

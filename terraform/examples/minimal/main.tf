@@ -2,7 +2,15 @@
 # its network among it.
 terraform {
   required_version = ">= 1.11"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.29"
+    }
+  }
 }
+
+provider "aws" {} # AWS_REGION says where
 
 variable "identity_url" {
   type        = string
