@@ -47,7 +47,7 @@ func readQuery(values url.Values, issuer string, now time.Time, keep time.Durati
 		if !values.Has(name) {
 			continue
 		}
-		if *field, err = time.Parse(time.RFC3339Nano, values.Get(name)); err != nil || field.Year() < 1 || field.Year() > 9999 {
+		if *field, err = time.Parse(time.RFC3339Nano, values.Get(name)); err != nil || field.IsZero() || !store.Sorts(*field) {
 			return q, wrong(name, "it is a time such as 2026-11-28T00:00:00Z")
 		}
 	}

@@ -47,7 +47,7 @@ func NewRecord(line []byte) (Record, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return Record{}, err
 	}
-	if r.ID == "" || len(r.ID) > maxID || strings.ContainsFunc(r.ID, func(c rune) bool { return c <= ' ' || c > '~' }) || r.CreatedAt.IsZero() || r.CreatedAt.Year() > 9999 {
+	if r.ID == "" || len(r.ID) > maxID || strings.ContainsFunc(r.ID, func(c rune) bool { return c <= ' ' || c > '~' }) || r.CreatedAt.IsZero() || !Sorts(r.CreatedAt) {
 		return Record{}, errors.New("a record without an id or a time")
 	}
 	e := r
@@ -74,6 +74,12 @@ func (e *Entry) Key() string { return e.Server + "/" + e.ID }
 
 // At is where an entry stands among all: by time, then by key. It sorts as text.
 func (e *Entry) At() string { return At(e.CreatedAt) + "#" + e.Key() }
+
+// Sorts tells whether a time is one of which At's text sorts: years have four digits there.
+func Sorts(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
+}
 
 // At is a time as text that sorts.
 func At(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
