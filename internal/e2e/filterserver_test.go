@@ -207,9 +207,11 @@ func TestServerFilterFails(t *testing.T) {
 // are asked already.
 func TestServerFilterTokens(t *testing.T) {
 	g := chained(t)
-	get := func(client, server string) given {
-		return g.post("http://"+g.address+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {filterSecret}, "resource": {g.resource(server)}})
+	getAt := func(client, server, depth string) given {
+		return g.post("http://"+g.address+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {filterSecret}, "resource": {g.resource(server)},
+			rules.FilterDepth: {depth}})
 	}
+	get := func(client, server string) given { return getAt(client, server, "") }
 	own := get("guarded-shim", "checker")
 	if resp, body := g.call("checker", own.Access, "filter", `{"message":{}}`); own.Status != 200 || resp.StatusCode != 200 {
 		t.Fatalf("%+v: %d %s", own, resp.StatusCode, body)
@@ -227,6 +229,16 @@ func TestServerFilterTokens(t *testing.T) {
 	if resp, body := g.call("checker", own.Access, "other", `{}`); resp.StatusCode != 403 && !strings.Contains(body, "error") {
 		t.Errorf("another tool: %d %s", resp.StatusCode, body)
 	}
+	// What a cycle would come to, were there one: the last filter's own cannot be asked any more.
+	for depth, want := range map[string]string{"3": `"accept":true`, "4": "A filter could not check this"} {
+		token := getAt("far-shim", "relay", depth)
+		if resp, body := g.call("relay", token.Access, "filter", `{"message":{}}`); token.Status != 200 || resp.StatusCode != 200 || !strings.Contains(body, want) {
+			t.Errorf("at depth %s: %+v, %d %s", depth, token, resp.StatusCode, body)
+		}
+	}
+	g.eventually("the audit says why", 5*time.Second, func() bool {
+		return strings.Contains(strings.Join(g.reviews("relay"), "\n"), "more than 4 filters would be asked at the same time")
+	})
 	forged := g.main.Token(t, "alice", g.resource("lenient"), []string{engineering}, identitytest.Claims{rules.FilterDepth: rules.MaxFilterDepth})
 	if _, body := g.call("lenient", forged, "echo", `{"message":"forbidden"}`); !strings.Contains(body, "Refused by a filter") {
 		g.eventually("the filter is awake", 10*time.Second, func() bool {
