@@ -43,11 +43,15 @@ type Translator struct {
 	tools  tools        // what of their arguments the server wants in headers
 	last   atomic.Int64 // id of a request sent in a client's place
 	wait   time.Duration
+	linger time.Duration
 }
 
 // streamAfter is how long an answer is waited for until its stream begins: proxies and clients drop what is silent, and a
 // stream can be kept alive.
 const streamAfter = 5 * time.Second
+
+// lingering is how long a server watches a resource after the last listener left: longer than a gateway takes that polls.
+const lingering = 2 * time.Minute
 
 // New makes a Translator.
 func New(c Config) (*Translator, error) {
@@ -58,7 +62,7 @@ func New(c Config) (*Translator, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Translator{Config: c, state: state, wait: streamAfter}
+	t := &Translator{Config: c, state: state, wait: streamAfter, linger: lingering}
 	t.kept.all, t.rounds.all, t.visits.all = map[string]*kept{}, map[handle]*parked{}, map[string]*visit{}
 	return t, nil
 }

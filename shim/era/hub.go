@@ -3,6 +3,7 @@ package era
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 const (
 	maxListeners = 32 // of one session
 	maxWaiting   = 64 // messages that a listener did not read yet
+	maxMissed    = 64 // messages that are kept while nobody listens
 	openWithin   = time.Second
 )
 
@@ -22,8 +24,9 @@ type hub struct {
 	mu        sync.Mutex
 	listeners map[*listener]struct{}
 	calls     map[*modernCall]struct{}
-	watched   map[string]int // how many listeners want a resource
-	stream    *stream        // nil where there is none
+	watched   map[string]int    // how many listeners want a resource that the server was told to watch
+	missed    map[string][]byte // what nobody listened to, once each
+	stream    *stream           // nil where there is none
 }
 
 // stream is the session's listening stream.
@@ -48,22 +51,31 @@ func newListener() *listener {
 	return l
 }
 
-// publish hands a notification to the listeners that want it. One that does not read begins again: it must not miss news
-// without knowing.
+// publish hands a notification to the listeners that want it, or keeps it for the next: a listener of a gateway that polls is
+// there for moments only. One that does not read begins again: it must not miss news without knowing.
 func (h *hub) publish(m *mcp.Labelled) {
 	uri, _ := m.URI.Text()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	heard := false
 	for l := range h.listeners {
-		if !l.methods[m.Method] || m.Method == resourceUpdated && !l.uris[uri] {
+		if !l.wants(m.Method, uri) {
 			continue
 		}
+		heard = true
 		select {
 		case l.news <- m.Raw():
 		default:
 			l.end()
 		}
 	}
+	if key := m.Method + " " + uri; !heard && published[m.Method] && (h.missed[key] != nil || len(h.missed) < maxMissed) {
+		h.missed[key] = m.Raw()
+	}
+}
+
+func (l *listener) wants(method, uri string) bool {
+	return l.methods[method] && (method != resourceUpdated || l.uris[uri])
 }
 
 // add notes a listener, and returns the resources that the server must be told to watch. It is false where there is no room.
@@ -75,14 +87,21 @@ func (h *hub) add(l *listener) (watch []string, ok bool) {
 	}
 	h.listeners[l] = struct{}{}
 	for uri := range l.uris {
-		if h.watched[uri]++; h.watched[uri] == 1 {
+		if _, told := h.watched[uri]; !told {
 			watch = append(watch, uri)
+		}
+		h.watched[uri]++
+	}
+	for key, news := range h.missed {
+		if method, uri, _ := strings.Cut(key, " "); l.wants(method, uri) {
+			delete(h.missed, key)
+			l.news <- news // there is room for all
 		}
 	}
 	return watch, true
 }
 
-// remove forgets a listener, and returns the resources that nobody wants any more.
+// remove forgets a listener, and returns the resources that nobody wants for now.
 func (h *hub) remove(l *listener) (unwatch []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,11 +111,21 @@ func (h *hub) remove(l *listener) (unwatch []string) {
 	delete(h.listeners, l)
 	for uri := range l.uris {
 		if h.watched[uri]--; h.watched[uri] == 0 {
-			delete(h.watched, uri)
 			unwatch = append(unwatch, uri)
 		}
 	}
 	return unwatch
+}
+
+// unwatch tells whether nobody wants a resource still, so that the server is to watch it no longer.
+func (h *hub) unwatch(uri string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, told := h.watched[uri]
+	if told && n == 0 {
+		delete(h.watched, uri)
+	}
+	return told && n == 0
 }
 
 // serve notes a call that the server may ask something for, outside of its own stream.
@@ -136,6 +165,7 @@ func (h *hub) reset() {
 		l.end()
 	}
 	h.stream, h.listeners, h.calls, h.watched = nil, map[*listener]struct{}{}, map[*modernCall]struct{}{}, map[string]int{}
+	h.missed = map[string][]byte{}
 }
 
 // listen has the session's stream open, and waits a moment for it: what the server says before that is lost.

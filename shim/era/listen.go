@@ -37,7 +37,6 @@ func (c *modernCall) listen(ctx context.Context) (*http.Response, error) {
 			Message: "Too many listeners of this client; end some"}
 	}
 	return replied(ctx, func(r *reply) {
-		defer c.release()
 		defer c.leave(l)
 		c.kept.listen(ctx, c.x, c.session, c.send)
 		for _, uri := range watch {
@@ -91,14 +90,23 @@ func (c *modernCall) subscription() (l *listener, granted object) {
 
 func isTrue(t mcp.Token) bool { return string(t) == "true" }
 
-// leave forgets a listener, and has the server watch no longer what nobody wants.
+// leave forgets a listener. What nobody wants for a while the server watches no longer.
 func (c *modernCall) leave(l *listener) {
 	unwatch := c.kept.hub.remove(l)
-	ctx, cancel := context.WithTimeout(context.Background(), endWithin)
-	defer cancel()
-	for _, uri := range unwatch {
-		c.watch(ctx, "resources/unsubscribe", uri)
+	if len(unwatch) == 0 {
+		c.release()
+		return
 	}
+	time.AfterFunc(c.t.linger, func() {
+		defer c.release()
+		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
+		defer cancel()
+		for _, uri := range unwatch {
+			if c.kept.hub.unwatch(uri) {
+				c.watch(ctx, "resources/unsubscribe", uri)
+			}
+		}
+	})
 }
 
 // watch has the server watch a resource, or do so no longer. Where it refuses, nothing comes of it.

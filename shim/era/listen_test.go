@@ -68,6 +68,7 @@ func newsServer(t *testing.T) (*legacyServer, chan string) {
 func TestListen(t *testing.T) {
 	server, news := newsServer(t)
 	r := newRig(t, server)
+	r.linger = time.Millisecond
 	messages, leave := r.listening(t, "alice", `"l"`, `{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}`)
 	const tag = `"_meta":{"io.modelcontextprotocol/subscriptionId":"l"}`
 	want := `{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{` + tag + `,"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}}}`
@@ -161,4 +162,31 @@ func TestQuestionOnTheSessionsStream(t *testing.T) {
 	}
 	<-one
 	<-two
+}
+
+// A listener that comes again hears what was said meanwhile, once, and the server watches on.
+func TestListenerThatComesAgain(t *testing.T) {
+	server, news := newsServer(t)
+	r := newRig(t, server)
+	const filter = `{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}`
+	messages, leave := r.listening(t, "alice", "1", filter)
+	next(t, messages)
+	leave()
+	k := only(r.kept.all)
+	eventually(t, "left", func() bool { k.hub.mu.Lock(); defer k.hub.mu.Unlock(); return len(k.hub.listeners) == 0 })
+	for _, n := range []string{`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`, `{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`,
+		`{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}`} {
+		news <- n
+	}
+	eventually(t, "kept", func() bool { k.hub.mu.Lock(); defer k.hub.mu.Unlock(); return len(k.hub.missed) == 2 })
+	messages, leave = r.listening(t, "alice", "2", filter)
+	next(t, messages)
+	if got := next(t, messages); !strings.Contains(got, "tools/list_changed") || !strings.Contains(got, `subscriptionId":2`) {
+		t.Errorf("heard %s", got)
+	}
+	leave()
+	eventually(t, "left", func() bool { k.hub.mu.Lock(); defer k.hub.mu.Unlock(); return len(k.hub.listeners) == 0 })
+	if a, b := server.count("POST resources/subscribe"), server.count("POST resources/unsubscribe"); a != 1 || b != 0 {
+		t.Errorf("subscribed %d times, ended %d", a, b)
+	}
 }

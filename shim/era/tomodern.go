@@ -31,6 +31,9 @@ func (t *Translator) toModern(ctx context.Context, x *call.Exchange, body mcp.Bo
 		c := &legacyCall{t: t, x: x, send: send, message: &body.Messages[0]}
 		return c.initialize(ctx)
 	}
+	if version := x.Request.Header.Get(mcp.HeaderVersion); version != "" && !slices.Contains(legacyVersions, version) {
+		return nil, &mcp.Error{Status: http.StatusBadRequest, Code: mcp.CodeInvalidRequest, Message: fmt.Sprintf("MCP-Protocol-Version %.40q is not known", version)}
+	}
 	v := newVisit("", client{info: text(""), capabilities: mcp.Token("{}")}) // of a client that has no session
 	if x.Session != "" {
 		if v = t.visits.find(x.Session, x.Caller()); v == nil {

@@ -122,6 +122,9 @@ func TestLegacySessionIsItsCallers(t *testing.T) {
 	if a := r.do(t, exchange(t, "alice", list)); a.status != 200 || at(t, a.last(), "result", "got", "_meta", metaCapabilities) != `{}` {
 		t.Errorf("without a session: %d %s", a.status, a.last())
 	}
+	if a := r.do(t, exchange(t, "alice", list, mcp.HeaderVersion, "1.0", mcp.HeaderSession, s[1])); a.status != 400 {
+		t.Errorf("a version that is none: %d", a.status)
+	}
 	end := exchange(t, "alice", "", s...)
 	end.Request.Method = http.MethodDelete
 	if a := r.do(t, end); a.status != 204 {
@@ -317,5 +320,28 @@ func TestVisitsAreBounded(t *testing.T) {
 	}
 	if _, err := s.begin("bob", client{info: make(mcp.Token, maxClient+1)}); err == nil {
 		t.Error("a long introduction was taken")
+	}
+}
+
+// A page to lead a person to has the id that sessions know pages by, and is asked for only where the client leads anybody.
+func TestPagesForLegacyClients(t *testing.T) {
+	r := newRig(t, &modernServer{answer: func(w http.ResponseWriter, _ *http.Request, m *mcp.Labelled) {
+		result(w, m, `{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"u:v","message":"m"}}}}`)
+	}})
+	const call = `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"x"}}`
+	if a := r.do(t, exchange(t, "alice", call, r.session(t, "alice")...)); a.status != 502 {
+		t.Errorf("to a client that leads nobody: %d %s", a.status, a.last())
+	}
+	a := r.do(t, exchange(t, "alice", strings.Replace(greeting, `"elicitation":{}`, `"elicitation":{"url":{}}`, 1)))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	resp, err := r.Exchange(ctx, exchange(t, "alice", call, mcp.HeaderSession, a.header.Get(mcp.HeaderSession)), r.send)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	e, err := mcp.NewEventReader(resp.Body, 1<<20).Next()
+	if err != nil || at(t, string(e.Data), "params", "elicitationId") == "" || at(t, string(e.Data), "params", "url") != `"u:v"` {
+		t.Errorf("%s %v", e.Data, err)
 	}
 }
