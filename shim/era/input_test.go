@@ -66,6 +66,11 @@ func TestStateIsBound(t *testing.T) {
 	}
 	state := begin()
 	answers := `{"input-1":{},"input-2":{}}`
+	for h := range r.rounds.all {
+		if r.rounds.take(h, "bob") != nil {
+			t.Error("it is another caller's by its name alone")
+		}
+	}
 	for name, tc := range map[string][2]string{
 		"another caller's": {"bob", retry("2", state, answers)},
 		"another tool":     {"alice", strings.Replace(retry("2", state, answers), `"name":"x"`, `"name":"y"`, 1)},

@@ -88,7 +88,9 @@ func TestListen(t *testing.T) {
 		t.Errorf("third: %s", got)
 	}
 	other, leaveOther := r.listening(t, "alice", "2", `{"resourceSubscriptions":["a:2"]}`)
-	next(t, other)
+	if got := next(t, other); !strings.Contains(got, `"notifications":{"resourceSubscriptions":["a:2"]}`) {
+		t.Errorf("granted what was not asked for: %s", got)
+	}
 	leave()
 	eventually(t, "a:1 is watched no longer", func() bool { return server.count("POST resources/unsubscribe") == 1 })
 	leaveOther()

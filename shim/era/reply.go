@@ -12,6 +12,7 @@ import (
 
 // reply is an answer to the caller that is still being made: JSON where it is all there is to say, and else a stream.
 type reply struct {
+	ctx  context.Context //nolint:containedctx // of the exchange: nobody reads the answer after it
 	head chan head
 	out  *io.PipeWriter // of the stream, once it began
 }
@@ -24,7 +25,7 @@ type head struct {
 
 // replied has run make an answer, and returns its head.
 func replied(ctx context.Context, run func(*reply)) (*http.Response, error) {
-	r := &reply{head: make(chan head, 1)}
+	r := &reply{ctx: ctx, head: make(chan head, 1)}
 	go run(r)
 	select {
 	case h := <-r.head:
@@ -46,6 +47,7 @@ func (r *reply) begin() {
 	}
 	var in *io.PipeReader
 	in, r.out = io.Pipe()
+	context.AfterFunc(r.ctx, func() { _ = r.out.CloseWithError(r.ctx.Err()) })
 	r.head <- head{resp: &http.Response{StatusCode: http.StatusOK, Status: "200 OK", ContentLength: -1, Body: in,
 		Header: http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-store"}, "X-Accel-Buffering": {"no"}}}}
 }

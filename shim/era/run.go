@@ -28,7 +28,11 @@ func (c *modernCall) run(ctx context.Context, r *reply) {
 			return
 		case m, more := <-c.leg.messages:
 			if !more {
-				c.over()
+				if ctx.Err() != nil {
+					c.cancel("the client left") // that is what ended the stream
+				} else {
+					c.over()
+				}
 				r.fail(c.message.ID, c.ended(ctx))
 				return
 			}

@@ -187,20 +187,22 @@ func TestNotificationsOfARequest(t *testing.T) {
 
 // A client that leaves cancels its request at the server.
 func TestLeavingCancels(t *testing.T) {
-	server := newLegacyServer(func(_ http.ResponseWriter, r *http.Request, _ *mcp.Labelled, _ *legacyServer) { <-r.Context().Done() })
+	server := newLegacyServer(nil)
 	server.tools = func(w http.ResponseWriter, r *http.Request, _ *mcp.Labelled, _ *legacyServer) {
 		streamed(w)(`{"jsonrpc":"2.0","method":"notifications/x"}`)
 		<-r.Context().Done()
 	}
 	r := newRig(t, server)
-	ctx, leave := context.WithCancel(t.Context())
-	resp, err := r.Exchange(ctx, modernExchange(t, "alice", modernBody("1", "tools/call", `"name":"x"`, "")), r.send)
-	if err != nil {
-		t.Fatal(err)
+	for i := range 10 {
+		ctx, leave := context.WithCancel(t.Context())
+		resp, err := r.Exchange(ctx, modernExchange(t, "alice", modernBody("1", "tools/call", `"name":"x"`, "")), r.send)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave()
+		eventually(t, "cancelled", func() bool { return server.count("POST notifications/cancelled") == i+1 })
+		_ = resp.Body.Close()
 	}
-	leave()
-	_ = resp.Body.Close()
-	eventually(t, "cancelled", func() bool { return server.count("POST notifications/cancelled") == 1 })
 	eventually(t, "unused", func() bool { r.kept.mu.Lock(); defer r.kept.mu.Unlock(); return only(r.kept.all).using == 0 })
 }
 

@@ -308,8 +308,8 @@ func TestArgumentsInHeaders(t *testing.T) {
 func TestVisitsAreBounded(t *testing.T) {
 	s := visits{all: map[string]*visit{}}
 	c := client{info: text("x"), capabilities: text("y")}
-	first, _ := s.begin("alice", c)
 	other, _ := s.begin("bob", c)
+	first, _ := s.begin("alice", c)
 	for range visitsOfOne {
 		if _, err := s.begin("alice", c); err != nil {
 			t.Fatal(err)
