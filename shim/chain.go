@@ -158,7 +158,10 @@ func (c *chain) session(x *call.Exchange) error {
 }
 
 func (c *chain) exchange(x *call.Exchange) (err error) {
-	if x.Credential, err = x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who); err != nil {
+	if x.Work() {
+		defer c.calls.Begin()()
+	}
+	if x.Credential, err = credential(x); err != nil {
 		x.Exchanged = "failed"
 	} else if x.Credential != nil {
 		x.Exchanged = "ok"

@@ -1,12 +1,44 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/exchange"
 )
+
+// How long a call waits for its caller to be done at a page, and how often that is looked at.
+const (
+	patience = 20 * time.Second
+	glance   = time.Second
+)
+
+// credential has the caller's token exchanged. A modern client sends a call again as soon as its person agreed to go to a page: it
+// waits a while for them to be done there, or they would be asked over and over.
+func credential(x *call.Exchange) (*exchange.Credential, error) {
+	ctx, cancel := context.WithTimeout(x.Request.Context(), patience)
+	defer cancel()
+	for {
+		got, err := x.Rules.Exchange.Credential(x.Request.Context(), x.Token, x.Who)
+		if e, is := errors.AsType[*mcp.Error](err); !is || e.Elicit == nil || !agreed(x) {
+			return got, err
+		}
+		select {
+		case <-time.After(glance):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// agreed tells whether the caller was led to a page by the call before this one, and agreed to go there.
+func agreed(x *call.Exchange) bool {
+	return x.Era == mcp.Modern && len(x.MCP.Messages) == 1 && mcp.Agreed(x.MCP.Messages[0].Raw)
+}
 
 // elicit gives an error that leads a person to a page the form that the client knows: where it can lead people to pages it does so
 // by itself, and else its person reads the address. Clients read JSON-RPC errors of requests in answers with 200 only.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mcpgateway/internal/rules"
 	"mcpgateway/shim/exchange"
@@ -116,6 +117,29 @@ func TestLedToConnect(t *testing.T) {
 	carol := r.issuer.Token(t, "carol", resource, []string{"engineering"}, nil)
 	if resp, body := r.post(t, carol, callTool("x")); resp.StatusCode != 200 || len(server.all()) != 1 || !strings.HasPrefix(server.all()[0], "POST Bearer theirs ") {
 		t.Errorf("who is connected: %d %s, the server was sent %v", resp.StatusCode, body, server.all())
+	}
+}
+
+// Who agreed to go to the page is waited for: the call that their client sends again is answered when they are done.
+func TestConnectIsWaitedFor(t *testing.T) {
+	server := &recorder{}
+	r := newRig(t, server.ServeHTTP)
+	c, page, connected := accounts(t)
+	r.give(t, c, exchange.Secrets{})
+	again := func(responses string) (int, string, time.Duration) {
+		began := time.Now()
+		resp, body := r.post(t, r.engineer(t), `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x","inputResponses":`+responses+`,`+modernMeta+`{"elicitation":{"url":{}}}}}}`,
+			"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "x")
+		return resp.StatusCode, body, time.Since(began)
+	}
+	for _, responses := range []string{`{}`, `{"other":{"action":"accept"}}`, `{"mcpgateway_connect":{"action":"decline"}}`, `{"mcpgateway_connect":[]}`, `null`} {
+		if status, body, took := again(responses); status != 200 || !strings.Contains(body, page) || took > glance {
+			t.Errorf("%s: %d %s after %v", responses, status, body, took)
+		}
+	}
+	time.AfterFunc(glance/2, func() { connected.Store(true) })
+	if status, body, took := again(`{"mcpgateway_connect":{"action":"accept"}}`); status != 200 || strings.Contains(body, page) || took < glance/2 || len(server.all()) != 1 {
+		t.Errorf("%d %s after %v", status, body, took)
 	}
 }
 

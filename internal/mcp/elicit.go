@@ -49,6 +49,19 @@ func (e *Elicitation) result(id Token) []byte {
 	return out
 }
 
+// Agreed tells whether a request answers the one of ours that was in the result before it: that the person goes to the page.
+func Agreed(request Token) bool {
+	for _, name := range []string{"params", "inputResponses", elicitationKey, "action"} {
+		inner, err := Members(request, name)
+		if err != nil || inner[0] == nil {
+			return false
+		}
+		request = inner[0]
+	}
+	action, is := request.Text()
+	return is && action == "accept"
+}
+
 // ElicitsURL tells whether a client with such capabilities leads people to pages. Before there was the mode (2025-11-25) a client
 // that said nothing of modes knew forms only.
 func ElicitsURL(capabilities Token) bool {

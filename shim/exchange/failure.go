@@ -54,6 +54,8 @@ func (f *failure) remembered() time.Duration {
 	switch f.kind {
 	case signIn, interact, denied:
 		return refusedFor
+	case connect: // who has just done so is not kept waiting
+		return 0
 	}
 	return brokenFor
 }
