@@ -106,7 +106,7 @@ func TestLedToConnectByClient(t *testing.T) {
 	g.startOAuth()
 	page := "http://" + g.address + "/accounts"
 	alice, l := g.signInAt("notes", "alice").Access, &leader{t: t, end: page}
-	modern, legacy := g.visitor(alice, l), g.visitor(alice, l, client.WithLegacyProtocolOnly())
+	modern, legacy := g.visitor(alice, l), g.visitor(alice, l, client.WithProtocolVersion("2025-11-25"))
 	for era, c := range map[string]*client.Client{"modern": modern, "legacy": legacy} {
 		if got, err := whoamiBy(t.Context(), c); err != nil || !strings.Contains(got, "you are alice at notes") {
 			t.Fatalf("%s: %q, %v", era, got, err)

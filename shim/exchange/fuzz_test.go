@@ -112,7 +112,7 @@ func FuzzChallenge(f *testing.F) {
 
 // Whatever page an issuer names, callers are led to its own origin alone, by an address that is one line of plain text.
 func FuzzPage(f *testing.F) {
-	for _, seed := range []string{"https://login.test/connect/notes", "https://login.test@evil.example/", "https://login.test:443", "HTTPS://LOGIN.TEST/a?b#c", "//login.test/", "https://login.test\n.evil", "https://login.test:0443/"} {
+	for _, seed := range []string{"https://login.test/connect/notes", "https://login.test@evil.example/", "https://user:password@login.test/connect", "https://login.test:443", "HTTPS://LOGIN.TEST/a?b#c", "//login.test/", "https://login.test\n.evil", "https://login.test:0443/"} {
 		f.Add(seed)
 	}
 	e, err := New(Config{Resource: resource, Rules: testRules()})
