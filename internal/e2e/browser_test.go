@@ -133,7 +133,7 @@ func startBrowsing(t *testing.T) *browsing {
 			"  clients: [{id: other-shim, secret: secrets/other, exchange: {server: other, account: {resource: %q, egress: [{cidr: 127.0.0.1/32, ports: [%s]}]}}}]\n",
 			origin, up, issuer.AppID, far.Resource, portOf(far.URL)),
 		policies: "  - {name: signed-in, allow: {groups: [\"login:engineering\"]}, servers: [sample, other]}\n",
-		secrets:  map[string]string{"other": "other-secret\n"},
+		secrets:  map[string]string{"other": "secret-of-the-shim-of-other\n"},
 	})
 	b.startOAuth()
 	b.front.Start()

@@ -100,7 +100,7 @@ func TestLedToConnectByClient(t *testing.T) {
 		client:    fmt.Sprintf(", {id: notes-shim, secret: secrets/notes-shim/exchange, exchange: {server: notes, account: {resource: %q, %s}}}", far.Resource, there),
 		servers:   fmt.Sprintf("  - {id: notes, runtime: {remote: {url: %q}}, %s, token: {exchange: {{exchange}, client: {id: notes-shim, secret: {key: exchange}}}}}\n", far.Resource, there),
 		engineers: ", notes",
-		secrets:   map[string]string{"notes-shim/exchange": "notes-secret\n"},
+		secrets:   map[string]string{"notes-shim/exchange": "secret-of-the-shim-of-notes\n"},
 	})
 	g.program = "oauth"
 	g.startOAuth()
