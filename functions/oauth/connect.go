@@ -135,14 +135,15 @@ func (s *server) leaveToConnect(w http.ResponseWriter, r *http.Request) {
 	}
 	l := link{Server: server, Person: a.Person, Verifier: oauth2.GenerateVerifier(), Question: q.Get("question"), Ends: s.now().Add(flowLife)}
 	state := seal.Random()
-	if l.Start, err = s.accounts.Servers[server].SignInURL(r.Context(), state, oauth2.S256ChallengeFromVerifier(l.Verifier)); err == nil {
+	var to string
+	if to, l.Start, err = s.accounts.Servers[server].SignInURL(r.Context(), state, oauth2.S256ChallengeFromVerifier(l.Verifier)); err == nil {
 		err = s.keepSealed(w, s.cookieName("link", state), linkPurpose+state, l)
 	}
 	if err != nil {
 		s.showProblem(w, err)
 		return
 	}
-	redirect(w, r, l.Start.URL)
+	redirect(w, r, to)
 }
 
 // serveConnected takes people back from the server's sign-in.

@@ -108,11 +108,11 @@ func (r *rig) process(key []byte) *Accounts {
 func (r *rig) connect(p grant.Person, server string) string {
 	r.t.Helper()
 	verifier := oauth2.GenerateVerifier()
-	start, err := r.Servers[server].SignInURL(r.t.Context(), "state", oauth2.S256ChallengeFromVerifier(verifier))
+	to, start, err := r.Servers[server].SignInURL(r.t.Context(), "state", oauth2.S256ChallengeFromVerifier(verifier))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req, err := http.NewRequest("GET", start.URL, nil)
+	req, err := http.NewRequest("GET", to, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func TestFindRefuses(t *testing.T) {
 		if _, again := r.us.Find(t.Context()); again == nil || r.Counted("/mcp") != asked {
 			t.Errorf("%s: asked again at once", name)
 		}
-		if _, err := r.us.SignInURL(t.Context(), "state", "challenge"); err == nil || r.Counted("/register") != 0 {
+		if _, _, err := r.us.SignInURL(t.Context(), "state", "challenge"); err == nil || r.Counted("/register") != 0 {
 			t.Errorf("%s: registered all the same", name)
 		}
 	}

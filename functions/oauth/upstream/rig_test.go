@@ -50,6 +50,7 @@ type rig struct {
 	t     *testing.T
 	us    *Server
 	ahead atomic.Int64
+	led   url.Values // what the last sign-in began with
 }
 
 func newRig(t *testing.T, change ...func(*Config)) *rig {
@@ -72,15 +73,16 @@ const verifier = "a-verifier-that-is-long-enough-to-be-one-0123456789"
 // answer begins a sign-in and returns what the browser brings back.
 func (r *rig) answer() (Start, url.Values, error) {
 	r.t.Helper()
-	start, err := r.us.SignInURL(r.t.Context(), "state", "IdFsue1MJJJtybEPX0invmHHuW1I7Ai5LXVlXpENjsk")
+	to, start, err := r.us.SignInURL(r.t.Context(), "state", "IdFsue1MJJJtybEPX0invmHHuW1I7Ai5LXVlXpENjsk")
 	if err != nil {
 		return start, nil, err
 	}
-	resp, err := http.DefaultTransport.RoundTrip(must(http.NewRequest("GET", start.URL, nil)))
+	resp, err := http.DefaultTransport.RoundTrip(must(http.NewRequest("GET", to, nil)))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	resp.Body.Close()
+	r.led = resp.Request.URL.Query()
 	back, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil || resp.StatusCode != http.StatusFound || back.Host != "oauth.example.com" {
 		r.t.Fatalf("%s %v", resp.Status, err)

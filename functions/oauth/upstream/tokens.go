@@ -35,24 +35,23 @@ type Tokens struct {
 
 // Start is a sign-in that begins.
 type Start struct {
-	URL    string // where the browser goes
 	Issuer string // whose answer it must be
 	Client string // as whom we ask
 }
 
-// SignInURL begins a sign-in. challenge is that of PKCE, by S256.
-func (s *Server) SignInURL(ctx context.Context, state, challenge string) (Start, error) {
+// SignInURL is where the browser goes to begin a sign-in. challenge is that of PKCE, by S256.
+func (s *Server) SignInURL(ctx context.Context, state, challenge string) (string, Start, error) {
 	m, err := s.Find(ctx)
 	if err != nil {
-		return Start{}, err
+		return "", Start{}, err
 	}
 	c, err := s.registered(ctx, m)
 	if err != nil {
-		return Start{}, err
+		return "", Start{}, err
 	}
 	u, err := url.Parse(m.Authorize)
 	if err != nil {
-		return Start{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return "", Start{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	q := u.Query() // RFC 6749 section 3.1: it may have some, which stays
 	for name, value := range map[string]string{"response_type": "code", "client_id": c.ID, "redirect_uri": s.Redirect, "state": state,
@@ -65,7 +64,7 @@ func (s *Server) SignInURL(ctx context.Context, state, challenge string) (Start,
 		q.Set("prompt", "consent") // OpenID Connect Core section 11: else it is ignored
 	}
 	u.RawQuery = q.Encode()
-	return Start{URL: u.String(), Issuer: m.Issuer, Client: c.ID}, nil
+	return u.String(), Start{Issuer: m.Issuer, Client: c.ID}, nil
 }
 
 // Sent tells whether an answer that the browser brought is an issuer's (RFC 9207 section 2.4): one that names another is not,

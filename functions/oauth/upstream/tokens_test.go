@@ -20,13 +20,9 @@ func TestSignInAtServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(start.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, want := range map[string]string{"resource": r.Resource, "redirect_uri": redirectURI, "code_challenge_method": "S256", "state": "state", "scope": "notes offline_access",
 		"prompt": "consent", "response_type": "code", "client_id": start.Client} {
-		if got := u.Query()[name]; len(got) != 1 || got[0] != want {
+		if got := r.led[name]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
