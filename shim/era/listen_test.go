@@ -170,6 +170,7 @@ func TestQuestionOnTheSessionsStream(t *testing.T) {
 func TestListenerThatComesAgain(t *testing.T) {
 	server, news := newsServer(t)
 	r := newRig(t, server)
+	r.linger = 200 * time.Millisecond
 	const filter = `{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}`
 	messages, leave := r.listening(t, "alice", "1", filter)
 	next(t, messages)
@@ -186,6 +187,7 @@ func TestListenerThatComesAgain(t *testing.T) {
 	if got := next(t, messages); !strings.Contains(got, "tools/list_changed") || !strings.Contains(got, `subscriptionId":2`) {
 		t.Errorf("heard %s", got)
 	}
+	time.Sleep(2 * r.linger) // it is wanted again
 	leave()
 	eventually(t, "left", func() bool { k.hub.mu.Lock(); defer k.hub.mu.Unlock(); return len(k.hub.listeners) == 0 })
 	if a, b := server.count("POST resources/subscribe"), server.count("POST resources/unsubscribe"); a != 1 || b != 0 {
