@@ -65,7 +65,7 @@ type desk struct {
 
 var who = identity.Identity{Issuer: "https://issuer.test", Subject: "alice"}
 
-func newDesk(f *testing.F) desk {
+func newDesk(f testing.TB) desk {
 	f.Helper()
 	sealer, err := session.NewSealer("s", make([]byte, session.KeySize))
 	if err != nil {
