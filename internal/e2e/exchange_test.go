@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -24,8 +25,12 @@ type picky struct {
 }
 
 func (p *picky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if discovered(w, body) {
+		return
+	}
 	p.seen = append(p.seen, r.Header.Clone())
 	if p.refused[r.Header.Get("Authorization")] || p.refused["*"] {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
