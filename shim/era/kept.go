@@ -251,7 +251,7 @@ func initialize(ctx context.Context, x *call.Exchange, send Send, c client) (s s
 	s = session{begun: true, id: resp.Header.Get(mcp.HeaderSession), result: objectOf(path(message, "result"))}
 	s.version, _ = s.result.get("protocolVersion").Text()
 	if !slices.Contains(legacyVersions, s.version) {
-		return session{}, unusable(fmt.Errorf("initialize: the server answered %.200s", message))
+		return session{}, unusable(fmt.Errorf("initialize: the server would speak %.20q", s.version))
 	}
 	y := errand(x, notification("notifications/initialized", nil), mcp.HeaderVersion, s.version)
 	y.Session = s.id

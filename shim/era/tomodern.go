@@ -2,6 +2,7 @@ package era
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -94,8 +95,11 @@ func (c *legacyCall) initialize(ctx context.Context) (*http.Response, error) {
 		_, err = mcp.ParseLabelled(message)
 	}
 	found := objectOf(path(message, "result"))
-	if err != nil || found == nil {
-		return nil, unusable(fmt.Errorf("server/discover: %s: %.200q: %w", resp.Status, message, err))
+	if err == nil && found == nil {
+		err = errors.New("no result")
+	}
+	if err != nil {
+		return nil, unusable(fmt.Errorf("server/discover: %s: %w", resp.Status, err))
 	}
 	v, err := c.t.visits.begin(c.x.Caller(), who)
 	if err != nil {
