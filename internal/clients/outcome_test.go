@@ -23,6 +23,9 @@ func TestCheckAgain(t *testing.T) {
 	record := func(session string, status int) audit.Record {
 		return audit.Record{CallType: "tools/call", Era: legacy, SessionID: session, Outcome: audit.Forwarded, ResponseStatus: status}
 	}
+	call := func(status int) audit.Record {
+		return audit.Record{CallType: "tools/call", Era: modern, Outcome: audit.Forwarded, ResponseStatus: status}
+	}
 	went := outcome{Again: "slept 2 s"}
 	complained := went
 	complained.Errors = []string{"stream broke"}
@@ -39,7 +42,11 @@ func TestCheckAgain(t *testing.T) {
 		"a refused one":       {went, []audit.Record{record("a", 200), record("a", 404)}, 1},
 		"another session":     {went, []audit.Record{record("a", 200), record("b", 200)}, 1},
 		"no session at all":   {went, []audit.Record{record("", 200), record("", 200)}, 1},
-		"the modern era, too": {went, []audit.Record{{CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}, {CallType: "tools/call", Outcome: audit.Forwarded, ResponseStatus: 200}}, 0},
+		"three in one era":    {went, []audit.Record{record("a", 200), record("a", 200), record("a", 200)}, 1},
+		"the modern era, too": {went, []audit.Record{call(200), call(200)}, 0},
+		"in two rounds":       {went, []audit.Record{call(200), call(200), call(200)}, 0},
+		"in three rounds":     {went, []audit.Record{call(200), call(200), call(200), call(200)}, 1},
+		"a round failed":      {went, []audit.Record{call(200), call(400), call(200)}, 1},
 	}
 	for name, test := range tests {
 		if wrong := append(test.got.checkAgain(s), checkSession(test.records)...); len(wrong) != test.wrong {
