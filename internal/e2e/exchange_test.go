@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mcpgateway/internal/mcptest"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,7 +29,7 @@ func (p *picky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if discovered(w, body) {
+	if mcptest.Discovered(w, body) {
 		return
 	}
 	p.seen = append(p.seen, r.Header.Clone())

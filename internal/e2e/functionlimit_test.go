@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/identity/identitytest"
+	"mcpgateway/internal/mcptest"
 	"mcpgateway/localstack/lambda"
 )
 
@@ -22,7 +23,7 @@ func TestFunctionLimit(t *testing.T) {
 	refused, open := make(chan struct{}, calls), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if discovered(w, body) {
+		if mcptest.Discovered(w, body) {
 			return
 		}
 		if strings.Contains(string(body), `"held"`) {

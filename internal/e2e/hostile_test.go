@@ -1,10 +1,9 @@
 package e2e
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"log"
+	"mcpgateway/internal/mcptest"
 	"net/http"
 	"strings"
 )
@@ -12,26 +11,11 @@ import (
 // hostileServer is the argument with which the test program is an MCP server that answers whatever it likes.
 const hostileServer = "-hostile-server"
 
-// discovered answers server/discover as a modern server does (MCP 2026-07-28, basic/lifecycle); it is false where body asks for
-// something else. What does not answer it counts as a legacy server.
-func discovered(w http.ResponseWriter, body []byte) bool {
-	var m struct {
-		ID     json.RawMessage
-		Method string
-	}
-	if json.Unmarshal(body, &m) != nil || m.Method != "server/discover" {
-		return false
-	}
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}`, m.ID)
-	return true
-}
-
 // serveHostile answers tools/call by the tool's name.
 func serveHostile(port string) {
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if discovered(w, body) {
+		if mcptest.Discovered(w, body) {
 			return
 		}
 		h := w.Header()

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpgateway/internal/mcptest"
 	"mcpgateway/internal/proxytest"
 )
 
@@ -58,7 +59,7 @@ func encrypted(t *testing.T) (port string, conns *atomic.Int32) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
-		case r.URL.Path == "/mcp/" && discovered(w, body):
+		case r.URL.Path == "/mcp/" && mcptest.Discovered(w, body):
 		case strings.Contains(string(body), `"inside"`):
 			http.Redirect(w, r, "https://169.254.169.254/latest/meta-data/", http.StatusTemporaryRedirect)
 		case r.URL.Path == "/mcp":

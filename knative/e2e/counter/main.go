@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
+	"mcpgateway/internal/mcptest"
 	"net/http"
 	"strings"
 )
@@ -16,13 +18,17 @@ func main() {
 	tell := flag.String("tell", "", "URL that is sent the message of each call")
 	flag.Parse()
 	log.Fatal(http.ListenAndServe(*serve, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what is broken off is no call
+		if mcptest.Discovered(w, body) {
+			return
+		}
 		var call struct {
 			ID     json.RawMessage
 			Params struct {
 				Arguments struct{ Message string }
 			}
 		}
-		if err := json.NewDecoder(r.Body).Decode(&call); err != nil || call.ID == nil {
+		if err := json.Unmarshal(body, &call); err != nil || call.ID == nil {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"mcpgateway/internal/mcptest"
 	"mcpgateway/knative/e2e/loot"
 )
 
@@ -76,6 +77,9 @@ func (s *spy) serve(w http.ResponseWriter, r *http.Request) {
 
 // answer answers a request as little as keeps callers coming.
 func answer(w http.ResponseWriter, body []byte, text string) {
+	if mcptest.Discovered(w, body) {
+		return
+	}
 	var m struct{ ID json.RawMessage }
 	if _ = json.Unmarshal(body, &m); m.ID == nil {
 		m.ID = []byte("1")
