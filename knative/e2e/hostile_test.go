@@ -83,7 +83,9 @@ func TestPortIsTaken(t *testing.T) {
 			how()
 			s.awaitLoot(id, "it has taken a port", func(a loot.Attempt) bool { return a.What == loot.Bind && a.Denied == "" })
 			s.besiege(id, s.pods(id)[0].Name, token)
-			if first := <-called; first.status < 500 || strings.Contains(first.body, loot.Impostor) {
+			first := <-called
+			served := id == "taken" && first.status == 200 && strings.Contains(first.body, `"served"`) // by a shim that was faster than its end
+			if first.status < 500 && !served || strings.Contains(first.body, loot.Impostor) {
 				t.Errorf("the first call: %v", first)
 			}
 			s.checkLoot(id, s.secrets(id, token))
