@@ -211,7 +211,9 @@ func TestWakeWithoutRevision(t *testing.T) {
 func TestWakeTakesNoLongerThanItMay(t *testing.T) {
 	c, _, _ := newCluster(t, services()...)
 	c.catalog.Servers[0].Startup.Timeout = catalog.Duration(-grace + 50*time.Millisecond)
-	behind(t, c, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	over := make(chan struct{})
+	behind(t, c, func(http.ResponseWriter, *http.Request) { <-over }) // who returned when the caller leaves might still be heard
+	t.Cleanup(func() { close(over) })
 	if _, err := wake(t, c, "shared", ""); err == nil || !strings.Contains(err.Error(), "no answer after") {
 		t.Errorf("got %v", err)
 	}
