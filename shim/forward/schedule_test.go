@@ -219,6 +219,7 @@ func schedule(t *testing.T, d desk, seed uint64) {
 				}
 			})
 		}
+		time.Sleep(3 * time.Microsecond) // never in the moment of a call: a session that is lost as it begins again is lost
 		for range random.IntN(6) {
 			time.Sleep(time.Duration(500+random.IntN(4000)) * time.Millisecond)
 			[]func(){w.sleep, w.sleep, w.next, w.rotate, w.forget}[random.IntN(5)]()
@@ -238,7 +239,8 @@ func FuzzSchedule(f *testing.F) {
 	d := newDesk(f)
 	f.Add(uint64(44))
 	f.Add(uint64(1816))
-	f.Fuzz(func(t *testing.T, seed uint64) { schedule(t, d, seed) })
+	// Of the seeds that TestSchedules can run one by one: TEST_SCHEDULES goes further.
+	f.Fuzz(func(t *testing.T, seed uint64) { schedule(t, d, seed%(1<<15)) })
 }
 
 // Whatever happens to connections, server, shim and keys, and in what order: no call runs twice, no reply is doubled or another's,
