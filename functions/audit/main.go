@@ -19,6 +19,7 @@ import (
 
 	"mcpgateway/functions/audit/store/local"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 )
 
@@ -55,11 +56,11 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 		}
 		return errors.New("audit: unknown arguments")
 	}
-	at, err := readSettings()
+	at, err := command.ReadSettings("127.0.0.1:8083")
 	if err != nil {
 		return err
 	}
-	files, copied, err := openDocuments(at, log)
+	files, copied, err := command.Open(at.Bucket, namedFiles, documents.Config{Platform: at.Platform, Conditions: catalog.LeaveConditions, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 		}
 		return err
 	}
-	if at.function && c.Table == "" {
+	if at.Function && c.Table == "" {
 		return errors.New("a function keeps no file: name audit.store.table and bucket in the platform file")
 	}
 	kept, err := openStore(platform, wall)
@@ -88,21 +89,16 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 		return err
 	}
 	files.Accept = s.accept
-	if at.function {
+	if at.Function {
 		return s.serveEvents(copied)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go files.Watch(ctx, documents.Every, hangup)
-	if copied != nil {
-		go copied.Watch(ctx)
-	}
+	command.Watch(ctx, files, copied)
 	if folder, is := kept.(*local.Store); is {
 		go s.sweep(ctx, folder)
 	}
-	return s.serve(ctx, at.address)
+	return s.serve(ctx, at.Address)
 }
 
 // wall is the time without the clock that stands still when the machine sleeps.
@@ -133,17 +129,5 @@ func (s *server) serve(ctx context.Context, address string) error {
 	s.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
 	h := &http.Server{Handler: s, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	if err := h.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving: %w", err)
-	}
-	return h.Close()
+	return command.Serve(ctx, h, listener, drainTimeout)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/condition/compile"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/documents"
@@ -27,20 +28,14 @@ func openDocuments(log *slog.Logger) (files *documents.Keeper, copied *mirror.Mi
 	if err != nil {
 		return nil, nil, fmt.Errorf("PLATFORM: %w", err)
 	}
+	var bucket *mirror.Location
 	if is {
 		if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 			return nil, nil, errors.New("PLATFORM: a deployer that is no function reads files")
 		}
-		if copied, err = mirror.Start(at, namedFiles, log); err != nil {
-			return nil, nil, err
-		}
-		path = copied.Platform()
+		bucket = &at
 	}
-	files, err = documents.Open(documents.Config{Platform: path, Conditions: compile.Check, Logger: log})
-	if copied != nil && err == nil {
-		copied.Changed = files.Look
-	}
-	return files, copied, err
+	return command.Open(bucket, namedFiles, documents.Config{Platform: path, Conditions: compile.Check, Logger: log})
 }
 
 // namedFiles are what the deployer reads besides the platform file.

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/lambdahttp"
 	"mcpgateway/internal/mirror"
 )
@@ -25,16 +25,9 @@ func namedFiles(platform string) []string {
 	return p.Files()
 }
 
-// serveEvents serves events until the process ends. Documents that are files do not change: they came with the program.
-func serveEvents(g *gateway, documents *mirror.Mirror, log *slog.Logger) error {
-	var handler http.Handler = g
-	if documents != nil {
-		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			documents.Keep(r.Context())
-			g.ServeHTTP(w, r)
-		})
-	}
-	adapter, err := lambdahttp.New(lambdahttp.Config{Handler: handler, Logger: log})
+// serveEvents serves events until the process ends.
+func serveEvents(g *gateway, copied *mirror.Mirror, log *slog.Logger) error {
+	adapter, err := lambdahttp.New(lambdahttp.Config{Handler: command.Keeping(copied, g), Logger: log})
 	if err != nil {
 		return err
 	}

@@ -97,31 +97,16 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; LISTEN or PORT chooses another address", s.address, err)
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go files.Watch(ctx, documents.Every, hangup)
-	if copied != nil {
-		go copied.Watch(ctx)
-	}
+	command.Watch(ctx, files, copied)
 	return serve(ctx, listener, g)
 }
 
 // openDocuments reads the operator's documents, where they are: copied is nil where they are files.
 func openDocuments(s settings, log *slog.Logger) (files *documents.Keeper, copied *mirror.Mirror, err error) {
-	if s.bucket != nil {
-		if copied, err = mirror.Start(*s.bucket, namedFiles, log); err != nil {
-			return nil, nil, err
-		}
-		s.platform = copied.Platform()
-	}
 	if s.platform == "" {
 		return nil, nil, nil // the settings' problem
 	}
-	files, err = documents.Open(documents.Config{Platform: s.platform, Conditions: catalog.LeaveConditions, Logger: log})
-	if copied != nil && err == nil {
-		copied.Changed = files.Look
-	}
-	return files, copied, err
+	return command.Open(s.bucket, namedFiles, documents.Config{Platform: s.platform, Conditions: catalog.LeaveConditions, Logger: log})
 }
 
 // measure begins to tell operators how calls go, where anybody is to be told.

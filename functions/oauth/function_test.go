@@ -7,42 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"mcpgateway/internal/mirror"
 )
-
-func TestSettings(t *testing.T) {
-	for name, tt := range map[string]struct {
-		platform, listen, port, runtime string
-		want                            settings
-		wrong                           string
-	}{
-		"nothing":       {wrong: "PLATFORM is not set"},
-		"a file":        {platform: "p.yaml", want: settings{platform: "p.yaml", address: "127.0.0.1:8081"}},
-		"an address":    {platform: "p.yaml", listen: "127.0.0.1:1", want: settings{platform: "p.yaml", address: "127.0.0.1:1"}},
-		"a port":        {platform: "p.yaml", listen: "127.0.0.1:1", port: "8080", want: settings{platform: "p.yaml", address: ":8080"}},
-		"a function":    {platform: "s3://b/p/platform.yaml", runtime: "127.0.0.1:9001", want: settings{platform: "s3://b/p/platform.yaml", bucket: &mirror.Location{Bucket: "b", Key: "p/platform.yaml"}, function: true, address: "127.0.0.1:8081"}},
-		"as a server":   {platform: "p.yaml", port: "80", runtime: "127.0.0.1:9001", want: settings{platform: "p.yaml", address: ":80"}},
-		"half a bucket": {platform: "s3://b", wrong: "PLATFORM: it must be s3://BUCKET/KEY"},
-	} {
-		for variable, value := range map[string]string{"PLATFORM": tt.platform, "LISTEN": tt.listen, "PORT": tt.port, "AWS_LAMBDA_RUNTIME_API": tt.runtime} {
-			t.Setenv(variable, value)
-		}
-		got, err := readSettings()
-		switch {
-		case tt.wrong != "":
-			if err == nil || !strings.Contains(err.Error(), tt.wrong) {
-				t.Errorf("%s: %v", name, err)
-			}
-		case err != nil:
-			t.Errorf("%s: %v", name, err)
-		default:
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(settings{})); diff != "" {
-				t.Errorf("%s: %s", name, diff)
-			}
-		}
-	}
-}
 
 // A function has no disk, and what is kept on its own would be gone with it.
 func TestFunctionNeedsATable(t *testing.T) {

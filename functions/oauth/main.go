@@ -13,13 +13,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/bolt"
+	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
@@ -47,15 +47,15 @@ func main() { command.Main(help, run) }
 func run(log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	at, err := readSettings()
+	at, err := command.ReadSettings("127.0.0.1:8081")
 	if err != nil {
 		return err
 	}
-	files, copied, err := openDocuments(at, log)
+	files, copied, err := command.Open(at.Bucket, namedFiles, documents.Config{Platform: at.Platform, Conditions: catalog.LeaveConditions, Logger: log})
 	if err != nil {
 		return err
 	}
-	if o := files.Current().Platform.OAuth; at.function && (o == nil || o.Table == "") {
+	if o := files.Current().Platform.OAuth; at.Function && (o == nil || o.Table == "") {
 		return errors.New("a function keeps no file: name a table by oauth.table in the platform file")
 	}
 	kept, err := openStore(files.Current().Platform, wall)
@@ -68,15 +68,10 @@ func run(log *slog.Logger) error {
 		return err
 	}
 	files.Accept = s.accept
-	if at.function {
+	if at.Function {
 		return s.serveEvents(copied)
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go files.Watch(ctx, documents.Every, hangup)
-	if copied != nil {
-		go copied.Watch(ctx)
-	}
+	command.Watch(ctx, files, copied)
 	if file, is := kept.(*bolt.Store); is {
 		go sweep(ctx, file, log)
 	}
@@ -85,7 +80,7 @@ func run(log *slog.Logger) error {
 		return err
 	}
 	defer closeSocket() //nolint:errcheck // the process ends
-	listener, err := net.Listen("tcp", at.address)
+	listener, err := net.Listen("tcp", at.Address)
 	if err != nil {
 		return fmt.Errorf("%w; LISTEN or PORT chooses another address", err)
 	}
@@ -135,17 +130,5 @@ const drainTimeout = 12 * time.Second
 func serve(ctx context.Context, l net.Listener, s *server) error {
 	h := &http.Server{Handler: s, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	if err := h.Shutdown(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop serving: %w", err)
-	}
-	return h.Close()
+	return command.Serve(ctx, h, l, drainTimeout)
 }

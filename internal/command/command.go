@@ -1,5 +1,5 @@
 // Package command is how our long-running programs begin and end: they take no arguments but --help, are configured by the
-// environment, and log JSON lines to stderr. It knows nothing of what they do.
+// environment and the operator's documents, and log JSON lines to stderr. It knows nothing of what they do.
 package command
 
 import (
