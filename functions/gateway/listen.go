@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"time"
 
@@ -81,11 +80,16 @@ func (c *call) beginListening(resp *http.Response) {
 	if resp != nil {
 		mcp.ForwardResponseHeaders(h, resp.Header)
 	}
+	streamHeaders(h)
+	h.Set("Connection", "close")
+	c.begin(http.StatusOK)
+}
+
+// streamHeaders are those of a stream of events of our own, which nobody on the way is to keep or to gather.
+func streamHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	h.Set("Connection", "close")
-	c.begin(http.StatusOK)
 }
 
 // follow goes from leg to leg. It is true where the stream is over: the client left, or the server knows it no longer, which
@@ -103,8 +107,7 @@ func (l *listening) follow(ctx context.Context, resp *http.Response) (over bool)
 }
 
 func isStream(resp *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return resp.StatusCode == http.StatusOK && kind == "text/event-stream"
+	return resp.StatusCode == http.StatusOK && mcp.IsStream(resp.Header)
 }
 
 // relay passes the events of one leg on. It is true where the server itself ended the stream, or the client did.

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -233,7 +232,7 @@ func (w *eventWriter) write(p []byte) error {
 func (w *eventWriter) event(data []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.boundary.Between() && w.send(slices.Concat([]byte("event: message\ndata: "), data, []byte("\n\n"))) == nil
+	return w.boundary.Between() && w.send(mcp.MessageEvent(data)) == nil
 }
 
 func (w *eventWriter) send(p []byte) error {

@@ -71,10 +71,7 @@ func (w *waking) begin() bool {
 		return false
 	}
 	w.request, w.progress = m.ID.Token, m.Progress.Token
-	h := w.c.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
+	streamHeaders(w.c.w.Header())
 	w.c.begun = true
 	w.c.w.WriteHeader(http.StatusOK) // without Server-Timing: the spans are still under way
 	w.out = newEventWriter(w.c, w.g.keepAlive)

@@ -29,6 +29,14 @@ type Event struct {
 // Blank tells whether a client sees nothing of the event: comments, retry and id lines only.
 func (e *Event) Blank() bool { return len(e.Data) == 0 && len(e.Type) == 0 }
 
+// MessageEvent is the event of one message, which has no line ends.
+func MessageEvent(message []byte) []byte {
+	return append(append(append(make([]byte, 0, len(message)+32), "event: message\ndata: "...), message...), "\n\n"...)
+}
+
+// Unmarked is Raw without the mark that a stream may begin with, for what is said before it.
+func (e *Event) Unmarked() []byte { return bytes.TrimPrefix(e.Raw, byteOrderMark) }
+
 // WithData returns the event's bytes with its data replaced. All other lines stay as they came.
 func (e *Event) WithData(data []byte) []byte {
 	out := make([]byte, 0, len(e.Raw)+len(data))

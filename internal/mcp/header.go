@@ -108,6 +108,12 @@ func ForwardResponseHeaders(to, from http.Header) {
 // single are the headers that something is decided on: with two of them, another reader could take the other one.
 var single = []string{"Authorization", "Content-Type", "Host", "Origin", HeaderVersion, HeaderSession, HeaderMethod, HeaderName, "Last-Event-Id"}
 
+// IsStream tells whether the body under the headers of an answer is a stream of events.
+func IsStream(h http.Header) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return kind == "text/event-stream"
+}
+
 // EventPrefix begins the ids of events that the shim named.
 const EventPrefix = "r1."
 

@@ -222,7 +222,7 @@ func patient(w http.ResponseWriter) {
 
 func writeEvent(w http.ResponseWriter, line []byte) error {
 	patient(w)
-	event := append(append(append(make([]byte, 0, len(line)+32), "event: message\ndata: "...), line...), "\n\n"...)
+	event := mcp.MessageEvent(line)
 	if _, err := w.Write(event); err != nil {
 		return left(err)
 	}

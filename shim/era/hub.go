@@ -207,7 +207,7 @@ func (k *kept) hear(ctx context.Context, st *stream, y *call.Exchange, send Send
 		if err != nil {
 			return
 		}
-		if resp.StatusCode != http.StatusOK || !streams(resp) {
+		if resp.StatusCode != http.StatusOK || !mcp.IsStream(resp.Header) {
 			discard(resp)
 			return
 		}

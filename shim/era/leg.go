@@ -64,7 +64,7 @@ func (l *leg) read(resp *http.Response) {
 			l.err = err
 			return
 		}
-		if resp.StatusCode != http.StatusOK || !streams(resp) {
+		if resp.StatusCode != http.StatusOK || !mcp.IsStream(resp.Header) {
 			discard(resp)
 			l.err = errors.New("the server ended the stream, and does not go on with it: " + resp.Status)
 			return
@@ -74,7 +74,7 @@ func (l *leg) read(resp *http.Response) {
 
 // body reads one answer, and tells whether the response to the request was in it.
 func (l *leg) body(resp *http.Response) (answered bool, err error) {
-	if !streams(resp) {
+	if !mcp.IsStream(resp.Header) {
 		data, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage+1))
 		if err == nil && len(data) > maxMessage {
 			err = mcp.ErrEventTooLong

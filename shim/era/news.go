@@ -64,7 +64,7 @@ func (c *legacyCall) open(ctx context.Context) (l *leg, changed <-chan struct{},
 		l.cancel()
 		return nil, nil, err
 	}
-	if resp.StatusCode != http.StatusOK || !streams(resp) {
+	if resp.StatusCode != http.StatusOK || !mcp.IsStream(resp.Header) {
 		discard(resp)
 		l.cancel()
 		return nil, nil, nil

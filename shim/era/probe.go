@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"time"
@@ -164,7 +163,7 @@ func begun(resp *http.Response) (began bool, code int) {
 
 // hello is the first message of a body that answers a request.
 func hello(resp *http.Response, body io.Reader) ([]byte, error) {
-	if !streams(resp) {
+	if !mcp.IsStream(resp.Header) {
 		text, err := io.ReadAll(body)
 		return bytes.TrimSpace(text), err
 	}
@@ -177,10 +176,4 @@ func hello(resp *http.Response, body io.Reader) ([]byte, error) {
 			return e.Data, nil
 		}
 	}
-}
-
-// streams tells whether an answer is a stream of events.
-func streams(resp *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind == "text/event-stream"
 }

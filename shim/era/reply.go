@@ -55,7 +55,7 @@ func (r *reply) begin() {
 // event sends a message in the stream. An error says that nobody reads it any more.
 func (r *reply) event(message []byte) error {
 	r.begin()
-	_, err := r.out.Write(append(append([]byte("event: message\ndata: "), flat(message)...), "\n\n"...))
+	_, err := r.out.Write(mcp.MessageEvent(flat(message)))
 	return err
 }
 

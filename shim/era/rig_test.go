@@ -127,7 +127,7 @@ func (r *rig) do(t testing.TB, x *call.Exchange) (a answer) {
 		return answer{status: e.Status, err: err, messages: []string{string(e.Body(""))}}
 	}
 	defer resp.Body.Close()
-	a.status, a.stream, a.header = resp.StatusCode, streams(resp), resp.Header
+	a.status, a.stream, a.header = resp.StatusCode, mcp.IsStream(resp.Header), resp.Header
 	if !a.stream {
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {

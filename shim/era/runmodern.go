@@ -74,7 +74,7 @@ func (c *legacyCall) round(ctx context.Context, r *reply, input object) (object,
 	if err != nil {
 		return nil, err
 	}
-	c.streamed = streams(resp)
+	c.streamed = mcp.IsStream(resp.Header)
 	go l.read(resp)
 	patience := time.NewTimer(c.t.wait)
 	defer patience.Stop()

@@ -168,7 +168,7 @@ func (c *modernCall) ask(ctx context.Context) error {
 		l := newLeg(ctx)
 		resp, err := c.send(l.ctx, c.kept.errand(c.x, c.session, c.translated()))
 		if err == nil && resp.StatusCode < 300 {
-			c.streamed = streams(resp)
+			c.streamed = mcp.IsStream(resp.Header)
 			l.resume = resumed(c.kept.errand(c.x, c.session, nil), c.send)
 			c.leg = l
 			go l.read(resp)

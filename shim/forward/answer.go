@@ -130,7 +130,7 @@ func (a *answer) event(e mcp.Event) error {
 			return held
 		}
 	}
-	a.send(e.Raw, &e)
+	a.send(&e)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (a *answer) withhold(held error) error {
 		panic(http.ErrAbortHandler)
 	}
 	body := mcp.AsError(held).Body(a.exchange.RequestID())
-	a.send(append(append([]byte("event: message\ndata: "), body...), "\n\n"...), &mcp.Event{Data: body})
+	a.send(&mcp.Event{Raw: mcp.MessageEvent(body), Data: body})
 	return nil
 }
 

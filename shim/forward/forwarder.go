@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -121,7 +120,7 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if f.Review != nil {
 		a.review = f.Review(ctx, x)
 	}
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
+	if mcp.IsStream(resp.Header) {
 		if x.Listener() {
 			// What it will hear is not known, but that somebody listens is: nothing is heard before that is recorded.
 			if x.Rules.Audit.Required {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 
 	"mcpgateway/internal/mcp"
@@ -95,7 +94,7 @@ func readIntroduction(resp *http.Response) (a introductionAnswer, err error) {
 
 // firstAnswer is the first message of a body that answers a request.
 func firstAnswer(resp *http.Response, body io.Reader) ([]byte, error) {
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
+	if !mcp.IsStream(resp.Header) {
 		return io.ReadAll(body)
 	}
 	for events := mcp.NewEventReader(body, maxIntroduction); ; {

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -36,11 +35,9 @@ func (a *answer) prime() {
 	}
 }
 
-// byteOrderMark may begin a stream, and nothing else of it: here it may be that something was said before.
-var byteOrderMark = []byte("\ufeff")
-
 // send sends an event, under an id where the stream is kept. Once a client took the stream up elsewhere, nothing goes out here.
-func (a *answer) send(raw []byte, e *mcp.Event) {
+func (a *answer) send(e *mcp.Event) {
+	raw := e.Raw
 	switch {
 	case a.kept == nil || e.Blank() && e.ID == nil:
 	case e.ID != nil:
@@ -48,7 +45,7 @@ func (a *answer) send(raw []byte, e *mcp.Event) {
 		a.kept.Drop()
 		a.kept = nil
 	default:
-		raw = a.kept.Add(bytes.TrimPrefix(raw, byteOrderMark), mcp.IsAnswer(e.Data))
+		raw = a.kept.Add(e.Unmarked(), mcp.IsAnswer(e.Data))
 		a.gone = a.gone || a.kept.Taken()
 	}
 	a.write(raw)
@@ -93,7 +90,7 @@ func (f *Forwarder) resume(x *call.Exchange) error {
 	if errors.Is(err, replay.ErrLost) {
 		lost := mcp.Error{ID: request, Code: mcp.CodeUnavailable,
 			Message: "The result is lost: the MCP server stopped, or it was too long to be kept. The call may have run"}
-		err = write([]byte("event: message\ndata: " + string(lost.Body(x.RequestID())) + "\n\n"))
+		err = write(mcp.MessageEvent(lost.Body(x.RequestID())))
 	}
 	if err != nil { // it left, or follows elsewhere
 		panic(http.ErrAbortHandler)

@@ -155,9 +155,9 @@ func within(x *call.Exchange, id, body string) *call.Exchange {
 func (a *answer) tell(methods []string) {
 	for _, method := range methods {
 		data := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q}`, method)
-		raw := fmt.Appendf(nil, "event: message\ndata: %s\n\n", data)
-		a.exchange.AnswersEvent(len(raw), data)
-		a.send(raw, &mcp.Event{Data: data})
+		e := mcp.Event{Raw: mcp.MessageEvent(data), Data: data}
+		a.exchange.AnswersEvent(len(e.Raw), data)
+		a.send(&e)
 	}
 }
 
