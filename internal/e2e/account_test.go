@@ -25,10 +25,9 @@ var protectedScript []byte
 
 // protected is an MCP server of somebody else's with a sign-in of its own: the library's server behind npm oidc-provider.
 type protected struct {
-	t         *testing.T
+	peer
 	url, port string // the server's
 	issuer    string // port of its authorization server
-	log       string
 }
 
 // startProtected has access tokens that live for that long.
@@ -37,24 +36,8 @@ func startProtected(t *testing.T, life time.Duration) *protected {
 	if os.Getenv("TEST_NETWORK") == "" {
 		t.Skip("it needs npm's oidc-provider and SDK from the network: TEST_NETWORK is not set")
 	}
-	cache, err := filepath.Abs("../../.cache")
-	if err != nil {
-		t.Fatal(err)
-	}
-	install := peers.Installer{Dir: cache}
-	dir, err := install.NPM(t.Context(), peers.SDK, peers.OpenIDProvider)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := install.Node(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := filepath.Join(dir, "protected-server.mjs") // it finds its libraries by where it lies
-	if err := os.WriteFile(script, protectedScript, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &protected{t: t, log: filepath.Join(t.TempDir(), "protected.log")}
+	node, script := installPeer(t, "protected-server.mjs", protectedScript, peers.SDK, peers.OpenIDProvider)
+	p := &protected{peer: peer{t: t, log: filepath.Join(t.TempDir(), "protected.log")}}
 	server, err := proxytest.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
@@ -64,30 +47,11 @@ func startProtected(t *testing.T, life time.Duration) *protected {
 		t.Fatal(err)
 	}
 	p.url, p.port, p.issuer = "http://"+server+"/mcp", portOf(server), portOf(issuer)
-	process, err := proxytest.StartProcess(proxytest.Command{Path: node, Args: []string{script, p.port, p.issuer, strconv.Itoa(int(life.Seconds()))}, Log: p.log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := process.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the server's log:\n%s", p.said())
-		}
-	})
-	if err := process.Await(t.Context(), "tcp", server); err != nil {
-		t.Fatalf("%v\n%s", err, p.said())
-	}
+	p.start(server, node, script, p.port, p.issuer, strconv.Itoa(int(life.Seconds())))
 	return p
 }
 
 func portOf(address string) string { return address[strings.LastIndex(address, ":")+1:] }
-
-func (p *protected) said() string {
-	b, _ := os.ReadFile(p.log)
-	return string(b)
-}
 
 // counted is how often the log has a line.
 func (p *protected) counted(line string) int { return strings.Count(p.said(), line+"\n") }

@@ -129,7 +129,8 @@ filters:
 	return s
 }
 
-func (s *system) verdicts(server string) (statuses []string) {
+// judged calls judge with each verdict of filters that a server's audit holds.
+func (s *system) judged(server string, judge func(audit.Record, audit.Verdict)) {
 	s.t.Helper()
 	b, err := os.ReadFile(filepath.Join(s.dir, ".run", "logs", server, "audit.jsonl"))
 	if err != nil {
@@ -141,9 +142,16 @@ func (s *system) verdicts(server string) (statuses []string) {
 			s.t.Fatal(err)
 		}
 		for _, v := range r.WebhookStatuses {
-			statuses = append(statuses, v.Type+" "+v.Method+" "+v.Name+" "+v.Status+" "+v.Message)
+			judge(r, v)
 		}
 	}
+}
+
+func (s *system) verdicts(server string) (statuses []string) {
+	s.t.Helper()
+	s.judged(server, func(_ audit.Record, v audit.Verdict) {
+		statuses = append(statuses, v.Type+" "+v.Method+" "+v.Name+" "+v.Status+" "+v.Message)
+	})
 	return statuses
 }
 

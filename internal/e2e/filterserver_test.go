@@ -106,19 +106,9 @@ func (s *system) filters() (running int) {
 // reviews are what a server's audit holds of its filters.
 func (s *system) reviews(server string) (all []string) {
 	s.t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.dir, ".run", "logs", server, "audit.jsonl"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range bytes.Lines(b) {
-		var r audit.Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			s.t.Fatal(err)
-		}
-		for _, v := range r.WebhookStatuses {
-			all = append(all, strings.TrimSpace(strings.Join([]string{r.Subject, v.Name, v.Server, v.Tool, v.Status, v.Message}, " ")))
-		}
-	}
+	s.judged(server, func(r audit.Record, v audit.Verdict) {
+		all = append(all, strings.TrimSpace(strings.Join([]string{r.Subject, v.Name, v.Server, v.Tool, v.Status, v.Message}, " ")))
+	})
 	return all
 }
 

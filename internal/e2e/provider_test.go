@@ -34,11 +34,10 @@ const (
 
 // provider is npm oidc-provider, as a process.
 type provider struct {
-	t         *testing.T
+	peer
 	url, port string
 	key       string // private key of the client "shim-key", PEM
 	users     string // file of who can sign in
-	log       string
 }
 
 // startProvider installs the provider where it is not yet, which needs the network. redirect is where people go on to who sign
@@ -48,27 +47,8 @@ func startProvider(t *testing.T, redirect string) *provider {
 	if os.Getenv("TEST_NETWORK") == "" {
 		t.Skip("it needs npm's oidc-provider from the network: TEST_NETWORK is not set")
 	}
-	cache, err := filepath.Abs("../../.cache")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	install := peers.Installer{Dir: cache}
-	dir, err := install.NPM(t.Context(), peers.OpenIDProvider)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := install.Node(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := filepath.Join(dir, "openid-provider.mjs") // it finds its library by where it lies
-	if err := os.WriteFile(script, providerScript, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &provider{t: t, log: filepath.Join(t.TempDir(), "provider.log"), users: filepath.Join(t.TempDir(), "users.json")}
+	node, script := installPeer(t, "openid-provider.mjs", providerScript, peers.OpenIDProvider)
+	p := &provider{peer: peer{t: t, log: filepath.Join(t.TempDir(), "provider.log")}, users: filepath.Join(t.TempDir(), "users.json")}
 	p.setUsers(map[string][]string{"alice": {"engineering"}, "bob": {"sales"}, "revoked": {}, "factor": {}})
 	address, err := proxytest.FreeAddress()
 	if err != nil {
@@ -76,21 +56,7 @@ func startProvider(t *testing.T, redirect string) *provider {
 	}
 	p.url = "http://" + address
 	_, p.port, _ = net.SplitHostPort(address)
-	process, err := proxytest.StartProcess(proxytest.Command{Path: node, Args: []string{script, p.port, p.newKey(), p.users, redirect}, Log: p.log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := process.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the provider's log:\n%s", p.said())
-		}
-	})
-	if err := process.Await(t.Context(), "tcp", address); err != nil {
-		t.Fatalf("%v\n%s", err, p.said())
-	}
+	p.start(address, node, script, p.port, p.newKey(), p.users, redirect)
 	return p
 }
 
@@ -123,11 +89,6 @@ func (p *provider) setUsers(users map[string][]string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-}
-
-func (p *provider) said() string {
-	b, _ := os.ReadFile(p.log)
-	return string(b)
 }
 
 // exchanges counts the token exchanges that succeeded.

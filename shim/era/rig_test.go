@@ -155,10 +155,9 @@ type legacyServer struct {
 	stream       http.HandlerFunc // of what belongs to no request; nil: there is none
 	capabilities string
 
-	mu       sync.Mutex
+	hearing
 	sessions map[string]string // capabilities of the clients, by session
 	begun    int
-	heard    []string // methods, in order
 	replies  chan string
 }
 
@@ -226,7 +225,13 @@ func (s *legacyServer) forget() {
 	clear(s.sessions)
 }
 
-func (s *legacyServer) count(method string) (n int) {
+// hearing is what a server was asked.
+type hearing struct {
+	mu    sync.Mutex // guards all of the server, too
+	heard []string   // methods, in order
+}
+
+func (s *hearing) count(method string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.heard {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,8 +16,7 @@ import (
 type modernServer struct {
 	answer func(w http.ResponseWriter, r *http.Request, m *mcp.Labelled)
 
-	mu    sync.Mutex
-	heard []string // methods, in order
+	hearing
 }
 
 func (s *modernServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,17 +42,6 @@ func (s *modernServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.answer(w, r, &m)
 	}
-}
-
-func (s *modernServer) count(method string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range s.heard {
-		if h == method {
-			n++
-		}
-	}
-	return n
 }
 
 // parrot answers with the params it got.
