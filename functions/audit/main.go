@@ -34,6 +34,7 @@ Keeps audit records as the platform file's audit.store says, and serves POST and
   LISTEN     address to serve on (127.0.0.1:8083)
   PORT       instead of LISTEN: the port, on all addresses
 S3 and DynamoDB need AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one.
+RECORD_ACTIONS names a file to which each action that AWS is asked for is added, by which a role can be narrowed.
 Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events of a function URL or a streaming
 REST API are served instead, with ORIGIN_SECRETS as the gateway has them. Logs go to stderr as JSON lines. SIGTERM ends it.
 `

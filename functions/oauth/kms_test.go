@@ -5,13 +5,16 @@ import (
 	"testing"
 
 	"mcpgateway/functions/oauth/envelope/envelopetest"
+	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/awsenv/awsenvtest"
 )
 
 // With a key in KMS nobody uses an account without asking it, and KMS is told of which person and server a record is.
 func TestAccountsByKMS(t *testing.T) {
 	kms := envelopetest.Start(t)
 	for name, value := range map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": envelopetest.Credentials.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY": envelopetest.Credentials.SecretAccessKey, "AWS_SESSION_TOKEN": envelopetest.Credentials.SessionToken, "AWS_ENDPOINT_URL_KMS": kms.URL} {
+		"AWS_SECRET_ACCESS_KEY": envelopetest.Credentials.SecretAccessKey, "AWS_SESSION_TOKEN": envelopetest.Credentials.SessionToken, "AWS_ENDPOINT_URL_KMS": kms.URL,
+		awsenv.Recording: awsenvtest.Recording(t, "oauth", "kms:Decrypt", "kms:GenerateDataKey")} {
 		t.Setenv(name, value)
 	}
 	r, up := newAccountRig(t)

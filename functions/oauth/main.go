@@ -35,6 +35,7 @@ Signs people in for MCP clients, as the platform file's oauth section says. Conf
   LISTEN     address to serve on (127.0.0.1:8081)
   PORT       instead of LISTEN: the port, on all addresses
 S3 and the table in oauth.table need AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one.
+RECORD_ACTIONS names a file to which each action that AWS is asked for is added, by which a role can be narrowed.
 Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events of a function URL or a streaming
 REST API are served instead.
 The platform file and the catalog are read again when they change, and at once at SIGHUP; the oauth section needs a restart.

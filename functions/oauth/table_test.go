@@ -12,6 +12,8 @@ import (
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
+	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/awsenv/awsenvtest"
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +27,7 @@ func (r *rig) onTable() {
 	r.t.Helper()
 	c := dynamotest.Service(r.t)
 	for name, value := range map[string]string{"AWS_REGION": c.Region, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-		"AWS_ENDPOINT_URL_DYNAMODB": *c.BaseEndpoint} {
+		"AWS_ENDPOINT_URL_DYNAMODB": *c.BaseEndpoint, awsenv.Recording: awsenvtest.Recording(r.t, "oauth", "dynamodb:DescribeTable")} {
 		r.t.Setenv(name, value)
 	}
 	r.edit("  clients:", "  table: "+dynamotest.Table(r.t, c, dynamotest.Schema(), "expires")+"\n  clients:")

@@ -32,6 +32,9 @@ func Config(service string) (aws.Config, error) {
 			c.BaseEndpoint = &at
 		}
 	}
+	if file := os.Getenv(Recording); file != "" {
+		c.APIOptions = append(c.APIOptions, (&recorder{file: file, seen: map[string]bool{}}).onto)
+	}
 	return c, errors.Join(missing...)
 }
 

@@ -22,6 +22,8 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/awsenv/awsenvtest"
 	"mcpgateway/localstack/lambda"
 )
 
@@ -232,7 +234,8 @@ func TestFunctionDocumentsInS3(t *testing.T) {
 	s3 := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(s3.Close)
 	s := startAs(t, layout{front: &lambda.Config{Function: lambda.Function{
-		Env: map[string]string{"PLATFORM": "s3://documents/prod/platform.yaml", "AWS_ENDPOINT_URL_S3": s3.URL}}}})
+		Env: map[string]string{"PLATFORM": "s3://documents/prod/platform.yaml", "AWS_ENDPOINT_URL_S3": s3.URL,
+			awsenv.Recording: awsenvtest.Recording(t, "gateway", "s3:GetObject")}}}})
 	put := func(key, text string) {
 		if _, err := backend.PutObject("documents", key, map[string]string{}, strings.NewReader(text), int64(len(text)), nil); err != nil {
 			t.Fatal(err)

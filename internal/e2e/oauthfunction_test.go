@@ -17,6 +17,8 @@ import (
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
+	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/awsenv/awsenvtest"
 	"mcpgateway/localstack/lambda"
 )
 
@@ -44,6 +46,7 @@ func (g *signing) startOAuthFunction(env map[string]string) *lambda.Front {
 	}
 	g.t.Cleanup(func() { _ = log.Close() })
 	env["PLATFORM"], env["AWS_ENDPOINT_URL_S3"] = "s3://documents/signing/platform.yaml", s3.URL
+	env[awsenv.Recording] = awsenvtest.Recording(g.t, "oauth", "s3:GetObject")
 	front, err := lambda.Start(context.Background(), lambda.Config{Address: g.address,
 		Function: lambda.Function{Name: "oauth", Program: filepath.Join(programs, "oauth"), Log: log, Memory: 512, Timeout: time.Minute, Env: env}})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -185,8 +186,11 @@ func (d *distribution) forward(e *edge, fronts map[string]string, rw http.Respon
 	rw.WriteHeader(resp.StatusCode)
 	for buffer := make([]byte, 32<<10); ; {
 		n, err := resp.Body.Read(buffer)
-		if _, wrong := rw.Write(buffer[:n]); wrong != nil || err != nil {
+		_, wrong := rw.Write(buffer[:n])
+		if err = errors.Join(err, wrong); err == io.EOF || errors.Is(err, io.EOF) {
 			return nil
+		} else if err != nil {
+			return fmt.Errorf("a stream of %s: %w", to.Target, err)
 		}
 		rw.(http.Flusher).Flush()
 	}

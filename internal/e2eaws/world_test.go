@@ -23,6 +23,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
+	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/identity/identitytest"
 	"mcpgateway/internal/terraformtest"
 	"mcpgateway/localstack/lambda"
@@ -30,17 +31,18 @@ import (
 
 // world is AWS, the cluster and the identity provider, as far as they are here.
 type world struct {
-	t         *testing.T
-	dynamodb  *dynamodb.Client
-	services  map[string]http.Handler // DYNAMODB and S3
-	s3        *s3mem.Backend
-	cluster   *cluster
-	provider  *provider
-	issuer    *identitytest.Issuer // the provider's keys
-	programs  string               // folder of the functions' programs
-	documents string               // the bucket
-	roots     string               // file of the authority of everything here that speaks TLS
-	public    *httptest.Server     // CloudFront
+	t          *testing.T
+	dynamodb   *dynamodb.Client
+	services   map[string]http.Handler // DYNAMODB and S3
+	s3         *s3mem.Backend
+	cluster    *cluster
+	provider   *provider
+	issuer     *identitytest.Issuer // the provider's keys
+	programs   string               // folder of the functions' programs
+	documents  string               // the bucket
+	recordings string               // folder of what functions ask of AWS
+	roots      string               // file of the authority of everything here that speaks TLS
+	public     *httptest.Server     // CloudFront
 
 	mu     sync.Mutex
 	may    map[string][]permission // by function
@@ -61,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dynamodb: dynamodb.NewFromConfig(local), s3: s3mem.New(), cluster: startCluster(t), called: map[string]map[string]bool{}, may: map[string][]permission{}}
+	w := &world{t: t, dynamodb: dynamodb.NewFromConfig(local), s3: s3mem.New(), cluster: startCluster(t), recordings: t.TempDir(), called: map[string]map[string]bool{}, may: map[string][]permission{}}
 	w.services = map[string]http.Handler{"DYNAMODB": httputil.NewSingleHostReverseProxy(at), "S3": gofakes3.New(w.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
 	t.Cleanup(w.dropTables)
 	w.provider = w.startProvider()
@@ -174,7 +176,8 @@ func (w *world) function(made []terraformtest.Resource, name string, others map[
 			f = as[configured](w.t, r)
 		}
 	}
-	env := map[string]string{"SSL_CERT_FILE": w.roots, "AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB")}
+	env := map[string]string{"SSL_CERT_FILE": w.roots, awsenv.Recording: w.recording(name),
+		"AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB")}
 	for _, e := range f.Environment {
 		maps.Copy(env, e.Variables)
 	}

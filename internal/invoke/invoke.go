@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/deploy"
 )
 
@@ -114,6 +115,9 @@ func (t *Transport) once(ctx context.Context, payload []byte) (text []byte, pass
 	}
 	hash := sha256.Sum256(payload)
 	if err := t.signer.SignHTTP(ctx, keys, r, hex.EncodeToString(hash[:]), "lambda", t.aws.Region, time.Now()); err != nil {
+		return nil, false, err
+	}
+	if err := awsenv.Sending(ctx, t.aws, "Lambda", "Invoke"); err != nil {
 		return nil, false, err
 	}
 	r.Header["Idempotency-Key"] = nil // is not sent: it has net/http send again what met a connection from before we were frozen

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/internal/deploy"
@@ -153,5 +154,25 @@ func TestWhere(t *testing.T) {
 		if at := New("deployer", aws.Config{Region: region}).at; at != want+"2015-03-31/functions/deployer/invocations" {
 			t.Errorf("%s: %s", region, at)
 		}
+	}
+}
+
+// What a configuration has around the operations of the SDK's clients is around this one, too, and may refuse it.
+func TestSeenByTheConfiguration(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("invoked") }))
+	defer api.Close()
+	c := configOf(api.URL)
+	refused := errors.New("refused")
+	c.APIOptions = append(c.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("see", func(ctx context.Context, _ middleware.FinalizeInput,
+			_ middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			if service, operation := middleware.GetServiceID(ctx), middleware.GetOperationName(ctx); service != "Lambda" || operation != "Invoke" {
+				t.Errorf("seen as %s of %s", operation, service)
+			}
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, refused
+		}), middleware.After)
+	})
+	if _, err := deploy.NewClientOver(New("deployer", c)).Ensure(t.Context(), deploy.Key{Server: "github"}); !errors.Is(err, refused) {
+		t.Errorf("%v", err)
 	}
 }

@@ -118,14 +118,14 @@ func TestApply(t *testing.T) {
 	f := open(t, ".")
 	var stars []star
 	readJSON(t, "stars.json", &stars)
-	seen := map[star]bool{}
+	seen, allowed, needed := map[star]bool{}, readBeyond(t), map[more]bool{}
 	for name, shape := range shapes() {
 		t.Run(name, func(t *testing.T) {
 			all := variables(shape)
 			maps.Copy(all, map[string]any{"removable": true})
 			made := f.apply(t, all)
 			policies := statements(t, made)
-			for _, problems := range [][]string{checkStars(policies, stars, seen), checkActions(t, policies), checkBuckets(made), checkDocuments(t, made, policies)} {
+			for _, problems := range [][]string{checkStars(policies, stars, seen), checkActions(t, policies, allowed, needed), checkBuckets(made), checkDocuments(t, made, policies)} {
 				for _, p := range problems {
 					t.Error(p)
 				}
@@ -147,6 +147,11 @@ func TestApply(t *testing.T) {
 		}
 		if s.Why == "" {
 			t.Errorf("tests/stars.json does not say why %s has %q", s.Where, s.Star)
+		}
+	}
+	for m := range allowed {
+		if !needed[m] {
+			t.Errorf("tests/beyond.json has %s for the role of %s, which may not or was seen to do it", m.action, m.role)
 		}
 	}
 }
