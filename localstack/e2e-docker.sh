@@ -13,14 +13,21 @@ need() {
 }
 need dockerd docker.io
 need iptables iptables
+need ip iproute2
 docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
 
+# bridges are the names of networks that engines made on this machine.
+bridges() { ip -brief link show type bridge | grep -oE '^br-[0-9a-f]{12}' || true; }
+
 dir=$(mktemp -d)
+before=$(bridges)
 stop() {
 	if [ -s "$dir/pid" ]; then
 		kill "$(cat "$dir/pid")" 2>/dev/null || true
 		for _ in $(seq 300); do [ -e "$dir/pid" ] || break; sleep 0.1; done
 	fi
+	# Bridges outlive their engine: each takes a range of addresses from the next, of which there are 31.
+	for bridge in $(bridges); do grep -qxF "$bridge" <<<"$before" || ip link delete "$bridge" || true; done
 	umount "$dir"/exec/netns/* 2>/dev/null || true # the engine leaves that of containers in this machine's network
 	rm -rf "$dir"
 }

@@ -2,6 +2,8 @@ package docker
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +35,7 @@ func newOwnEngine(t *testing.T) *ownEngine {
 	}
 	t.Cleanup(func() {
 		e.end(syscall.SIGTERM)
+		e.removeBridges()
 		for syscall.Unmount(e.data(), syscall.MNT_DETACH) == nil { // an engine mounts it on itself, and one that crashed leaves that
 		}
 		if err := os.RemoveAll(e.dir); err != nil {
@@ -40,6 +43,33 @@ func newOwnEngine(t *testing.T) *ownEngine {
 		}
 	})
 	return e
+}
+
+// pool is where the addresses of an own engine's networks are from: it takes none of another engine's, and its bridges are told by them.
+const pool = "10.213.0.0/16"
+
+// removeBridges removes those that the engine left: one that ends leaves them, and so does a network that did not fit on its disk.
+func (e *ownEngine) removeBridges() {
+	e.t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		e.t.Error(err)
+	}
+	ours := netip.MustParsePrefix(pool)
+	for _, i := range interfaces {
+		addresses, err := i.Addrs()
+		if err != nil {
+			continue // it is gone
+		}
+		for _, a := range addresses {
+			if p, err := netip.ParsePrefix(a.String()); err != nil || !ours.Contains(p.Addr()) {
+				continue
+			}
+			if out, err := exec.Command("ip", "link", "delete", i.Name).CombinedOutput(); err != nil {
+				e.t.Errorf("bridge %s is left: %v: %s", i.Name, err, out)
+			}
+		}
+	}
 }
 
 func (e *ownEngine) address() string { return "unix://" + filepath.Join(e.dir, "docker.sock") }
@@ -53,7 +83,7 @@ func (e *ownEngine) start() {
 		e.t.Fatal(err)
 	}
 	defer log.Close()
-	e.process = exec.Command("dockerd", "--bridge", "none", "--iptables=false", "--host", e.address(), "--data-root", e.data(),
+	e.process = exec.Command("dockerd", "--bridge", "none", "--iptables=false", "--default-address-pool", "base="+pool+",size=24", "--host", e.address(), "--data-root", e.data(),
 		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid"))
 	e.process.Stdout, e.process.Stderr = log, log
 	if err := e.process.Start(); err != nil {
