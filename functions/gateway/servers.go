@@ -332,17 +332,19 @@ func (i *instance) dial(at string) error {
 	if err != nil {
 		return fmt.Errorf("instance URL: %w", err)
 	}
-	dialer := net.Dialer{Timeout: 5 * time.Second}
-	network, address := "unix", u.Path
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	var dial func(context.Context) (net.Conn, error)
 	switch u.Scheme {
 	case "unix":
 		i.url = "http://shim"
+		dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "unix", u.Path) }
 	case "http":
-		network, address, i.url = "tcp", u.Host, strings.TrimSuffix(at, "/")
+		i.url = strings.TrimSuffix(at, "/")
+		dial = func(ctx context.Context) (net.Conn, error) { return dialRelayed(ctx, dialer, u.Host) }
 	default:
 		return fmt.Errorf("instance URL: unknown scheme %q", u.Scheme)
 	}
-	i.transport = &peer.Client{Dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }}
+	i.transport = &peer.Client{Dial: dial}
 	return nil
 }
 
