@@ -11,7 +11,7 @@ locals {
 
   # Functions that CloudFront reaches, and which paths of it.
   faced = toset(concat(["gateway", "oauth"], var.audit == null ? [] : ["audit"]))
-  paths = concat([for p in local.oauth_paths : { path = p, function = "oauth" }], var.audit == null ? [] : [{ path = "/audit", function = "audit" }])
+  paths = concat([for p in local.oauth_paths : { path = p, function = "oauth" }], var.audit == null ? [] : [for p in ["/audit", "/lists"] : { path = p, function = "audit" }])
 
   origins = {
     for f in local.faced : f => var.front == "url" ? {

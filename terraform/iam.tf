@@ -37,7 +37,7 @@ locals {
         Sid      = "KeepRecords"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = ["arn:${local.partition}:s3:::${var.name}-audit-${local.account}-${local.region}/records/*"]
+        Resource = [for folder in ["lists", "records"] : "arn:${local.partition}:s3:::${var.name}-audit-${local.account}-${local.region}/${folder}/*"]
       },
       {
         Sid       = "SealRecords"

@@ -12,6 +12,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/lists"
 	"mcpgateway/internal/mcp"
 )
 
@@ -21,6 +22,7 @@ const path = "/audit"
 // server keeps records. It is an http.Handler.
 type server struct {
 	store  store.Store
+	shelf  store.Shelf
 	tokens tokens
 	view   atomic.Pointer[view] // of the documents in force
 	keep   time.Duration
@@ -46,6 +48,8 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) error {
 	case r.URL.Path == "/healthz":
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	case r.URL.Path == lists.Path:
+		return s.serveLists(w, r)
 	case r.URL.Path != path:
 		return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest, Message: "Nothing is here; records are at " + path}
 	case r.Method == http.MethodPost:
@@ -60,11 +64,9 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) error {
 // bring is the path of a batch: whose is it, is it whole, keep it. The shim tries again what is answered 503, makes a batch
 // smaller that is too large, and gives up what is answered 400 or 422.
 func (s *server) bring(w http.ResponseWriter, r *http.Request) error {
-	token, _ := identity.Bearer(r.Header)
-	id, ok := s.tokens.server(token)
-	if !ok {
-		return &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Message: "Show a server's token: audit token ID prints it",
-			Header: http.Header{"Www-Authenticate": {"Bearer"}}}
+	id, err := s.tokens.shows(r)
+	if err != nil {
+		return err
 	}
 	b, err := readBatch(r, id)
 	if err != nil {

@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy/secretfolder"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/mcp"
 )
 
 // tokens are what shims show: the server's id, and a code of it (HMAC, RFC 2104) that only who has the key can make. There is
@@ -46,4 +49,15 @@ func (t tokens) of(server string) string {
 func (t tokens) server(token string) (id string, ok bool) {
 	id, _, _ = strings.Cut(token, ".")
 	return id, catalog.ValidID(id) && hmac.Equal([]byte(token), []byte(t.of(id)))
+}
+
+// shows tells which server's token a request shows.
+func (t tokens) shows(r *http.Request) (id string, err error) {
+	token, _ := identity.Bearer(r.Header)
+	id, ok := t.server(token)
+	if !ok {
+		return "", &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Message: "Show a server's token: audit token ID prints it",
+			Header: http.Header{"Www-Authenticate": {"Bearer"}}}
+	}
+	return id, nil
 }

@@ -29,12 +29,12 @@ type view struct {
 const auditors = "audit.store"
 
 // newServer wires the server. It contacts nobody.
-func newServer(v *documents.Version, kept store.Store, log *slog.Logger, now func() time.Time) (*server, error) {
+func newServer(v *documents.Version, kept keeper, log *slog.Logger, now func() time.Time) (*server, error) {
 	c, err := settingsOf(v.Platform)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{store: kept, keep: time.Duration(c.Keep), log: log, now: now}
+	s := &server{store: kept, shelf: kept, keep: time.Duration(c.Keep), log: log, now: now}
 	if s.tokens, err = readTokens(c); err != nil {
 		return nil, err
 	}
@@ -72,6 +72,7 @@ func (s *server) accept(v *documents.Version) error {
 // keeper is a store until it is closed.
 type keeper interface {
 	store.Store
+	store.Shelf
 	io.Closer
 }
 

@@ -1,8 +1,6 @@
 package deploy
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"mcpgateway/internal/catalog"
@@ -17,11 +15,7 @@ import (
 func MakeRules(s catalog.Server, c *catalog.Catalog, p *catalog.Platform, issuers []identity.Issuer, version int64) rules.Rules {
 	r := rules.Rules{Version: version, Server: s.ID, Resources: p.Resources(s.ID), Issuers: issuers, Credentials: makeCredentials(s),
 		CallTimeout: time.Duration(p.Limits.CallTimeout), Audit: makeAudit(s.Audit)}
-	for _, policy := range c.Policies {
-		if concerns(policy, s.ID) {
-			r.Policies = append(r.Policies, policy)
-		}
-	}
+	r.Policies = policy.Concerning(c.Policies, s.ID)
 	for _, name := range s.Filters {
 		// The catalog's loader passes no name without a filter; a shim refuses what it cannot run.
 		f, _ := find(c.Filters, name)
@@ -58,12 +52,4 @@ func makeFilterServer(s catalog.Server, f catalog.Filter, p *catalog.Platform) *
 		}
 	}
 	return made
-}
-
-// concerns errs on the side of yes, for every pattern with a star: a deny that is left out would allow, one too many
-// does nothing.
-func concerns(p policy.Policy, server string) bool {
-	return slices.ContainsFunc(p.Servers, func(pattern string) bool {
-		return pattern == server || strings.Contains(pattern, "*")
-	})
 }

@@ -17,10 +17,12 @@ type rule struct {
 	uris    []uriGlob
 	methods []glob
 
-	when   Condition // nil where there is none, or nobody here to decide it: see conditional
+	when   Condition // nil where there is none, or nobody here to decide it: see conditional and expression
 	scopes []string
 	// conditional says that the policy has a when, or needs scopes: it may match.
 	conditional bool
+	// expression says that it has a when.
+	expression bool
 
 	anyone        bool
 	users, groups []principal
@@ -30,7 +32,8 @@ func compileRule(p *Policy, order int, issuers []identity.Issuer) (*rule, error)
 	if (p.Allow == nil) == (p.Deny == nil) {
 		return nil, errors.New("exactly one of allow and deny must be set")
 	}
-	r := &rule{name: p.Name, order: order, deny: p.Deny != nil, scopes: p.Scopes, conditional: p.When != "" || len(p.Scopes) > 0}
+	r := &rule{name: p.Name, order: order, deny: p.Deny != nil, scopes: p.Scopes, expression: p.When != "",
+		conditional: p.When != "" || len(p.Scopes) > 0}
 	if err := p.checkScopes(); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,18 @@ func (s *Set) View(who identity.Identity, server, era string) *View {
 	return v
 }
 
+// View looks at a server as who, for somebody who answers a method in the server's place. It is false where the method is not
+// allowed, or where a policy that is for who has a condition: whoever decides those is to be asked.
+func (a *Admission) View(who identity.Identity, server, era, method string) (*View, bool) {
+	v := a.set.View(who, server, era)
+	for _, r := range v.rules {
+		if r.expression {
+			return nil, false
+		}
+	}
+	return v, a.set.Decide(who, Request{Server: server, Method: method, Era: era}).Allow
+}
+
 // once makes a rule whose condition is asked at most once, where it does not depend on the item.
 func (v *View) once(r *rule) *rule {
 	if r.when == nil {
@@ -53,6 +65,11 @@ func (v *View) Visible(kind Kind, name string) bool {
 	}
 	return d.Allow
 }
+
+// KindIn is what the items of a list result are, by the name of its array.
+func KindIn(array string) Kind { return arrays[array] }
+
+var arrays = map[string]Kind{"tools": KindTool, "prompts": KindPrompt, "resources": KindResource, "resourceTemplates": KindResource}
 
 // uses is the method by which a primitive is used.
 var uses = map[Kind]string{KindTool: "tools/call", KindPrompt: "prompts/get", KindResource: "resources/read"}

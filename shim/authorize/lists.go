@@ -8,10 +8,6 @@ import (
 	"mcpgateway/shim/call"
 )
 
-// kinds are the arrays of list results.
-var kinds = map[string]policy.Kind{"tools": policy.KindTool, "prompts": policy.KindPrompt,
-	"resources": policy.KindResource, "resourceTemplates": policy.KindResource}
-
 // Filter takes out of the lists in a message of the server what the caller may not use: see mcp.FilterLists.
 func (c Checker) Filter(x *call.Exchange, data []byte) ([]byte, error) {
 	var view *policy.View // for this one list: conditions on the time may come out otherwise in the next
@@ -23,7 +19,7 @@ func (c Checker) Filter(x *call.Exchange, data []byte) ([]byte, error) {
 		if view == nil {
 			view = x.Rules.Policies.View(x.Who, x.Rules.Rules.Server, x.Era.String())
 		}
-		return view.Visible(kinds[list], name)
+		return view.Visible(policy.KindIn(list), name)
 	})
 	if view != nil {
 		c.report(x, view.Fault)

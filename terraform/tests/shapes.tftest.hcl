@@ -177,7 +177,7 @@ run "records" {
     audit = { auditors = ["security"], keep_days = 90 }
   }
   assert {
-    condition     = [for b in aws_cloudfront_distribution.this.ordered_cache_behavior : b.path_pattern if b.target_origin_id == "audit"] == ["/audit"]
+    condition     = [for b in aws_cloudfront_distribution.this.ordered_cache_behavior : b.path_pattern if b.target_origin_id == "audit"] == ["/audit", "/lists"]
     error_message = "one path is the records'"
   }
   assert {

@@ -21,6 +21,16 @@ type Store interface {
 	Find(ctx context.Context, q Query) (Page, error)
 }
 
+// Shelf keeps what a server's shim leaves of its lists, the last only. What that says is not its business.
+type Shelf interface {
+	Leave(ctx context.Context, server string, left []byte) error
+	// Left returns what was left last; nil where nothing was.
+	Left(ctx context.Context, server string) ([]byte, error)
+}
+
+// ShelfFolder is where that is, in a bucket or a folder, each under its server's id.
+const ShelfFolder = "lists"
+
 // ErrBusy says that another is bringing some of the same records: whether it keeps them is known soon.
 var ErrBusy = errors.New("another is bringing these records")
 

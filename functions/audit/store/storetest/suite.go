@@ -91,6 +91,28 @@ func Run(t *testing.T, open func(t *testing.T) (store.Store, Kept)) {
 	t.Run("found", func(t *testing.T) { s, _ := open(t); found(t, s) })
 	t.Run("pages", func(t *testing.T) { s, _ := open(t); pages(t, s) })
 	t.Run("at the same time", func(t *testing.T) { s, kept := open(t); together(t, s, kept) })
+	t.Run("lists", func(t *testing.T) { s, _ := open(t); left(t, s) })
+}
+
+// left: of what a server's shim leaves the last is there, for no other server, and no record is changed by it.
+func left(t *testing.T, s store.Store) {
+	shelf, ok := s.(store.Shelf)
+	if !ok {
+		t.Fatal("it is no shelf")
+	}
+	add(t, s, record(t, 3, nil))
+	for _, text := range []string{"first", "second"} {
+		if err := shelf.Leave(t.Context(), "notes", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := shelf.Left(t.Context(), "notes"); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if got, err := shelf.Left(t.Context(), "other"); err != nil || got != nil {
+		t.Errorf("another server's: %q, %v", got, err)
+	}
+	same(t, "records", find(t, s, everything()), "id-0003")
 }
 
 // once: whatever comes again, whole, in part or in another batch, is kept once, and the lines are as they came.
