@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
@@ -31,8 +33,9 @@ const answerTimeout = 10 * time.Second
 
 // Config configures a Deployer.
 type Config struct {
-	Settings Settings // without Packages
-	Lock     string   // the lock file, which says what Packages are; read whenever something is planned
+	Settings Settings     // without Packages and Pinned
+	Lock     string       // the lock file, which says what Packages are; read whenever something is planned
+	Store    *SecretStore // nil where operators make the Secrets of their values themselves
 	Cluster  *rest.Config
 	Ingress  *url.URL // where Knative's ingress answers
 	Domain   string   // services are <name>.<namespace>.<domain>
@@ -44,10 +47,12 @@ type Config struct {
 type Deployer struct {
 	settings Settings
 	lock     string
+	store    *SecretStore
 	ingress  *url.URL
 	domain   string
 	kube     kubernetes.Interface
 	serving  servingclient.Interface
+	dynamic  dynamic.Interface
 	flights  singleflight.Group
 	making   sync.Mutex // held while an instance of a user's is made: they are counted
 	refused  failures
@@ -68,24 +73,29 @@ func New(c Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
-	return &Deployer{settings: c.Settings, lock: c.Lock, ingress: c.Ingress, domain: c.Domain, kube: kube, serving: serving, log: c.Logger}, nil
+	objects, err := dynamic.NewForConfig(cluster)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return &Deployer{settings: c.Settings, lock: c.Lock, store: c.Store, ingress: c.Ingress, domain: c.Domain, kube: kube, serving: serving,
+		dynamic: objects, log: c.Logger}, nil
 }
 
 // Ensure has the service of a plan be there, as planned and with a revision that takes calls, and says where. It wakes
 // nothing. Where its pods cannot run, the error says so: *deploy.StartError, or ctx's.
 func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, error) {
-	want, err := d.plan(p)
-	if err != nil {
-		return deploy.Instance{}, d.fail(p, "The server cannot be started as it is configured.", err)
-	}
-	id := want.Name + " " + want.Annotations[annotationHash]
-	flight := d.flights.DoChan(id, func() (any, error) {
+	flight := d.flights.DoChan(names.Service(d.settings.NameKey, p.Key())+" "+p.Hash, func() (any, error) {
+		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Startup)
+		defer cancel()
+		want, err := d.plan(alone, p)
+		if err != nil {
+			return nil, d.fail(p, "The server cannot be started as it is configured.", err)
+		}
+		id := want.service.Name + " " + want.service.Annotations[annotationHash]
 		if err := d.refused.recent(id); err != nil {
 			return nil, err
 		}
-		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Startup)
-		defer cancel()
-		instance, err := d.ensure(alone, p, want)
+		instance, err := d.ensure(alone, want)
 		d.refused.note(id, err)
 		return instance, err
 	})
@@ -100,14 +110,27 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 	}
 }
 
-// plan makes the service of a plan as the lock file is now: a line that is put back is the way back.
-func (d *Deployer) plan(p deploy.Plan) (*servingv1.Service, error) {
+// planned is a plan as the cluster is to have it.
+type planned struct {
+	deploy.Plan
+	service *servingv1.Service
+	secrets []*unstructured.Unstructured // the ExternalSecrets of what it names
+}
+
+// plan makes the service of a plan as the lock file and the versions of secrets are now: a line that is put back is the way
+// back.
+func (d *Deployer) plan(ctx context.Context, p deploy.Plan) (want planned, err error) {
 	settings := d.settings
-	var err error
 	if settings.Packages, err = d.packages(); err != nil {
-		return nil, err
+		return want, err
 	}
-	return MakeService(p, settings)
+	want.Plan = p
+	if want.secrets, err = d.external(ctx, p); err != nil {
+		return want, err
+	}
+	settings.Pinned = pins(want.secrets)
+	want.service, err = MakeService(p, settings)
+	return want, err
 }
 
 // packages are the images of packages, as the lock file is now.
@@ -117,8 +140,9 @@ func (d *Deployer) packages() (map[deploy.Package]string, error) {
 }
 
 // ensure is one flight of Ensure.
-func (d *Deployer) ensure(ctx context.Context, p deploy.Plan, want *servingv1.Service) (deploy.Instance, error) {
-	live, written, err := d.apply(ctx, p, want)
+func (d *Deployer) ensure(ctx context.Context, want planned) (deploy.Instance, error) {
+	p := want.Plan
+	live, written, err := d.apply(ctx, want)
 	made := false
 	if err == nil && !written {
 		made, err = d.generate(ctx, p)
@@ -185,11 +209,11 @@ func (d *Deployer) instance(s *servingv1.Service) deploy.Instance {
 // Deploy puts a plan in force and waits for nothing: calls move to the new revision when that can take them, and the old
 // one finishes those it has.
 func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
-	want, err := d.plan(p)
+	want, err := d.plan(ctx, p)
 	if err != nil {
 		return err
 	}
-	live, written, err := d.apply(ctx, p, want)
+	live, written, err := d.apply(ctx, want)
 	if err != nil {
 		return err
 	}
@@ -197,11 +221,12 @@ func (d *Deployer) Deploy(ctx context.Context, p deploy.Plan) error {
 		d.log.Info("deployed", "server", p.Server, "service", live.Name)
 		return nil
 	}
-	return errors.Join(d.remake(ctx, p), d.tidy(ctx, live))
+	return errors.Join(d.remake(ctx, want), d.tidy(ctx, live))
 }
 
 // apply writes what differs from the cluster, and reports whether that was anything.
-func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Service) (live *servingv1.Service, written bool, err error) {
+func (d *Deployer) apply(ctx context.Context, plan planned) (live *servingv1.Service, written bool, err error) {
+	p, want := plan.Plan, plan.service
 	services := d.serving.ServingV1().Services(want.Namespace)
 	live, err = d.present(ctx, want.Name)
 	switch {
@@ -224,6 +249,9 @@ func (d *Deployer) apply(ctx context.Context, p deploy.Plan, want *servingv1.Ser
 		}
 	}
 	if _, err := d.generate(ctx, p); err != nil {
+		return nil, false, err
+	}
+	if err := d.bring(ctx, plan.secrets); err != nil {
 		return nil, false, err
 	}
 	if live != nil {

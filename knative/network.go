@@ -85,8 +85,8 @@ func sameEgress(a, b networkingv1.NetworkPolicySpec) bool {
 	return equality.Semantic.DeepEqual(a, b)
 }
 
-// Retain removes the rules and the NetworkPolicies of servers that are not named and of which no service is left. Their
-// Secrets stay: nobody but an operator may delete one.
+// Retain removes the rules and the NetworkPolicies of servers that are not named and of which no service is left, and what
+// has Secrets of versions that no revision has any more. Other Secrets stay: nobody but an operator may delete one.
 func (d *Deployer) Retain(ctx context.Context, servers []string) error {
 	keep := map[string]bool{}
 	for _, s := range servers {
@@ -126,5 +126,5 @@ func (d *Deployer) Retain(ctx context.Context, servers []string) error {
 	for _, o := range networks.Items {
 		forget(o.ObjectMeta, networkName, policies.Delete)
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, d.release(ctx))...)
 }

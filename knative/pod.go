@@ -106,7 +106,7 @@ func (p *pod) container(u deploy.Unit) (c corev1.Container, err error) {
 func (p *pod) serve(c *corev1.Container, u deploy.Unit, places *deploy.Places) {
 	port := p.ports[u.Name]
 	places.Listen, places.State = ":"+port, statePath
-	p.secret(c, "secret-gateway", deploy.Secret{Store: shimStore(p.server), Key: deploy.KeyGateway, File: "SHIM_GATEWAY_KEY_FILE"})
+	p.secret(c, "secret-gateway", deploy.Secret{Store: shimStore(p.server), Key: deploy.KeyGateway, File: "SHIM_GATEWAY_KEY_FILE", Generate: true})
 	p.mount(c, "state", statePath, emptyDir(corev1.StorageMediumDefault, stateLimit))
 	c.Ports = []corev1.ContainerPort{{ContainerPort: int32(u.Port)}}
 	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{
@@ -132,6 +132,9 @@ func (p *pod) image(u deploy.Unit) (string, error) {
 
 // secret gives a container one key of a Secret, and no other key of it.
 func (p *pod) secret(c *corev1.Container, volume string, s deploy.Secret) {
+	if pinned := p.settings.Pinned[s.Store]; pinned != "" && !s.Generate {
+		s.Store = pinned
+	}
 	if s.Env != "" {
 		c.Env = append(c.Env, corev1.EnvVar{Name: s.Env, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: s.Store}, Key: s.Key}}})

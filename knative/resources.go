@@ -51,6 +51,7 @@ type Settings struct {
 	Namespace string
 	Images    map[string]string         // what the Image… names of plans are: references
 	Packages  map[deploy.Package]string // the images that hold packages
+	Pinned    map[string]string         // the Secrets with the chosen values of stores, where they are not the stores themselves
 	NameKey   []byte                    // shared with the gateway: hides the owners of instances, and callers' tokens; 32 bytes or more
 	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
 	CallTimeout time.Duration

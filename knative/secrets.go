@@ -3,6 +3,7 @@ package knative
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -56,13 +57,13 @@ func generated(p deploy.Plan) map[string][]string {
 	return stores
 }
 
-// remake is generate, once in a while for each server.
-func (d *Deployer) remake(ctx context.Context, p deploy.Plan) error {
+// remake has what a plan needs of secrets made again where it is missing, once in a while for each server.
+func (d *Deployer) remake(ctx context.Context, p planned) error {
 	if !d.looked.due(p.Server, time.Now()) {
 		return nil
 	}
-	_, err := d.generate(ctx, p)
-	return err
+	_, err := d.generate(ctx, p.Plan)
+	return errors.Join(err, d.bring(ctx, p.secrets))
 }
 
 // looks remembers when the secrets of each server were last known to be there.

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/docker"
 	"mcpgateway/internal/deploy/process"
 	"mcpgateway/internal/deploy/secretfolder"
+	"mcpgateway/internal/secretversion"
 	"mcpgateway/knative"
 	"mcpgateway/knative/account"
 	"mcpgateway/knative/names"
@@ -88,7 +90,24 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 	if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
 		return nil, err
 	}
-	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain, Logger: log})
+	store, err := secretStore(k.SecretsManager)
+	if err != nil {
+		return nil, fmt.Errorf("deployer.knative.secretsManager: %w", err)
+	}
+	return knative.New(knative.Config{Settings: settings, Lock: k.Lock, Store: store, Cluster: cluster, Ingress: ingress, Domain: k.Ingress.Domain,
+		Logger: log})
+}
+
+// secretStore is where the values are that operators choose; nil where they make Secrets of them.
+func secretStore(m *catalog.SecretsManager) (*knative.SecretStore, error) {
+	if m == nil {
+		return nil, nil
+	}
+	aws, err := awsenv.Config("SECRETS_MANAGER")
+	if err != nil {
+		return nil, err
+	}
+	return &knative.SecretStore{Prefix: m.Prefix, Current: secretversion.New(aws).Current}, nil
 }
 
 func newContainers(p *catalog.Platform, log *slog.Logger) (*docker.Deployer, error) {

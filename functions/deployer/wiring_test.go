@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/secretversion/secretversiontest"
 	"mcpgateway/knative"
 )
 
@@ -91,5 +92,30 @@ func TestHandlerOfANetwork(t *testing.T) {
 	}
 	if _, err := newHandler(d, catalog.Deployer{URL: "http://deployer", Knative: &catalog.Knative{Kubeconfig: file}}); err == nil {
 		t.Error("a handler that knows no account")
+	}
+}
+
+// Where the values of entries are in Secrets Manager, it is asked as the function's environment says, for versions alone.
+func TestSecretStoreIsWired(t *testing.T) {
+	if store, err := secretStore(nil); store != nil || err != nil {
+		t.Errorf("without: %v, %v", store, err)
+	}
+	t.Setenv("AWS_REGION", "")
+	if _, err := secretStore(&catalog.SecretsManager{Prefix: "mcp/"}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+	fake := secretversiontest.Start(t)
+	want := fake.Put("mcp/github/server", `{"token":"t"}`)
+	for name, value := range map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": secretversiontest.Describer.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": secretversiontest.Describer.SecretAccessKey, "AWS_SESSION_TOKEN": secretversiontest.Describer.SessionToken,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": fake.URL} {
+		t.Setenv(name, value)
+	}
+	store, err := secretStore(&catalog.SecretsManager{Prefix: "mcp/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Current(t.Context(), store.Prefix+"github/server"); got != want || err != nil {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }

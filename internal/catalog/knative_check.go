@@ -31,7 +31,7 @@ func checkDeployer(d *document, p *Deployer, dir string) {
 		return
 	}
 	if d.has(&p.Secrets) {
-		d.bad(&p.Secrets, "deployer.secrets is for processes on this machine: in a cluster a server's secrets are in its Secret mcp-<id>-server")
+		d.bad(&p.Secrets, "deployer.secrets is for processes on this machine: in a cluster a server's secrets are in its Secret mcp-<id>-server, or in deployer.knative.secretsManager")
 	}
 	checkKnative(d, p.Knative, dir)
 }
@@ -88,7 +88,14 @@ func checkKnative(d *document, k *Knative, dir string) {
 	d.filePath(&k.Lock, "deployer.knative.lock", dir, "catalog.lock")
 	checkKnativeImages(d, k)
 	checkKnativeIngress(d, k, dir)
+	if m := k.SecretsManager; m != nil && d.required(&m.Prefix, m, "deployer.knative.secretsManager.prefix") && !d.matches(&m.Prefix, secretPrefix) {
+		d.bad(&m.Prefix, "deployer.knative.secretsManager.prefix must hold letters, digits and /_+=.@- only, and end with /")
+	}
 }
+
+// secretPrefix is what names of Secrets Manager may begin with (API reference, CreateSecret). No entry's name is the
+// beginning of another's: the ids of entries have no slash.
+var secretPrefix = newPattern(`^[A-Za-z0-9_+=.@-][A-Za-z0-9/_+=.@-]{0,126}/$`)
 
 // The forms of what AWS gives names (EKS API, CreateCluster; AWS General Reference, "Regional endpoints").
 var (

@@ -1,0 +1,209 @@
+// Package secretversiontest is a fake of AWS Secrets Manager, for tests.
+package secretversiontest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+const region = "eu-central-1"
+
+// The two callers: one may learn which version is current, one may read that version, and neither may do what the other does.
+var (
+	Describer = aws.Credentials{AccessKeyID: "AKIDDESCRIBES", SecretAccessKey: "describes", SessionToken: "session"}
+	Reader    = aws.Credentials{AccessKeyID: "AKIDREADS", SecretAccessKey: "reads", SessionToken: "session"}
+)
+
+// SecretsManager is a fake of AWS Secrets Manager: it takes DescribeSecret of Describer and GetSecretValue of Reader as the
+// API reference has them, signed. A test in which somebody asks for what is not theirs fails.
+type SecretsManager struct {
+	URL  string
+	Down atomic.Bool
+
+	t       testing.TB
+	mu      sync.Mutex
+	secrets map[string][]version // by name; the last is the current one
+	asked   []string
+}
+
+type version struct {
+	id      string
+	value   string
+	deleted bool // the secret is, from then on
+}
+
+// Start starts one, which is stopped with the test.
+func Start(t testing.TB) *SecretsManager {
+	t.Helper()
+	f := &SecretsManager{t: t, secrets: map[string][]version{}}
+	at := httptest.NewServer(f)
+	t.Cleanup(at.Close)
+	f.URL = at.URL
+	return f
+}
+
+// Config is how a caller asks it.
+func (f *SecretsManager) Config(c aws.Credentials) aws.Config {
+	return aws.Config{Region: region, BaseEndpoint: &f.URL, RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c, nil })}
+}
+
+// Put gives a secret a new current version, and returns its id. Without a value it has none.
+func (f *SecretsManager) Put(name, value string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := fmt.Sprintf("%08x-0000-4000-8000-%012x", len(f.secrets[name])+1, sha256.Sum256([]byte(name)))[:36]
+	f.secrets[name] = append(f.secrets[name], version{id: id, value: value})
+	return id
+}
+
+// Delete begins the time after which a secret is gone.
+func (f *SecretsManager) Delete(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secrets[name] = append(f.secrets[name], version{deleted: true})
+}
+
+// Asked is what was asked so far, as "DescribeSecret NAME", and forgets it.
+func (f *SecretsManager) Asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := f.asked
+	f.asked = nil
+	return asked
+}
+
+// ServeHTTP implements http.Handler.
+func (f *SecretsManager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	who, err := authenticate(r, body)
+	if err != nil {
+		fail(w, 400, "IncompleteSignatureException", err.Error())
+		return
+	}
+	if f.Down.Load() {
+		fail(w, 500, "InternalServiceError", "down")
+		return
+	}
+	var q struct{ SecretID, VersionID, VersionStage string }
+	if err := json.Unmarshal(body, &q); err != nil || q.SecretID == "" {
+		fail(w, 400, "InvalidParameterException", "SecretId is required")
+		return
+	}
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "secretsmanager.")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, operation+" "+q.SecretID)
+	if may := map[string]aws.Credentials{"DescribeSecret": Describer, "GetSecretValue": Reader}[operation]; may != who {
+		f.t.Errorf("%s asked for %s of %s, which its role may not", who.AccessKeyID, operation, q.SecretID)
+		fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:"+operation)
+		return
+	}
+	versions := f.secrets[q.SecretID]
+	switch {
+	case len(versions) == 0:
+		fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	case operation == "DescribeSecret":
+		answer(w, describe(q.SecretID, versions))
+	default:
+		f.tell(w, q.SecretID, q.VersionID, versions)
+	}
+}
+
+// describe is what DescribeSecret answers with.
+func describe(name string, versions []version) map[string]any {
+	said := map[string]any{"Name": name, "ARN": arn(name), "CreatedDate": 1.7e9}
+	stages := map[string][]string{}
+	for i, v := range slices.Backward(versions) {
+		switch {
+		case v.deleted:
+			said["DeletedDate"] = 1.8e9
+		case v.value == "": // a secret without a value has no version
+		case i == len(versions)-1:
+			stages[v.id] = []string{"AWSCURRENT"}
+		case i == len(versions)-2:
+			stages[v.id] = []string{"AWSPREVIOUS"}
+		}
+	}
+	said["VersionIdsToStages"] = stages
+	return said
+}
+
+// tell answers GetSecretValue, for which a version must be named: the role's condition says so.
+func (f *SecretsManager) tell(w http.ResponseWriter, name, id string, versions []version) {
+	if id == "" {
+		f.t.Errorf("a value of %s was asked for without a version", name)
+		fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:GetSecretValue")
+		return
+	}
+	for _, v := range versions {
+		if v.id == id && v.value != "" {
+			answer(w, map[string]any{"Name": name, "ARN": arn(name), "VersionId": id, "SecretString": v.value, "CreatedDate": 1.7e9})
+			return
+		}
+	}
+	fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: "+id)
+}
+
+func arn(name string) string {
+	return "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + name + "-AbCdEf"
+}
+
+func answer(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
+
+func fail(w http.ResponseWriter, status int, kind, text string) {
+	w.WriteHeader(status)
+	answer(w, map[string]string{"__type": kind, "message": text})
+}
+
+var signed = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([A-Z]+)/(\d{8})/eu-central-1/secretsmanager/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?Signature=[0-9a-f]{64}$`)
+
+// authenticate signs the request again: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
+func authenticate(r *http.Request, body []byte) (who aws.Credentials, err error) {
+	parts := signed.FindStringSubmatch(r.Header.Get("Authorization"))
+	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	if parts == nil || err != nil || at.Format("20060102") != parts[2] || time.Since(at).Abs() > 5*time.Minute {
+		return who, errors.New("no signature of version 4 for secretsmanager, made now")
+	}
+	for _, c := range []aws.Credentials{Describer, Reader} {
+		if c.AccessKeyID == parts[1] {
+			who = c
+		}
+	}
+	names := strings.Split(parts[3], ";")
+	if !slices.Contains(names, "host") || !slices.Contains(names, "x-amz-target") || !slices.Contains(names, "x-amz-security-token") {
+		return who, errors.New("host, x-amz-target and x-amz-security-token must be signed")
+	}
+	again := &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: http.Header{}, ContentLength: r.ContentLength}
+	for _, name := range names {
+		if values := r.Header.Values(name); len(values) > 0 {
+			again.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(r.Context(), who, again, hex.EncodeToString(hash[:]), "secretsmanager", region, at); err != nil {
+		return who, err
+	}
+	if strings.ReplaceAll(again.Header.Get("Authorization"), " ", "") != strings.ReplaceAll(r.Header.Get("Authorization"), " ", "") {
+		return who, errors.New("another signature")
+	}
+	return who, nil
+}
