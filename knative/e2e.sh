@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tries knative/config on a real API server: applies it, and asks with the credentials of gateway and deployer for what must
 # be refused to them. The API server (with etcd, and no node) is brought up for it, beside a whole cluster if one is up. It
-# has Knative's types and not its webhooks: those would refuse some of it too, and hide whether we do.
+# has the types of Knative and of the External Secrets operator, and not their webhooks: those would refuse some of it too, and hide whether we do.
 # Arguments go to go test: knative/e2e.sh -run TestRights -v
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,8 @@ export TEST_KUBECONFIG=$CLUSTER_RUN/kubeconfig/admin
 . "$here"/testcluster/env.sh
 k() { "$BIN/kubectl" --kubeconfig "$TEST_KUBECONFIG" "$@"; }
 crds=$(cd "$HERE/knative" && GOWORK=off GOFLAGS=-mod=readonly go list -m -f '{{.Dir}}' knative.dev/serving)/config/core/300-resources
-k apply --server-side -f "$crds" >/dev/null
+. "$here"/externalsecrets.sh
+k apply --server-side -f "$crds" -f "$(eso_crds)/external-secrets.io_externalsecrets.yaml" -f "$(eso_crds)/external-secrets.io_secretstores.yaml" >/dev/null
 k wait --for=condition=Established --all crd --timeout=30s >/dev/null
 k apply -k "$here/config"
 cd "$here/config"

@@ -17,7 +17,12 @@ locals {
       Action   = ["lambda:InvokeFunction"]
       Resource = [local.functions["deployer"].arn]
     }]
-    deployer = []
+    deployer = [for s in [{
+      Sid      = "LearnVersions"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:DescribeSecret"]
+      Resource = [local.secrets_arn]
+    }] : s if local.in_manager]
     oauth = [{
       Sid      = "WrapKeysOfAccounts"
       Effect   = "Allow"

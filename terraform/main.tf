@@ -65,6 +65,7 @@ resource "aws_lambda_function" "this" {
       each.key == "deployer" ? {} : { ORIGIN_SECRETS = join(",", [for s in ["a", "b"] : terraform_data.origin_secret[s].output]) },
       # The endpoint that has IPv6 addresses too: the other is out of reach without a NAT gateway.
       each.key == "gateway" && local.dual_stack ? { AWS_ENDPOINT_URL_LAMBDA = "https://lambda.${local.region}.api.aws" } : {},
+      each.key == "deployer" && local.dual_stack && local.in_manager ? { AWS_ENDPOINT_URL_SECRETS_MANAGER = "https://secretsmanager.${local.region}.api.aws" } : {},
     )
   }
 

@@ -43,6 +43,7 @@ output "knative" {
     documents       = local.documents
     kms_key         = aws_kms_key.this.arn
     private_subnets = local.function_subnets
+    secrets         = local.in_manager ? { account = local.account, prefix = local.secrets_prefix, arn = local.secrets_arn } : null
   }
 }
 
@@ -54,7 +55,8 @@ output "next" {
       "2. Put Knative into the cluster: terraform output -json knative | jq '{gateway: .}' >knative/terraform.tfvars.json, then terraform -chdir=knative init and apply, from where the API server is reached.",
     ] : ["2. Nothing: the ingress is there."],
     var.domain == null || try(var.domain.zone_id, null) != null ? [] : ["3. Have ${var.domain.name} be a CNAME of ${aws_cloudfront_distribution.this.domain_name}."],
-    var.audit == null ? [] : ["For each server, give its shim its token: kubectl -n mcp-servers patch secret mcp-<id>-shim -p \"{\\\"stringData\\\":{\\\"audit\\\":\\\"$(PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id>)\\\"}}\"."],
+    local.in_manager ? ["Where entries name secrets: aws secretsmanager create-secret --name ${local.secrets_prefix}<id>/server --secret-string '{\"<key>\":\"…\"}', and <id>/shim for what its shim is given."] : [],
+    var.audit == null ? [] : local.in_manager ? ["For each server, give its shim its token, in ${local.secrets_prefix}<id>/shim under the key audit: PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id> prints it."] : ["For each server, give its shim its token: kubectl -n mcp-servers patch secret mcp-<id>-shim -p \"{\\\"stringData\\\":{\\\"audit\\\":\\\"$(PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id>)\\\"}}\"."],
     ["Then: claude mcp add --transport http <id> ${local.public_url}/mcp-connect/<id>"],
   ))
 }

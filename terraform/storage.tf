@@ -195,13 +195,13 @@ locals {
     deployer = {
       state    = "state"
       function = local.functions["deployer"].name
-      knative = {
+      knative = merge({
         nameKey = "name.key"
         images  = { for k, v in var.images : k => v if v != null }
         lock    = "catalog.lock"
         eks     = { cluster = local.cluster.name, region = local.region, endpoint = local.cluster.endpoint, ca = "cluster.pem" }
         ingress = { url = local.ingress.url, domain = local.ingress.domain, ca = "ingress.pem" }
-      }
+      }, local.in_manager ? { secretsManager = { prefix = local.secrets_prefix } } : {})
     }
   }
 

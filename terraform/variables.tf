@@ -304,6 +304,16 @@ variable "reconcile_every" {
   }
 }
 
+variable "secrets" {
+  type        = string
+  default     = "secrets-manager"
+  description = "Where the values of entries are: secrets-manager, from which terraform/knative's operator makes Secrets, or kubernetes, as Secrets that you make."
+  validation {
+    condition     = contains(["secrets-manager", "kubernetes"], var.secrets)
+    error_message = "secrets must be secrets-manager or kubernetes."
+  }
+}
+
 variable "audit" {
   type = object({
     auditors  = list(string)

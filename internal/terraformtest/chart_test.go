@@ -99,6 +99,7 @@ func checkChart(t *testing.T, objects map[string]map[string]any) {
 		{"RoleBinding mcp-servers/gateway-function", []string{"roleRef", "name"}, "gateway"},
 		{"RoleBinding mcp-servers/gateway-function", []string{"subjects"}, "[map[apiGroup:rbac.authorization.k8s.io kind:Group name:mcpgateway-gateway]]"},
 		{"RoleBinding mcp-servers/deployer-function", []string{"subjects"}, "[map[apiGroup:rbac.authorization.k8s.io kind:Group name:mcpgateway-deployer]]"},
+		{"ValidatingAdmissionPolicyBinding <nil>/mcp-deployer-secrets", []string{"spec", "policyName"}, "mcp-deployer-secrets"},
 		{"Role mcp-servers/deployer", []string{"metadata", "name"}, "deployer"},
 		{"NetworkPolicy mcp-servers/default-deny", []string{"spec", "policyTypes"}, "[Ingress Egress]"},
 	} {

@@ -37,6 +37,7 @@ func TestFaults(t *testing.T) {
 		"a wildcard resource":         {"iam.tf", `Resource = [aws_dynamodb_table.oauth.arn]`, `Resource = ["*"]`, `Resource "*" is not in tests/stars.json`},
 		"a permission too many":       {"iam.tf", `Action   = ["s3:GetObject"]`, `Action   = ["s3:GetObject", "s3:PutObject"]`, "may s3:PutObject, which was never recorded"},
 		"more for who is no program":  {"iam.tf", `Action = ["lambda:InvokeFunction"], Resource = [local.functions["deployer"].arn]`, `Action = ["lambda:InvokeFunction", "lambda:GetFunction"], Resource = [local.functions["deployer"].arn]`, "the role of scheduler may lambda:GetFunction, which was never recorded"},
+		"a value that is read":        {"iam.tf", `"secretsmanager:DescribeSecret"`, `"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"`, "the role of deployer may secretsmanager:GetSecretValue, which was never recorded"},
 		"a missing permission":        {"iam.tf", `"dynamodb:DescribeTable", `, ``, "oauth calls dynamodb:DescribeTable, which its role may not"},
 		"all objects of records":      {"iam.tf", `/${folder}/*"]`, `/*"]`, `is not in tests/stars.json`},
 		"another's secrets":           {"iam.tf", `"ingress.pem", "name.key"]`, `"ingress.pem", "name.key", "oauth/*"]`, `is not in tests/stars.json`},

@@ -3,8 +3,6 @@ package terraformtest
 import (
 	"path/filepath"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // TestKnative hands the installer what the gateway's module says of itself, and looks at what it would install.
@@ -29,14 +27,9 @@ func TestKnative(t *testing.T) {
 	if key := found["aws_s3_object.authority"].Values["key"]; key != "documents/ingress.pem" {
 		t.Errorf("its authority is at %v", key)
 	}
-	texts, _ := found["helm_release.this"].Values["values"].([]any)
-	if len(texts) != 1 {
-		t.Fatalf("%d values", len(texts))
-	}
-	values := map[string]any{}
-	if err := yaml.Unmarshal([]byte(texts[0].(string)), &values); err != nil {
-		t.Fatal(err)
-	}
+	checkReader(t, found, made)
+	checkOperator(t, k.Path, found)
+	values := helmValues(t, found["helm_release.this"])
 	values["certificate"] = map[string]any{"crt": "Y3J0", "key": "a2V5"} // what Helm is given besides, and is not shown
 	checkChart(t, render(t, filepath.Join(k.Path, "chart"), values))
 	if out, err := k.Run(t.Context(), "plan", "-no-color", "-detailed-exitcode"); err != nil {

@@ -62,6 +62,7 @@ func fixtures() []runtime.Object {
 			own(p, "seen")
 			p.Spec.PodSelector.MatchLabels[labelServer] = "seen"
 		}),
+		version("seen", "shim"), operatorsExternalSecret(),
 	}
 }
 
@@ -122,7 +123,7 @@ func writes(writers ...string) []write {
 		write{"not by server-side apply", "deployer", "create", foreign, badImage},
 		write{"a change of one that was good", "deployer", "apply", seen, badImage},
 		write{"Knative finishes with one that is good no more", "knative", "apply", seen, ""},
-	), objectWrites()...)
+	), append(objectWrites(), externalSecretWrites()...)...)
 }
 
 // objectWrites are those of other kinds than Services.
@@ -181,12 +182,15 @@ func objectWrites() []write {
 	}
 }
 
+// plurals are resources by their kinds.
+var plurals = map[string]string{"Service": "services", "Secret": "secrets", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies",
+	"ExternalSecret": "externalsecrets"}
+
 // send asks as if in earnest; the API server decides all and keeps nothing.
 func (r rig) send(t *testing.T, w write) error {
 	t.Helper()
 	object := toMap(t, w.object)
-	plural := map[string]string{"Service": "services", "Secret": "secrets", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies"}
-	at := r.clients[w.by].Resource(resource(plural[object.GetKind()])).Namespace(servers)
+	at := r.clients[w.by].Resource(resource(plurals[object.GetKind()])).Namespace(servers)
 	dry, err := []string{metav1.DryRunAll}, error(nil)
 	switch w.verb {
 	case "create":
@@ -254,8 +258,7 @@ func newRig(t *testing.T) rig {
 	t.Cleanup(func() { _ = rbac.RoleBindings(servers).Delete(ctx, meta.Name, metav1.DeleteOptions{}) })
 	for _, object := range fixtures() {
 		o := toMap(t, object)
-		plural := map[string]string{"Service": "services", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies"}[o.GetKind()]
-		at := r.clients["operator"].Resource(resource(plural)).Namespace(servers)
+		at := r.clients["operator"].Resource(resource(plurals[o.GetKind()])).Namespace(servers)
 		if _, err := at.Create(ctx, o, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +273,7 @@ func TestAdmission(t *testing.T) {
 	r := newRig(t)
 	everybodys, all := writes("deployer", "operator"), writes("deployer")
 	eventually(t, func() string { return r.differing(t, everybodys) }) // the policies may have been applied a moment ago
-	for _, name := range []string{"mcp-services", "mcp-deployer-objects", "mcp-deployer-network"} {
+	for _, name := range []string{"mcp-services", "mcp-deployer-objects", "mcp-deployer-network", "mcp-deployer-secrets"} {
 		r.testParts(t, name, all)
 	}
 }

@@ -135,6 +135,8 @@ var resources = map[string]schema.GroupVersionResource{
 	"replicasets":                       {Group: "apps", Version: "v1"},
 	"jobs":                              {Group: "batch", Version: "v1"},
 	"cronjobs":                          {Group: "batch", Version: "v1"},
+	"secretstores":                      {Group: "external-secrets.io", Version: "v1"},
+	"externalsecrets":                   {Group: "external-secrets.io", Version: "v1"},
 	"networkpolicies":                   {Group: "networking.k8s.io", Version: "v1"},
 	"roles":                             {Group: "rbac.authorization.k8s.io", Version: "v1"},
 	"rolebindings":                      {Group: "rbac.authorization.k8s.io", Version: "v1"},

@@ -129,6 +129,9 @@ func refusedToBoth() []attempt {
 		attempt{verb: "deletecollection", resource: "services", namespace: servers},
 		attempt{verb: "deletecollection", resource: "networkpolicies", namespace: servers},
 		attempt{verb: "deletecollection", resource: "configmaps", namespace: servers},
+		attempt{verb: "deletecollection", resource: "externalsecrets", namespace: servers},
+		attempt{verb: "create", resource: "secretstores", namespace: servers, name: "mcpgateway"},
+		attempt{verb: "patch", resource: "secretstores", namespace: servers, name: "mcpgateway"},
 		// What limits them.
 		attempt{verb: "patch", resource: "configmaps", namespace: system, name: "mcp-admission"},
 		attempt{verb: "delete", resource: "configmaps", namespace: system, name: "mcp-admission"},
@@ -144,7 +147,7 @@ func refusedToBoth() []attempt {
 // refusedToGateway is what only the deployer may do.
 func refusedToGateway() []attempt {
 	all := refusedToBoth()
-	for _, kind := range []string{"services", "configmaps", "networkpolicies", "revisions", "pods", "events"} {
+	for _, kind := range []string{"services", "configmaps", "networkpolicies", "externalsecrets", "revisions", "pods", "events"} {
 		for _, verb := range []string{"get", "create", "patch", "delete"} {
 			a := attempt{verb: verb, resource: kind, namespace: servers, name: "mcp-x"}
 			if !slices.Contains(all, a) {
@@ -172,8 +175,10 @@ var allowed = map[string]map[string]string{
 		"networkpolicies create": "an entry's egress", "networkpolicies patch": "server-side apply", "networkpolicies delete": "an entry that is gone",
 		"configmaps get": "which rules are there", "configmaps list": "what the catalog no longer names", "configmaps watch": "that they were changed",
 		"configmaps create": "an entry's rules", "configmaps patch": "server-side apply", "configmaps delete": "an entry that is gone",
-		"secrets create": "an entry's keys",
-		"pods get":       "how a start fails", "pods list": "pods of a revision", "pods watch": "that a start failed",
+		"secrets create":       "an entry's keys",
+		"externalsecrets list": "versions that nothing has any more", "externalsecrets watch": "that the operator made the Secret",
+		"externalsecrets create": "a version of an entry's values", "externalsecrets patch": "server-side apply", "externalsecrets delete": "one that nothing has any more",
+		"pods get": "how a start fails", "pods list": "pods of a revision", "pods watch": "that a start failed",
 		"pods/log get": "a failed start's last lines",
 		"events get":   "refusals of quota and scheduler", "events list": "those of a revision", "events watch": "new ones",
 	},

@@ -186,6 +186,12 @@ var services = []struct {
 		mounted(p, server, projectedVolume(projectedSecret("mcp-x-server"), projectedSecret("mcp-other-server")))
 	}, badProjection},
 
+	{"Secrets of one version", func(_ *servingv1.Service, p *corev1.PodSpec) {
+		p.Containers[server].Env = []corev1.EnvVar{secretVariable("mcp-x-server-0123456789abcdef")}
+		mounted(p, shim, secretVolume("mcp-x-shim-0123456789abcdef"))
+	}, ""},
+	{"the shim's Secret of one version as the server's variable", variable(server, "mcp-x-shim-0123456789abcdef"), seesShims},
+	{"the server's Secret of one version as the shim's variable", variable(shim, "mcp-x-server-0123456789abcdef"), seesServers},
 	{"the shim's Secret as the server's variable", variable(server, "mcp-x-shim"), seesShims},
 	{"the shim's Secret as the server's environment", func(_ *servingv1.Service, p *corev1.PodSpec) {
 		p.Containers[server].EnvFrom = environment("mcp-x-shim")
@@ -204,6 +210,10 @@ var services = []struct {
 	{"the server's Secret projected for the shim", func(_ *servingv1.Service, p *corev1.PodSpec) {
 		mounted(p, shim, projectedVolume(projectedSecret("mcp-x-server")))
 	}, seesServers},
+	{"a version of an entry's values for the registry", func(_ *servingv1.Service, p *corev1.PodSpec) {
+		p.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "mcp-other-server-0123456789abcdef"}}
+	}, badPullSecret},
+	{"another entry's Secret of one version", variable(shim, "mcp-other-shim-0123456789abcdef"), badVariable},
 	{"another entry's Secret for the registry", func(_ *servingv1.Service, p *corev1.PodSpec) {
 		p.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "mcp-other-server"}}
 	}, badPullSecret},

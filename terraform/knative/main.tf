@@ -4,7 +4,7 @@ locals {
   config = "${path.module}/../../knative/config"
 
   # The same files that kubectl apply -k takes; gateway and deployer are functions here, and are no accounts of the cluster.
-  files = ["namespaces.yaml", "roles.yaml", "admission-services.yaml", "admission-deployer.yaml", "network-servers.yaml"]
+  files = ["namespaces.yaml", "roles.yaml", "admission-services.yaml", "admission-deployer.yaml", "admission-secrets.yaml", "network-servers.yaml"]
 
   # The load balancer is found by its name.
   load_balancer = "${var.gateway.name}-ingress"

@@ -12,6 +12,7 @@ variable "gateway" {
     documents       = string
     kms_key         = string
     private_subnets = list(string)
+    secrets         = optional(object({ account = string, prefix = string, arn = string }))
   })
   description = "The output knative of the gateway's module."
   validation {
@@ -48,6 +49,19 @@ variable "operator_chart" {
   validation {
     condition     = can(regex("^(https|oci)://", var.operator_chart.repository)) && can(regex("^v?[0-9]+\\.[0-9]+\\.[0-9]+$", var.operator_chart.version))
     error_message = "operator_chart must have an https or oci repository, and a whole version such as v1.22.0."
+  }
+}
+
+variable "secrets_chart" {
+  type = object({
+    repository = optional(string, "https://charts.external-secrets.io")
+    version    = optional(string, "1.3.1")
+  })
+  default     = {}
+  description = "Where Helm has the External Secrets operator from, and its version."
+  validation {
+    condition     = can(regex("^(https|oci)://", var.secrets_chart.repository)) && can(regex("^v?[0-9]+\\.[0-9]+\\.[0-9]+$", var.secrets_chart.version))
+    error_message = "secrets_chart must have an https or oci repository, and a whole version such as 1.3.1."
   }
 }
 

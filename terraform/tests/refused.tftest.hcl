@@ -12,6 +12,14 @@ run "name_too_long" {
   expect_failures = [var.name]
 }
 
+run "secrets_that_are_nowhere" {
+  command = plan
+  variables {
+    secrets = "vault"
+  }
+  expect_failures = [var.secrets]
+}
+
 run "name_in_capitals" {
   command = plan
   variables {

@@ -39,6 +39,10 @@ run "url_new_ipv6" {
     error_message = "Lambda's API is asked where it has IPv6 addresses"
   }
   assert {
+    condition     = aws_lambda_function.this["deployer"].environment[0].variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"] == "https://secretsmanager.eu-central-1.api.aws"
+    error_message = "so is Secrets Manager"
+  }
+  assert {
     condition     = alltrue([for f in aws_lambda_function.this : f.architectures == tolist(["arm64"])])
     error_message = "arm64 is cheaper"
   }

@@ -64,6 +64,7 @@ module "gateway" {
     gateway = { memory = 1024, timeout = 900, concurrency = 500 }
     oauth   = { concurrency = 50 }
   }
+  secrets         = "secrets-manager"
   audit           = { auditors = ["security"], keep_days = 400 }
   reconcile_every = 5
   log_days        = 90
