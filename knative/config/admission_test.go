@@ -234,7 +234,7 @@ func (r rig) differing(t *testing.T, all []write) string {
 	return strings.Join(found, "\n")
 }
 
-// newRig makes the fixtures, and somebody who may write ConfigMaps and NetworkPolicies only.
+// newRig makes the fixtures, and somebody who may write ConfigMaps, NetworkPolicies and ExternalSecrets only.
 func newRig(t *testing.T) rig {
 	t.Helper()
 	c := connect(t)
@@ -245,7 +245,7 @@ func newRig(t *testing.T) rig {
 	}}
 	meta := metav1.ObjectMeta{Name: "test-somebody", Namespace: servers}
 	rbac, ctx := c.kube.RbacV1(), context.Background()
-	rules := []rbacv1.PolicyRule{{APIGroups: []string{"", "networking.k8s.io"}, Resources: []string{"configmaps", "networkpolicies"}, Verbs: []string{"create"}}}
+	rules := []rbacv1.PolicyRule{{APIGroups: []string{"", "networking.k8s.io", "external-secrets.io"}, Resources: []string{"configmaps", "networkpolicies", "externalsecrets"}, Verbs: []string{"create"}}}
 	if _, err := rbac.Roles(servers).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -56,12 +56,14 @@ func externalSecretWrites() []write {
 	if err := unstructured.SetNestedSlice(other.Object, []any{remote("other/shim", "more", "uuid/1")}, "spec", "data"); err != nil {
 		panic(err)
 	}
-	theirs := operatorsExternalSecret()
+	theirs, more := operatorsExternalSecret(), operatorsExternalSecret()
+	more.SetName("more")
 	return []write{
 		{"the server's values", "deployer", "apply", version("x", "server"), ""},
 		{"the shim's values", "deployer", "create", version("x", "shim"), ""},
 		{"the end of a version", "deployer", "delete", seen, ""},
 		{"the operator's ExternalSecret", "operator", "apply", theirs, ""},
+		{"somebody's ExternalSecret", "somebody", "create", more, ""},
 		{"the end of the operator's ExternalSecret", "deployer", "delete", theirs, badEntry},
 		{"a version of nobody's", "deployer", "apply", with("somebody", "metadata", "labels", "app.kubernetes.io/managed-by"), badEntry},
 		{"a version of an entry that is a pattern", "deployer", "apply", with("x.y", "metadata", "labels", labelServer), badEntry},
