@@ -33,7 +33,7 @@ import (
 type world struct {
 	t          *testing.T
 	dynamodb   *dynamodb.Client
-	services   map[string]http.Handler // DYNAMODB and S3
+	services   map[string]http.Handler // by what AWS_ENDPOINT_URL_ goes before
 	s3         *s3mem.Backend
 	cluster    *cluster
 	provider   *provider
@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dynamodb: dynamodb.NewFromConfig(local), s3: s3mem.New(), cluster: startCluster(t), recordings: t.TempDir(), called: map[string]map[string]bool{}, may: map[string][]permission{}}
-	w.services = map[string]http.Handler{"DYNAMODB": httputil.NewSingleHostReverseProxy(at), "S3": gofakes3.New(w.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
+	w.services = map[string]http.Handler{"SECRETS_MANAGER": http.HandlerFunc(w.describe), "DYNAMODB": httputil.NewSingleHostReverseProxy(at), "S3": gofakes3.New(w.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
 	t.Cleanup(w.dropTables)
 	w.provider = w.startProvider()
 	w.issuer = w.provider.issuer
@@ -128,13 +128,25 @@ func name(service string, r *http.Request) (action, resource string) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
-	var asked struct{ TableName, IndexName string }
+	var asked struct{ TableName, IndexName, SecretID string }
 	_ = json.Unmarshal(body, &asked)
+	if service == "SECRETS_MANAGER" { // it adds six characters of its own to names
+		return "secretsmanager:" + operation, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:" + asked.SecretID + "-AbCdEf"
+	}
 	resource = "arn:aws:dynamodb:eu-central-1:123456789012:table/" + asked.TableName
 	if asked.IndexName != "" {
 		resource += "/index/" + asked.IndexName
 	}
 	return "dynamodb:" + operation, resource
+}
+
+// describe is Secrets Manager, where each secret has one version. Who reads it is in the cluster, and not here.
+func (w *world) describe(rw http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/secretsmanager/aws4_request") || r.Header.Get("X-Amz-Target") != "secretsmanager.DescribeSecret" {
+		w.t.Errorf("Secrets Manager was asked for %q by %q", r.Header.Get("X-Amz-Target"), r.Header.Get("Authorization"))
+	}
+	rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	_, _ = io.WriteString(rw, `{"VersionIdsToStages": {"01234567-89ab-cdef-0123-456789abcdef": ["AWSCURRENT"]}}`)
 }
 
 func (w *world) allows(function, action, resource string) bool {
@@ -177,7 +189,8 @@ func (w *world) function(made []terraformtest.Resource, name string, others map[
 		}
 	}
 	env := map[string]string{"SSL_CERT_FILE": w.roots, awsenv.Recording: w.recording(name),
-		"AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB")}
+		"AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB"),
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.endpoint(name, "SECRETS_MANAGER")}
 	for _, e := range f.Environment {
 		maps.Copy(env, e.Variables)
 	}
