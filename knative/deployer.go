@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -57,6 +58,7 @@ type Deployer struct {
 	making   sync.Mutex // held while an instance of a user's is made: they are counted
 	refused  failures
 	looked   looks
+	silence  atomic.Int64 // when the External Secrets operator was waited for in vain
 	log      *slog.Logger
 }
 
@@ -95,6 +97,7 @@ func (d *Deployer) Ensure(ctx context.Context, p deploy.Plan) (deploy.Instance, 
 		if err := d.refused.recent(id); err != nil {
 			return nil, err
 		}
+		want.patience = secretTimeout
 		instance, err := d.ensure(alone, want)
 		d.refused.note(id, err)
 		return instance, err
@@ -115,6 +118,8 @@ type planned struct {
 	deploy.Plan
 	service *servingv1.Service
 	secrets []*unstructured.Unstructured // the ExternalSecrets of what it names
+	// patience is how long the operator may take for each.
+	patience time.Duration
 }
 
 // plan makes the service of a plan as the lock file and the versions of secrets are now: a line that is put back is the way
@@ -124,7 +129,7 @@ func (d *Deployer) plan(ctx context.Context, p deploy.Plan) (want planned, err e
 	if settings.Packages, err = d.packages(); err != nil {
 		return want, err
 	}
-	want.Plan = p
+	want.Plan, want.patience = p, secretMoment
 	if want.secrets, err = d.external(ctx, p); err != nil {
 		return want, err
 	}
@@ -251,7 +256,7 @@ func (d *Deployer) apply(ctx context.Context, plan planned) (live *servingv1.Ser
 	if _, err := d.generate(ctx, p); err != nil {
 		return nil, false, err
 	}
-	if err := d.bring(ctx, plan.secrets); err != nil {
+	if err := d.bring(ctx, plan); err != nil {
 		return nil, false, err
 	}
 	if live != nil {

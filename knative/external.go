@@ -41,12 +41,16 @@ const storeName = "mcpgateway"
 // externalSecrets is what the operator makes Secrets of (external-secrets.io, v1).
 var externalSecrets = schema.GroupVersionResource{Group: "external-secrets.io", Version: "v1", Resource: "externalsecrets"}
 
-// How long the operator may take for one Secret, and how long one stays that nothing names: whoever had it made may be on the
-// way to write what does, and no function runs longer.
+// How long the operator may take for one Secret: where a caller waits for it, and where nobody does, since others wait for the
+// next comparison. It takes a tenth of a second.
 const (
 	secretTimeout = 10 * time.Second
-	keepUnused    = 15 * time.Minute
+	secretMoment  = 2 * time.Second
 )
+
+// keepUnused is how long a Secret stays that nothing names: whoever had it made may be on the way to write what does, and no
+// function runs longer.
+const keepUnused = 15 * time.Minute
 
 // external makes the ExternalSecrets of a plan, at the versions that are current; none where no store is outside the cluster.
 func (d *Deployer) external(ctx context.Context, p deploy.Plan) (list []*unstructured.Unstructured, err error) {
@@ -116,9 +120,9 @@ func pins(external []*unstructured.Unstructured) map[string]string {
 	return names
 }
 
-// bring has the operator make Secrets, and waits until they are there.
-func (d *Deployer) bring(ctx context.Context, external []*unstructured.Unstructured) error {
-	for _, e := range external {
+// bring has the operator make the Secrets of a plan, and waits until they are there.
+func (d *Deployer) bring(ctx context.Context, p planned) error {
+	for _, e := range p.secrets {
 		text, err := applied(e)
 		if err != nil {
 			return err
@@ -128,7 +132,7 @@ func (d *Deployer) bring(ctx context.Context, external []*unstructured.Unstructu
 			err = errors.New("the cluster knows no ExternalSecrets: install the External Secrets operator (terraform/knative does), or leave out deployer.knative.secretsManager")
 		}
 		if err == nil {
-			err = d.awaitSecret(ctx, live)
+			err = d.awaitSecret(ctx, live, p.patience)
 		}
 		if err != nil {
 			return fmt.Errorf("secret %s: %w", e.GetName(), err)
@@ -138,11 +142,14 @@ func (d *Deployer) bring(ctx context.Context, external []*unstructured.Unstructu
 }
 
 // awaitSecret waits until the operator has made a Secret. The error says why it has not.
-func (d *Deployer) awaitSecret(ctx context.Context, e *unstructured.Unstructured) error {
+func (d *Deployer) awaitSecret(ctx context.Context, e *unstructured.Unstructured, patience time.Duration) error {
 	if done, err := made(e); done || err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
+	if time.Since(time.Unix(0, d.silence.Load())) < secretTimeout {
+		patience = min(patience, secretMoment/100) // many entries do not wait in turn for an operator that does not run
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	objects := d.dynamic.Resource(externalSecrets).Namespace(e.GetNamespace())
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, e.GetName()).String()
@@ -161,6 +168,7 @@ func (d *Deployer) awaitSecret(ctx context.Context, e *unstructured.Unstructured
 		return made(now)
 	})
 	if err != nil && ctx.Err() != nil {
+		d.silence.Store(time.Now().UnixNano())
 		return fmt.Errorf("%w: the External Secrets operator has not made it: does it run, and has it a SecretStore %s in %s?", ctx.Err(), storeName, e.GetNamespace())
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -199,7 +200,7 @@ func TestRotation(t *testing.T) {
 		}
 		o.version = "v3" // somebody has them made, and has not written the service yet
 		want, err := o.plan(t.Context(), p)
-		if err != nil || o.bring(t.Context(), want.secrets) != nil {
+		if err != nil || o.bring(t.Context(), want) != nil {
 			t.Fatal(err)
 		}
 		retained(4, "while somebody is on the way")
@@ -241,6 +242,25 @@ func TestSecretsThatDoNotCome(t *testing.T) {
 	}
 }
 
+// Nobody waits in turn for an operator that does not run: the next entries are left for the next comparison at once.
+func TestSilentOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutside(t)
+		o.says = ""
+		began := time.Now()
+		for n := range 20 {
+			p := golden(t, "container.shared.none")
+			p.Server = fmt.Sprintf("%s-%d", p.Server, n)
+			if err := o.Deploy(t.Context(), p); err == nil {
+				t.Error("deployed without its secrets")
+			}
+		}
+		if took := time.Since(began); took < secretMoment || took > 2*secretMoment {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func refusing(err error) clienttesting.ReactionFunc {
 	return func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, err }
 }
@@ -252,7 +272,7 @@ func TestSecretsThatComeLate(t *testing.T) {
 		o.says = ""
 		go func() {
 			for range 2 {
-				time.Sleep(secretTimeout / 2)
+				time.Sleep(secretMoment / 2)
 				for _, name := range o.there(t) {
 					e, err := o.objects.Tracker().Get(externalSecrets, "mcp-servers", name)
 					if err != nil {

@@ -63,7 +63,7 @@ func (d *Deployer) remake(ctx context.Context, p planned) error {
 		return nil
 	}
 	_, err := d.generate(ctx, p.Plan)
-	return errors.Join(err, d.bring(ctx, p.secrets))
+	return errors.Join(err, d.bring(ctx, p))
 }
 
 // looks remembers when the secrets of each server were last known to be there.

@@ -122,7 +122,9 @@ type system struct {
 // documents are what a test has in platform and catalog, in lines of YAML.
 type documents struct {
 	servers, policies string
-	functions         bool // gateway and deployer are functions
+	functions         bool     // gateway and deployer are functions
+	knative           string   // more of deployer.knative
+	deployer          []string // more of the deployer's environment
 }
 
 const everybody = "  - {name: everybody, allow: {anyone: true}, servers: [\"*\"], tools: [\"*\"]}\n"
@@ -168,7 +170,7 @@ deployer:
     nameKey: name.key
     images: {shim: %q}
     ingress: {url: %q, domain: %s, insecurePlainIngress: true}
-`, s.url, s.issuer.URL, place, namespace, shimImage, ingress, domain))
+%s`, s.url, s.issuer.URL, place, namespace, shimImage, ingress, domain, d.knative))
 	s.writeCredentials(cluster, "gateway")
 	s.writeCredentials(cluster, "deployer")
 	s.writeCatalog()
@@ -246,8 +248,11 @@ func (s *system) startGateway() { s.gateway = s.start("gateway", "tcp", s.addres
 
 func (s *system) start(name, network, address string) *proxytest.Process {
 	s.t.Helper()
-	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Log: filepath.Join(s.dir, name+".log"),
-		Env: []string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address, "KUBECONFIG=" + filepath.Join(s.dir, name+".kubeconfig")}})
+	env := []string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address, "KUBECONFIG=" + filepath.Join(s.dir, name+".kubeconfig")}
+	if name == "deployer" {
+		env = append(env, s.documents.deployer...)
+	}
+	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Log: filepath.Join(s.dir, name+".log"), Env: env})
 	if err != nil {
 		s.t.Fatal(err)
 	}
