@@ -140,8 +140,8 @@ func TestNamesGoWithVersions(t *testing.T) {
 	name := func(version string, keys ...string) string {
 		return MakeExternalSecret("n", "github", "mcp-github-server", version, keys).GetName()
 	}
-	if name("1", "a", "b") != name("1", "a", "b") {
-		t.Error("the same has two names")
+	if first, again := name("1", "a", "b"), name("1", "a", "b"); first != again {
+		t.Errorf("the same is called %s and %s", first, again)
 	}
 	seen := map[string]bool{}
 	for _, n := range []string{name("1", "a", "b"), name("2", "a", "b"), name("1", "a"), name("1", "ab")} {
