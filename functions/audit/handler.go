@@ -14,6 +14,7 @@ import (
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/lists"
 	"mcpgateway/internal/mcp"
+	"mcpgateway/internal/servertoken"
 )
 
 // path is where records are brought and asked for.
@@ -23,7 +24,7 @@ const path = "/audit"
 type server struct {
 	store  store.Store
 	shelf  store.Shelf
-	tokens tokens
+	tokens servertoken.Key
 	view   atomic.Pointer[view] // of the documents in force
 	keep   time.Duration
 	log    *slog.Logger
@@ -64,7 +65,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) error {
 // bring is the path of a batch: whose is it, is it whole, keep it. The shim tries again what is answered 503, makes a batch
 // smaller that is too large, and gives up what is answered 400 or 422.
 func (s *server) bring(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.tokens.shows(r)
+	id, err := s.tokens.Shown(r)
 	if err != nil {
 		return err
 	}

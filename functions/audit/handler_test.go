@@ -14,12 +14,13 @@ import (
 	"mcpgateway/functions/audit/store"
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/audit/sink"
+	"mcpgateway/internal/servertoken"
 )
 
 // What a shim's own client brings is there once, for who may read it.
 func TestBringAndFind(t *testing.T) {
 	r := newRig(t)
-	notes, other := r.shim(t, r.server.tokens.of("notes")), r.shim(t, r.server.tokens.of("other"))
+	notes, other := r.shim(t, r.server.tokens.Of("notes")), r.shim(t, r.server.tokens.Of("other"))
 	batch := [][]byte{line(t, "notes", 3, nil), line(t, "notes", 2, func(e *audit.Record) { e.Subject, e.Outcome = "bob", audit.Refused })}
 	for range 2 {
 		if err := notes.Send(t.Context(), "the-same-key", batch); err != nil {
@@ -45,7 +46,7 @@ func TestPages(t *testing.T) {
 	for n := range 25 {
 		batch = append(batch, line(t, "notes", n, nil))
 	}
-	if err := r.shim(t, r.server.tokens.of("notes")).Send(t.Context(), "a-batch-of-many", batch); err != nil {
+	if err := r.shim(t, r.server.tokens.Of("notes")).Send(t.Context(), "a-batch-of-many", batch); err != nil {
 		t.Fatal(err)
 	}
 	var all []store.Entry
@@ -71,9 +72,12 @@ func TestPages(t *testing.T) {
 // A token is for one server's records, and what is not such a token brings nothing.
 func TestTokens(t *testing.T) {
 	r := newRig(t)
-	good := r.server.tokens.of("notes")
-	stolen := tokens{key: bytes.Repeat([]byte("x"), minKey)}.of("notes")
-	for name, token := range map[string]string{"none": "", "another key's": stolen, "of another server": "other" + strings.TrimPrefix(good, "notes"),
+	good := r.server.tokens.Of("notes")
+	other, err := servertoken.New("audit", bytes.Repeat([]byte("x"), servertoken.MinKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{"none": "", "another key's": other.Of("notes"), "of another server": "other" + strings.TrimPrefix(good, "notes"),
 		"cut": good[:len(good)-1], "longer": good + "A", "a name only": "notes.", "a person's": r.auditor(t)} {
 		err := r.shim(t, token).Send(t.Context(), "some-batch-key", [][]byte{line(t, "notes", 1, nil)})
 		var f *sink.Failure
@@ -81,7 +85,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	err := r.shim(t, good).Send(t.Context(), "some-batch-key", [][]byte{line(t, "notes", 1, nil), line(t, "other", 1, nil)})
+	err = r.shim(t, good).Send(t.Context(), "some-batch-key", [][]byte{line(t, "notes", 1, nil), line(t, "other", 1, nil)})
 	var f *sink.Failure
 	if !errors.As(err, &f) || !f.Final {
 		t.Errorf("records of another server: %v", err)
@@ -106,7 +110,7 @@ func TestAuditors(t *testing.T) {
 		"one of ours of a partner's group":  {r.main.Token(t, "erin", public, []string{"watch", "partner:watch"}, nil), 403},
 		"an auditor's token for a server":   {r.main.Token(t, "carol", public+"/mcp-connect/notes", []string{"security"}, nil), 401},
 		"an auditor's of another gateway":   {r.main.Token(t, "carol", "https://other.test", []string{"security"}, nil), 401},
-		"a shim":                            {r.server.tokens.of("notes"), 401},
+		"a shim":                            {r.server.tokens.Of("notes"), 401},
 		"who calls itself as servers never": {r.main.Token(t, auditors, public, nil, nil), 403},
 	} {
 		if status, body := r.get(t, c.token, ""); status != c.status {
@@ -160,7 +164,7 @@ func TestBadBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header = http.Header{"Authorization": {"Bearer " + r.server.tokens.of("notes")}, "Content-Type": {c.kind}}
+		req.Header = http.Header{"Authorization": {"Bearer " + r.server.tokens.Of("notes")}, "Content-Type": {c.kind}}
 		if c.encoding != "" {
 			req.Header.Set("Content-Encoding", c.encoding)
 		}

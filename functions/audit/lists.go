@@ -25,7 +25,7 @@ func (s *server) serveLists(w http.ResponseWriter, r *http.Request) error {
 
 // leaveLists keeps what a shim brings, for whoever shows what the shim said.
 func (s *server) leaveLists(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.tokens.shows(r)
+	id, err := s.tokens.Shown(r)
 	if err != nil {
 		return err
 	}

@@ -33,19 +33,19 @@ func TestLists(t *testing.T) {
 	if got, err := place.Read(t.Context(), k, noon); got != nil || err != nil {
 		t.Errorf("before: %v, %v", got, err)
 	}
-	for _, token := range []string{"", "notes.x", r.server.tokens.of("notes") + "x", r.auditor(t)} {
+	for _, token := range []string{"", "notes.x", r.server.tokens.Of("notes") + "x", r.auditor(t)} {
 		if err := place.Leave(t.Context(), k, s, secret.New(token)); err == nil || !strings.Contains(err.Error(), "401") {
 			t.Errorf("token %.20q: %v", token, err)
 		}
 	}
 	for range 2 {
-		if err := place.Leave(t.Context(), k, s, secret.New(r.server.tokens.of("notes"))); err != nil {
+		if err := place.Leave(t.Context(), k, s, secret.New(r.server.tokens.Of("notes"))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// What another server's shim brings is that server's, whatever it says.
 	other, forged := snapshot(t, "notes", 2)
-	if err := place.Leave(t.Context(), other, forged, secret.New(r.server.tokens.of("other"))); err != nil {
+	if err := place.Leave(t.Context(), other, forged, secret.New(r.server.tokens.Of("other"))); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := place.Read(t.Context(), k, noon); err != nil || got == nil || got.Server != "notes" {
@@ -58,7 +58,7 @@ func TestLists(t *testing.T) {
 
 func TestListsRefuse(t *testing.T) {
 	r := newRig(t)
-	token := r.server.tokens.of("notes")
+	token := r.server.tokens.Of("notes")
 	for name, c := range map[string]struct {
 		method, query, token, body string
 		status                     int

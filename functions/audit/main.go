@@ -73,7 +73,7 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 	if len(args) > 0 {
 		t, err := readTokens(c)
 		if err == nil {
-			fmt.Fprintln(stdout, t.of(args[1]))
+			fmt.Fprintln(stdout, t.Of(args[1]))
 		}
 		return err
 	}

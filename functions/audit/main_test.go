@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mcpgateway/internal/servertoken"
 )
 
 // platform writes the operator's files, with an audit section, and returns their folder.
@@ -40,7 +42,11 @@ func TestTokenCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, ok := tokens{key}.server(strings.TrimSpace(first.String()))
+	tokens, err := servertoken.New("audit", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := tokens.Server(strings.TrimSpace(first.String()))
 	if id != "notes" || !ok || first.String() != second.String() {
 		t.Errorf("%s %v, %q %q", id, ok, first.String(), second.String())
 	}

@@ -15,6 +15,7 @@ import (
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
+	"mcpgateway/internal/servertoken"
 )
 
 // view is what is made of a version of the documents.
@@ -39,6 +40,11 @@ func newServer(v *documents.Version, kept keeper, log *slog.Logger, now func() t
 		return nil, err
 	}
 	return s, s.accept(v)
+}
+
+// readTokens reads the key of servers' tokens. Where records are kept on this machine one is made if there is none.
+func readTokens(c *catalog.AuditStore) (servertoken.Key, error) {
+	return servertoken.Read("audit", c.Key, c.Table == "")
 }
 
 func settingsOf(p *catalog.Platform) (*catalog.AuditStore, error) {

@@ -15,12 +15,12 @@ import (
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/page"
 	"mcpgateway/functions/oauth/provider"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/internal/base64url"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store"
 )
 
 // accountsPath is where people look after their accounts at servers.

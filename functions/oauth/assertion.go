@@ -8,9 +8,9 @@ import (
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/store"
 )
 
 // maxIDJAG is how long an identity assertion may be good for: it is used at once, and remembered for so long.

@@ -16,7 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"mcpgateway/functions/oauth/client"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // seenBefore is a store that knows what was put there before.

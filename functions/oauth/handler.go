@@ -16,11 +16,11 @@ import (
 	"mcpgateway/functions/oauth/page"
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
+	"mcpgateway/internal/store"
 )
 
 // server is the authorization server. It is an http.Handler, to be served at its URL.

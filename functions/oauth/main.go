@@ -18,11 +18,11 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/operate"
-	"mcpgateway/functions/oauth/store/bolt"
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
+	"mcpgateway/internal/store/bolt"
 )
 
 // What was built, as make package says.

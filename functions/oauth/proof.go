@@ -12,7 +12,7 @@ import (
 
 	"mcpgateway/functions/oauth/client"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // assertionType is the only kind of client assertion (RFC 7523 section 2.2).

@@ -11,9 +11,9 @@ import (
 
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/operate"
-	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
 	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/awsenv/awsenvtest"
+	"mcpgateway/internal/store/dynamo/dynamotest"
 )
 
 func TestMain(m *testing.M) {

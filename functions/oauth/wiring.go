@@ -19,9 +19,6 @@ import (
 	"mcpgateway/functions/oauth/grant"
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/bolt"
-	"mcpgateway/functions/oauth/store/dynamo"
 	"mcpgateway/functions/oauth/token"
 	"mcpgateway/internal/apikey"
 	"mcpgateway/internal/catalog"
@@ -30,6 +27,9 @@ import (
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/bolt"
+	"mcpgateway/internal/store/dynamo"
 )
 
 // storeFile is in the folder for state.
@@ -52,7 +52,11 @@ func openStore(p *catalog.Platform, now func() time.Time) (keeper, error) {
 		}
 		return bolt.Open(filepath.Join(p.OAuth.State, storeFile), now)
 	}
-	return dynamo.Start(context.Background(), p.OAuth.Table, now)
+	kept, err := dynamo.Start(context.Background(), p.OAuth.Table, now)
+	if err != nil {
+		return nil, fmt.Errorf("oauth.table: %w", err)
+	}
+	return kept, nil
 }
 
 // sealKey is the key that seals. Processes that share a table need the same one: each would make its own, and read nothing of

@@ -17,11 +17,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
-	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/audit/sink"
 	"mcpgateway/internal/awsenv/awsenvtest"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store/dynamo/dynamotest"
 	"mcpgateway/internal/terraformtest"
 	"mcpgateway/localstack/lambda"
 )

@@ -22,9 +22,9 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
-	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
 	"mcpgateway/internal/awsenv"
 	"mcpgateway/internal/identity/identitytest"
+	"mcpgateway/internal/store/dynamo/dynamotest"
 	"mcpgateway/internal/terraformtest"
 	"mcpgateway/localstack/lambda"
 )

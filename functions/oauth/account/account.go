@@ -15,9 +15,9 @@ import (
 
 	"mcpgateway/functions/oauth/envelope"
 	"mcpgateway/functions/oauth/grant"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store"
 )
 
 // ErrNone says that a person has no account at a server, or no longer.

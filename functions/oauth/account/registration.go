@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/envelope"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store"
 )
 
 // Registrations keeps what authorization servers know us as where we registered.

@@ -15,10 +15,10 @@ import (
 
 	"mcpgateway/functions/oauth/envelope"
 	"mcpgateway/functions/oauth/grant"
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/bolt"
 	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/functions/oauth/upstream/upstreamtest"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/bolt"
 )
 
 var (

@@ -11,9 +11,9 @@ import (
 
 	"mcpgateway/functions/oauth/envelope"
 	"mcpgateway/functions/oauth/grant"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/upstream"
 	"mcpgateway/internal/secret"
+	"mcpgateway/internal/store"
 )
 
 // Token is an access token of a person's account at a server, and how long it is good. refused is the SHA-256 of one that the

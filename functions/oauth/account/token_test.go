@@ -13,8 +13,8 @@ import (
 
 	"mcpgateway/functions/oauth/envelope"
 	"mcpgateway/functions/oauth/grant"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/functions/oauth/upstream"
+	"mcpgateway/internal/store"
 )
 
 func TestToken(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // registeredPrefix begins the ids of clients that registered themselves.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"mcpgateway/functions/oauth/store/bolt"
-	"mcpgateway/functions/oauth/store/storetest"
+	"mcpgateway/internal/store/bolt"
+	"mcpgateway/internal/store/storetest"
 )
 
 func TestHasSecret(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // consentKey names what was consented to: this client, at this place, for this server and these scopes, by this person.

@@ -18,7 +18,7 @@ import (
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // How long what is kept.

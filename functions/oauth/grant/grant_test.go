@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // Of two who redeem a code at the same time one is a thief, and neither keeps what it gave.

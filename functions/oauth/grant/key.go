@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/internal/apikey"
+	"mcpgateway/internal/store"
 )
 
 // Bounds of a person's keys.

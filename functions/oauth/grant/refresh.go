@@ -9,7 +9,7 @@ import (
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // turnPatience is how often, and pauseBetween how long, somebody waits for another refresh of the same grant.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mcpgateway/functions/oauth/provider"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // Two processes refresh the same token: both give the same one, after the provider was asked once.

@@ -11,7 +11,7 @@ import (
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // Whoever holds the token before the last one lost an answer, and may end the grant as well.

@@ -11,9 +11,9 @@ import (
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/bolt"
-	"mcpgateway/functions/oauth/store/storetest"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/bolt"
+	"mcpgateway/internal/store/storetest"
 )
 
 // renew is a provider.

@@ -9,7 +9,7 @@ import (
 
 	"mcpgateway/functions/oauth/provider"
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // Standing is what is known of a person who has API keys: that they may sign in, and with which groups. All their keys go by

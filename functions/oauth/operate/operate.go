@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"mcpgateway/functions/oauth/grant"
-	"mcpgateway/functions/oauth/store/dynamo"
+	"mcpgateway/internal/store/dynamo"
 )
 
 // timeout is how long an answer may take.
@@ -55,7 +55,7 @@ func Serve(l net.Listener, revoke func(context.Context, grant.Person) (grant.End
 func RevokeIn(ctx context.Context, table string, p grant.Person) (grant.Ended, error) {
 	kept, err := dynamo.Start(ctx, table, time.Now)
 	if err != nil {
-		return grant.Ended{}, err
+		return grant.Ended{}, fmt.Errorf("oauth.table: %w", err)
 	}
 	defer kept.Close()
 	return (&grant.Grants{Store: kept, Now: time.Now}).RevokePerson(ctx, p)

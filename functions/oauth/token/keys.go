@@ -17,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // The life of a signing key. It is published long before it signs, so that whoever keeps our keys for a while has it by

@@ -17,9 +17,9 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"mcpgateway/functions/oauth/seal"
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/bolt"
-	"mcpgateway/functions/oauth/store/storetest"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/bolt"
+	"mcpgateway/internal/store/storetest"
 )
 
 func newKeys(t *testing.T) (first, second *Keys, clock *storetest.Clock) {

@@ -19,7 +19,7 @@ import (
 
 	"mcpgateway/functions/audit/store"
 	"mcpgateway/functions/audit/store/storetest"
-	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
+	"mcpgateway/internal/store/dynamo/dynamotest"
 )
 
 func TestMain(m *testing.M) {

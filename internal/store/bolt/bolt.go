@@ -16,7 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // lockPatience is how long to wait for another process that has the file open.

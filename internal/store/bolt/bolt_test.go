@@ -10,8 +10,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/storetest"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/storetest"
 )
 
 func open(t *testing.T, path string, clock *storetest.Clock) *Store {

@@ -17,9 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"mcpgateway/functions/oauth/store"
-	"mcpgateway/functions/oauth/store/dynamo/dynamotest"
-	"mcpgateway/functions/oauth/store/storetest"
+	"mcpgateway/internal/store"
+	"mcpgateway/internal/store/dynamo/dynamotest"
+	"mcpgateway/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {

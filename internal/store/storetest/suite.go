@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mcpgateway/functions/oauth/store"
+	"mcpgateway/internal/store"
 )
 
 // Clock is what a store under test takes for the time.

@@ -119,7 +119,7 @@ func install(t *testing.T, cache string) (string, error) {
 	return peers.Installer{Dir: cache}.Archive(t.Context(), peers.DynamoDB)
 }
 
-// Schema is what a table of an authorization server is made with.
+// Schema is what the table of a store is made with.
 func Schema() *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("part"), AttributeType: types.ScalarAttributeTypeS},

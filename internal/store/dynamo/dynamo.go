@@ -1,5 +1,4 @@
-// Package dynamo is a store in a table of Amazon DynamoDB, for an authorization server that is several processes, or a
-// function.
+// Package dynamo is a store in a table of Amazon DynamoDB, for what is several processes, or a function.
 //
 // The table has the string keys "part" and "sort", and nothing else is asked of it than what it holds: it is made by whoever
 // sets up the account. DynamoDB removes what has expired by the number "expires", days later at times, so that every reading
@@ -19,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"mcpgateway/functions/oauth/store"
 	"mcpgateway/internal/awsenv"
+	"mcpgateway/internal/store"
 )
 
 // The attributes of an item.
@@ -70,7 +69,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 func Start(ctx context.Context, table string, now func() time.Time) (*Store, error) {
 	aws, err := awsenv.Config("DYNAMODB")
 	if err != nil {
-		return nil, fmt.Errorf("oauth.table: %w", err)
+		return nil, err
 	}
 	return Open(ctx, Config{Table: table, AWS: aws, Now: now})
 }

@@ -1,8 +1,9 @@
-// Package store keeps what the authorization server must remember between two requests: grants, codes, clients, keys.
+// Package store keeps what our functions must remember between two requests: grants, codes, clients and keys of the
+// authorization server, and what shims remember of sessions.
 //
-// It is one small interface, so that the same server runs on one machine and as a function. Every write says what it
+// It is one small interface, so that the same function runs on one machine and in the cloud. Every write says what it
 // replaces: that is what makes a code good for one use, whoever else redeems it at the same time. A store knows nothing
-// of what it keeps. Nothing in it is worth stealing: tokens are in it as hashes, and keys as sealed bytes.
+// of what it keeps. Nothing in it is worth stealing: tokens are in it as hashes, keys and records as sealed bytes.
 package store
 
 import (
