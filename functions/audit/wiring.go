@@ -44,7 +44,7 @@ func newServer(v *documents.Version, kept keeper, log *slog.Logger, now func() t
 
 // readTokens reads the key of servers' tokens. Where records are kept on this machine one is made if there is none.
 func readTokens(c *catalog.AuditStore) (servertoken.Key, error) {
-	return servertoken.Read("audit", c.Key, c.Table == "")
+	return servertoken.Read(servertoken.Audit, c.Key, c.Table == "")
 }
 
 func settingsOf(p *catalog.Platform) (*catalog.AuditStore, error) {

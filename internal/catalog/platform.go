@@ -17,6 +17,7 @@ type Platform struct {
 	OAuth      *OAuth            `yaml:"oauth"`
 	Limits     Limits            `yaml:"limits"`
 	Audit      *AuditSink        `yaml:"audit"`
+	Sessions   *SessionStore     `yaml:"sessions"`
 	Catalog    string            `yaml:"catalog"`  // file or folder, default catalog.yaml beside the platform file
 	Deployer   Deployer          `yaml:"deployer"` // where the deployer is and what it needs
 	Telemetry  Telemetry         `yaml:"telemetry"`

@@ -40,6 +40,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")
 	checkOAuth(d, p, dir)
 	checkAuditStore(d, p, dir)
+	checkSessionStore(d, p, dir)
 	d.filePath(&p.Deployer.Secrets, "deployer.secrets", dir, "secrets")
 	d.filePath(&p.Deployer.Socket, "deployer.socket", dir, filepath.Join(p.Deployer.State, "deployer.sock"))
 	if len(p.Deployer.Socket) > socket.MaxPath {

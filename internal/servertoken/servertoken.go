@@ -22,6 +22,12 @@ import (
 // MinKey is the least that a key has, in bytes.
 const MinKey = 32
 
+// The functions that know servers by tokens.
+const (
+	Audit    = "audit"
+	Sessions = "sessions"
+)
+
 // Key makes the tokens of all servers for one function.
 type Key struct {
 	function string
