@@ -17,6 +17,7 @@ import (
 
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/sealedtoken"
+	"mcpgateway/internal/servertoken"
 	"mcpgateway/knative/names"
 )
 
@@ -53,6 +54,8 @@ type Settings struct {
 	Packages  map[deploy.Package]string // the images that hold packages
 	Pinned    map[string]string         // the Secrets with the chosen values of stores, where they are not the stores themselves
 	NameKey   []byte                    // shared with the gateway: hides the owners of instances, and callers' tokens; 32 bytes or more
+	// SessionsKey makes the tokens by which the session store knows shims; nil where there is no store.
+	SessionsKey *servertoken.Key
 	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
 	CallTimeout time.Duration
 }

@@ -18,7 +18,7 @@ import (
 // cluster refuses where the secret is there.
 const remakeEvery = 5 * time.Minute
 
-// generate makes the secrets that nobody chooses, and the one that the gateway knows, where they are missing, and reports whether any was. It only ever creates:
+// generate makes the secrets that nobody chooses, and those that the gateway and the session store know, where they are missing, and reports whether any was. It only ever creates:
 // what is there it can neither read nor change.
 func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err error) {
 	for store, keys := range generated(p) {
@@ -29,6 +29,9 @@ func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err 
 		}
 		if store == shimStore(p.Server) {
 			values[deploy.KeyGateway] = sealedtoken.Key(d.settings.NameKey, p.Server)
+			if k := d.settings.SessionsKey; k != nil { // also where sessions end with the server, for the day when they do not
+				values[deploy.KeySessions] = []byte(k.Of(p.Server))
+			}
 		}
 		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
 		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 	case "oauth":
 		go http.ListenAndServe(os.Getenv("LISTEN"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		obey(false)
+	case "sessions":
+		fakeSessions()
 	case "mcpgateway":
 		if err := Run(context.Background(), Config{State: os.Args[1], Port: atoi(os.Args[2]), Programs: filepath.Dir(os.Args[0]), withoutNode: true}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -98,6 +100,16 @@ func fakeDeployer() {
 	obey(false)
 }
 
+func fakeSessions() {
+	l, err := net.Listen("unix", strings.TrimPrefix(os.Getenv("LISTEN"), "unix:"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer l.Close()
+	obey(false)
+}
+
 // obey waits for SIGTERM. A stubborn program does not listen.
 func obey(stubborn bool) {
 	signals := make(chan os.Signal, 8)
@@ -118,7 +130,7 @@ func fakes(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "mcpgateway"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "sessions", "mcpgateway"} {
 		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,7 @@ var built = sync.OnceValues(func() (string, error) {
 		"gateway":       "mcpgateway/functions/gateway",
 		"deployer":      "mcpgateway/functions/deployer",
 		"oauth":         "mcpgateway/functions/oauth",
+		"sessions":      "mcpgateway/functions/sessions",
 		"shim":          "mcpgateway/shim",
 		"sample-server": "mcpgateway/localstack/sample",
 	} {

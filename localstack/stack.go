@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,6 +73,7 @@ type stack struct {
 	catalog  *catalog.Catalog
 	issuer   *issuer.InsecureIssuer // nil where the platform trusts others only
 	oauth    bool                   // the platform has its authorization server on this machine
+	sessions string                 // where its session store is to serve on this machine; empty: it is elsewhere, or there is none
 	listener net.Listener           // the issuer's
 	lock     *os.File               // on the state folder
 	log      *log
@@ -164,7 +166,7 @@ func (s *stack) checkDeployer() error {
 func (s *stack) program(name string) string { return filepath.Join(s.Programs, name) }
 
 func (s *stack) checkPrograms() error {
-	for _, name := range []string{"gateway", "deployer", "shim", "oauth"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "sessions"} {
 		if _, err := os.Stat(s.program(name)); err != nil {
 			return fmt.Errorf("%s is missing: make build makes it", s.program(name))
 		}
@@ -231,10 +233,15 @@ func (s *stack) run(ctx context.Context) error {
 	deployer.lastWish = 10 * time.Second // longer than it takes to end all servers
 	deployer.start(ended)
 	children := []*child{deployer}
+	if s.sessions != "" { // what shims still have to say when the deployer ends them is heard
+		sessions := s.child("sessions", "LISTEN="+s.sessions)
+		sessions.start(ended)
+		children = append(children, sessions)
+	}
 	if s.oauth {
 		oauth := s.child("oauth", "LISTEN="+local(s.IssuerPort))
 		oauth.start(ended)
-		children = []*child{oauth, deployer}
+		children = append([]*child{oauth}, children...)
 	}
 	if s.Lambda == nil {
 		gateway := s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
@@ -306,6 +313,9 @@ func (s *stack) awaitReady(ctx context.Context, ended <-chan error) error {
 
 func (s *stack) ready(ctx context.Context) bool {
 	_, err := os.Stat(s.platform.Deployer.Socket)
+	if path, is := strings.CutPrefix(s.sessions, "unix:"); is && err == nil {
+		_, err = os.Stat(path)
+	}
 	return err == nil && s.status(ctx, s.Port, "/readyz") == http.StatusOK && (!s.oauth || s.status(ctx, s.IssuerPort, "/healthz") == http.StatusOK)
 }
 

@@ -78,6 +78,7 @@ func (s *stack) loadPlatform() (err error) {
 	s.setOtherPorts()
 	o := s.platform.OAuth
 	s.oauth = o != nil && o.URL == "http://"+local(s.IssuerPort)
+	s.sessions = addressOf(s.platform.Sessions)
 	address := "http://" + local(s.LoginPort)
 	if !slices.ContainsFunc(s.platform.Issuers, func(i identity.Issuer) bool { return i.URL == address }) {
 		return nil
@@ -97,6 +98,21 @@ func (s *stack) setOtherPorts() {
 	if s.LoginPort == 0 {
 		s.LoginPort = s.IssuerPort + 1
 	}
+}
+
+// addressOf is where a session store serves that is this machine's: at a socket, or where its URL names an address and no name.
+func addressOf(c *catalog.SessionStore) string {
+	if c == nil {
+		return ""
+	}
+	if path := c.Socket(); path != "" {
+		return "unix:" + path
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" || net.ParseIP(u.Hostname()) == nil || u.Port() == "" {
+		return ""
+	}
+	return u.Host
 }
 
 // portOf is the port of a public URL on this machine.
@@ -126,6 +142,7 @@ func (s *stack) writePlatform() error {
 		"{oauth}", "http://"+local(s.IssuerPort),
 		"{catalog}", quote(s.Catalog),
 		"{state}", quote(s.State),
+		"{sessions}", s.sessionsText(),
 		"{docker}", map[bool]string{true: ", docker: {}"}[s.Deployer == DeployerDocker],
 	).Replace(platformText)
 	s.Platform = filepath.Join(s.State, "platform.yaml")
@@ -133,6 +150,14 @@ func (s *stack) writePlatform() error {
 		return fmt.Errorf("write platform: %w", err)
 	}
 	return nil
+}
+
+// sessionsText has what clients ask of sessions outlive their servers, where shims reach a socket.
+func (s *stack) sessionsText() string {
+	if s.Deployer == DeployerDocker {
+		return ""
+	}
+	return "sessions: {url: " + quote("unix:"+filepath.Join(s.State, "sessions.sock")) + "}   # where what clients ask of their sessions is kept\n"
 }
 
 const platformText = `# Written anew by each "mcpgateway run" without --platform: to change it, copy it and name the copy there.
@@ -151,7 +176,7 @@ oauth:
   url: {oauth}
   provider: {url: {issuer}, clientID: mcpgateway}
   clients: [{id: development, redirects: ["http://127.0.0.1/callback"]}]   # at any port
-catalog: {catalog}
+{sessions}catalog: {catalog}
 deployer: {state: {state}{docker}}
 `
 

@@ -21,6 +21,7 @@ import (
 	"mcpgateway/shim/observe"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/state"
 	"mcpgateway/shim/trail"
 	"mcpgateway/shim/wake"
 )
@@ -33,6 +34,7 @@ type chain struct {
 	authorize    authorize.Checker
 	sealer       *session.Sealer // nil where there are no sessions
 	living       *session.Living // nil where sessions end with their server
+	states       *state.Keeper   // nil where what their clients asked for ends with it
 	filters      *filter.Stage
 	forward      *forward.Forwarder
 	calls        *wake.Counter
@@ -150,7 +152,8 @@ func (c *chain) session(x *call.Exchange) error {
 	if err != nil {
 		return x.NoSession(err)
 	}
-	if c.living != nil && c.living.Ended(opened) {
+	if c.living != nil && c.living.Ended(opened) ||
+		c.states != nil && c.states.Ended(x.Request.Context(), opened, state.Caller{Issuer: x.Who.Issuer, Subject: x.Who.Subject}) {
 		return x.NoSession(errors.New("the client ended it"))
 	}
 	x.Sealed, x.Session = opened, opened.ID
@@ -220,6 +223,19 @@ func (c *chain) recover(x *call.Exchange) {
 		panic(http.ErrAbortHandler)
 	}
 	c.refuse(x, errors.New("internal error"))
+}
+
+// statesDrain is for what the session store has not taken yet when the shim leaves.
+const statesDrain = 3 * time.Second
+
+// leaveStates has the session store take what it has not yet.
+func (c *chain) leaveStates() {
+	if c.states == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statesDrain)
+	defer cancel()
+	c.states.Close(ctx)
 }
 
 // readyz says whether the server behind can be asked, and the filters beside it.

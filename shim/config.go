@@ -23,6 +23,7 @@ import (
 	"mcpgateway/shim/exchange"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/state"
 )
 
 const variables = `  SHIM_SERVER          id of the server in the catalog
@@ -34,6 +35,9 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
   SHIM_RULES_KEY       public key of whoever signs them (Ed25519, base64)
   SHIM_SEAL_KEY_FILE   file of one to four keys of 32 bytes that session ids are sealed with: the first seals, all open
   SHIM_SESSIONS        survive: they outlive the server; strict: they end with it (standard); none: there are none
+  SHIM_SESSIONS_URL    the session store, http://, https:// or unix:PATH: where what clients asked of sessions that survive
+                       outlives the server too; not set: it does not
+  SHIM_SESSIONS_SECRET_FILE  file of the bearer token that the session store wants
   SHIM_GATEWAY_KEY_FILE  file of 32 bytes that the gateway seals callers' tokens with; not set: it does not
   SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
@@ -70,6 +74,7 @@ type config struct {
 	RulesKey     ed25519.PublicKey
 	SealKeys     [][]byte
 	Sessions     string              // survive, strict, none
+	SessionStore state.Store         // nil where there is none
 	Gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	Secrets      exchange.Secrets
 	Filters      map[string]string // paths of sockets
@@ -124,6 +129,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
 		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
 	}
+	c.readSessionStore(getenv, problem)
 	c.Secrets = readSecrets(getenv, problem)
 	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
 	problem("SHIM_FILTERS", err)
@@ -161,6 +167,21 @@ func (c *config) readKeys(seal, gateway string, problem func(name string, err er
 		}
 		problem("SHIM_GATEWAY_KEY_FILE", err)
 	}
+}
+
+// readSessionStore makes the client of the session store, where there is one.
+func (c *config) readSessionStore(getenv func(string) string, problem func(name string, err error)) {
+	url := getenv("SHIM_SESSIONS_URL")
+	if url == "" {
+		return
+	}
+	token, err := readCredential(getenv("SHIM_SESSIONS_SECRET_FILE"))
+	if err != nil {
+		problem("SHIM_SESSIONS_SECRET_FILE", err)
+		return
+	}
+	c.SessionStore, err = state.NewClient(state.ClientConfig{URL: url, Credential: token})
+	problem("SHIM_SESSIONS_URL", err)
 }
 
 func (c *config) readTelemetry(getenv func(string) string, problem func(name string, err error)) {

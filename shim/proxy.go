@@ -20,6 +20,7 @@ import (
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/state"
 	"mcpgateway/shim/task"
 	"mcpgateway/shim/wake"
 )
@@ -61,6 +62,7 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 		return err
 	}
 	defer config.Audit.leave(told, c.trail)
+	defer c.leaveStates()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {}) // it is here, which a relay before it hides
@@ -86,6 +88,10 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
+	states, err := config.states(sealer, living, observer, log)
+	if err != nil {
+		return nil, err
+	}
 	tasks, err := task.NewOwners(task.Config{Max: maxTasks, PerUser: maxTasks / 10, Keep: keepTasks, Now: time.Now})
 	if err != nil {
 		return nil, err
@@ -100,7 +106,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Living: living, Eras: eras,
+	forwarder, err := forward.New(forward.Config{Upstream: config.Upstream, Remote: config.Remote, Sealer: sealer, Living: living, States: states, Eras: eras,
 		Authorize: authorizer, CallTimeout: config.CallTimeout,
 		Silence: config.Silence, Draining: draining, Outgoing: observer.Outgoing, Busy: calls.Busy, Review: filters.Answers})
 	if err != nil {
@@ -110,7 +116,7 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
-	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, living: living, filters: filters, forward: forwarder, observe: observer, log: log,
+	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, living: living, states: states, filters: filters, forward: forwarder, observe: observer, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
 		authorize:    authorizer, calls: calls, detached: detached}, nil
 }
@@ -125,6 +131,14 @@ func (c config) sessions() (*session.Sealer, *session.Living, error) {
 		return sealer, nil, err
 	}
 	return sealer, session.NewLiving(), nil
+}
+
+// states is what has what clients asked of their sessions outlive the server; nil where nothing has.
+func (c config) states(sealer *session.Sealer, living *session.Living, o *observe.Observer, log *slog.Logger) (*state.Keeper, error) {
+	if living == nil || c.SessionStore == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return state.New(state.Config{Store: c.SessionStore, Sealer: sealer, Life: living.Life(), Observed: o.SessionRecord, Logger: log})
 }
 
 // recheckEra is after how long a server that runs elsewhere is asked again which era it speaks.

@@ -44,7 +44,11 @@ func namedFiles(platform string) []string {
 	if err != nil {
 		return nil // whoever reads it next says why
 	}
-	return append(p.Files(), filepath.Join(p.Deployer.State, rulesKey))
+	files := append(p.Files(), filepath.Join(p.Deployer.State, rulesKey))
+	if p.Sessions != nil {
+		files = append(files, p.Sessions.Files()...)
+	}
+	return files
 }
 
 // lookAt reads the documents now.

@@ -137,7 +137,10 @@ func (d *deployer) plan(key deploy.Key) (deploy.Plan, error) {
 		return deploy.Plan{}, &deploy.StartError{Code: deploy.CodeUnknown, Message: "The catalog has no such server."}
 	}
 	plan, err := deploy.MakePlan(*server, f.Catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner,
-		Audit: f.Platform.Audit, Telemetry: f.Platform.Telemetry})
+		Audit: f.Platform.Audit, Sessions: f.Platform.Sessions, Telemetry: f.Platform.Telemetry})
+	if err == nil {
+		err = handToken(f.Platform, plan)
+	}
 	if err != nil {
 		d.log.Error("no plan", "server", key.Server, "error", err)
 		return plan, &deploy.StartError{Code: deploy.CodeUnavailable, Message: "The server cannot be started as it is configured.",

@@ -90,6 +90,13 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 	if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
 		return nil, err
 	}
+	if p.Sessions != nil {
+		key, err := sessionsKey(p)
+		if err != nil {
+			return nil, err
+		}
+		settings.SessionsKey = &key
+	}
 	store, err := secretStore(k.SecretsManager)
 	if err != nil {
 		return nil, fmt.Errorf("deployer.knative.secretsManager: %w", err)

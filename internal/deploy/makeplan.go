@@ -16,9 +16,10 @@ import (
 
 // Options is what a plan needs besides the entry.
 type Options struct {
-	RulesKey ed25519.PublicKey  // verifies the rules
-	Owner    *Owner             // for entries with an instance per user, and only for them
-	Audit    *catalog.AuditSink // where records go; nil: to standard output
+	RulesKey ed25519.PublicKey     // verifies the rules
+	Owner    *Owner                // for entries with an instance per user, and only for them
+	Audit    *catalog.AuditSink    // where records go; nil: to standard output
+	Sessions *catalog.SessionStore // for what outlives the pod of sessions that do; nil: it does not
 	// Telemetry is the platform's: where the shim tells how it does.
 	Telemetry catalog.Telemetry
 }
@@ -119,7 +120,7 @@ func checkEntry(s catalog.Server, o Options) error {
 			return err
 		}
 	}
-	return checkAuditSink(s, o.Audit)
+	return errors.Join(checkAuditSink(s, o.Audit), checkSessionStore(o.Sessions))
 }
 
 // makeShim makes the unit that receives the traffic. Where idle time ends the group is the deployer's to say: in a
@@ -153,6 +154,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 		u.Env = append(u.Env, EnvVar{"SHIM_OWNER_ISSUER", o.Owner.Issuer}, EnvVar{"SHIM_OWNER_SUBJECT", o.Owner.Subject})
 	}
 	addAudit(&u, s, o.Audit)
+	addSessions(&u, s, o.Sessions)
 	addSecrets(&u, s)
 	if t := o.Telemetry; t.Collector != "" {
 		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})
@@ -283,7 +285,7 @@ func choosable(u *Unit) []string {
 
 // checkShimKey keeps operators' names off the keys that seal session ids and tokens: a filter or a server must never be given it.
 func checkShimKey(key *catalog.SecretKey) error {
-	if key != nil && (key.Key == keySeal || key.Key == KeyGateway) {
+	if key != nil && (key.Key == keySeal || key.Key == KeyGateway || key.Key == KeySessions) {
 		return fmt.Errorf("the key %q of the shim's store is the gateway's own", key.Key)
 	}
 	return nil

@@ -47,7 +47,7 @@ func newCompose(t *testing.T) *compose {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.dir) })
 	bin := filepath.Join(c.dir, "bin")
-	if err := os.Rename(static(t, "mcpgateway/cmd/mcpgateway", "mcpgateway/functions/gateway", "mcpgateway/functions/deployer", "mcpgateway/functions/oauth",
+	if err := os.Rename(static(t, "mcpgateway/cmd/mcpgateway", "mcpgateway/functions/gateway", "mcpgateway/functions/deployer", "mcpgateway/functions/oauth", "mcpgateway/functions/sessions",
 		"mcpgateway/shim", "mcpgateway/localstack/sample"), bin); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func build(m *testing.M) int {
 	if err == nil {
 		defer os.RemoveAll(dir)
 		programs = dir
-		for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "oauth": "functions/oauth", "sample-server": "localstack/sample"} {
+		for name, source := range map[string]string{"gateway": "functions/gateway", "deployer": "functions/deployer", "shim": "shim", "oauth": "functions/oauth", "sessions": "functions/sessions", "sample-server": "localstack/sample"} {
 			if err == nil {
 				var out []byte
 				if out, err = exec.Command("go", "build", "-o", filepath.Join(dir, name), "mcpgateway/"+source).CombinedOutput(); err != nil {

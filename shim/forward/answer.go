@@ -36,14 +36,15 @@ type answer struct {
 	news     []string                                                 // methods of notifications that go first
 
 	authorize authorize.Checker
-	lists     bool // it may hold lists
-	tasks     bool // it may hand out a task
+	lists     bool    // it may hold lists
+	wishes    *wishes // nil where nothing is asked of the session itself
+	tasks     bool    // it may hand out a task
 }
 
 // body sends an answer that is no stream of events.
 func (a *answer) body() error {
 	switch {
-	case a.lists || a.review != nil || a.exchange.Rules.Audit.Required:
+	case a.lists || a.review != nil || a.wishes != nil || a.exchange.Rules.Audit.Required:
 		return a.whole()
 	case a.tasks:
 		if err := a.peekTasks(); err != nil {
@@ -124,6 +125,7 @@ func (a *answer) event(e mcp.Event) error {
 	if len(e.Data) > 0 && !a.settled(&e) {
 		return nil
 	}
+	a.wishes.granted(e.Data)
 	a.exchange.AnswersEvent(len(e.Raw), e.Data)
 	if !a.exchange.Listener() && len(e.Data) > 0 && mcp.IsAnswer(e.Data) {
 		if held := a.record(nil); held != nil {

@@ -29,6 +29,7 @@ import (
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/replay"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/state"
 )
 
 // Config is what a Forwarder needs.
@@ -37,6 +38,7 @@ type Config struct {
 	Remote      *remote.Remote    // how to reach it where it runs elsewhere; nil: it is beside the shim
 	Sealer      *session.Sealer   // for its session ids; nil: none of them passes
 	Living      *session.Living   // has sessions outlive the server; nil: they do not. Needs a Sealer
+	States      *state.Keeper     // has what their clients asked for outlive it too; nil: it does not. Needs Living
 	Eras        *era.Translator   // for clients of another era than the server's; nil: they get its own answer
 	Authorize   authorize.Checker // for what its answers may show
 	CallTimeout time.Duration     // longest exchange where the rules do not say, and of listeners
@@ -63,9 +65,9 @@ type Forwarder struct {
 
 // New makes a Forwarder.
 func New(c Config) (*Forwarder, error) {
-	if c.Upstream == nil || c.Living != nil && c.Sealer == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
+	if c.Upstream == nil || c.Living != nil && c.Sealer == nil || c.States != nil && c.Living == nil || c.Authorize.Tasks == nil || c.Authorize.Logger == nil || c.CallTimeout <= 0 || c.Silence <= 0 ||
 		c.Draining == nil || c.Outgoing == nil {
-		return nil, errors.New("forward: every field but Remote, Sealer, Living, Eras, Busy and Review is required, and a Sealer for Living")
+		return nil, errors.New("forward: every field but Remote, Sealer, Living, States, Eras, Busy and Review is required, a Sealer for Living, and that for States")
 	}
 	client, endpoint, err := c.reach()
 	if err != nil {
@@ -116,7 +118,7 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 		return err
 	}
 	a := &answer{exchange: x, response: resp, out: http.NewResponseController(x.Writer), authorize: f.Authorize,
-		lists: authorize.Filtered(x), tasks: authorize.StartsTasks(x)}
+		lists: authorize.Filtered(x), tasks: authorize.StartsTasks(x), wishes: f.wishes(x)}
 	if f.Review != nil {
 		a.review = f.Review(ctx, x)
 	}

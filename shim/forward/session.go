@@ -39,9 +39,10 @@ func (f *Forwarder) inSession(ctx context.Context, x *call.Exchange) (*http.Resp
 	if !known {
 		return f.beginning(ctx, x, "")
 	}
+	f.owed(ctx, x)
 	resp, err := f.exchange(ctx, x)
 	if err != nil || resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusBadRequest {
-		f.note(x, resp)
+		f.note(ctx, x, resp)
 		return resp, err
 	}
 	if lost, err := f.lost(ctx, x); err != nil || !lost || x.Sealed.Params == "" {
@@ -52,9 +53,9 @@ func (f *Forwarder) inSession(ctx context.Context, x *call.Exchange) (*http.Resp
 }
 
 // note has a session be over that its client ended.
-func (f *Forwarder) note(x *call.Exchange, resp *http.Response) {
+func (f *Forwarder) note(ctx context.Context, x *call.Exchange, resp *http.Response) {
 	if x.Request.Method == http.MethodDelete && resp != nil && resp.StatusCode < 300 {
-		f.Living.End(x.Sealed)
+		f.end(ctx, x)
 	}
 }
 
@@ -74,7 +75,7 @@ func (f *Forwarder) lost(ctx context.Context, x *call.Exchange) (bool, error) {
 func (f *Forwarder) beginning(ctx context.Context, x *call.Exchange, lost string) (*http.Response, error) {
 	switch {
 	case x.Request.Method == http.MethodDelete:
-		f.Living.End(x.Sealed)
+		f.end(ctx, x)
 		return instead(http.StatusNoContent), nil
 	case x.Request.Method == http.MethodPost && x.MCP.RequestIDs() == nil:
 		return instead(http.StatusAccepted), nil
@@ -99,17 +100,24 @@ func (f *Forwarder) beginning(ctx context.Context, x *call.Exchange, lost string
 		return f.exchange(ctx, x)
 	case ctx.Err() != nil:
 		return nil, unreachable(x, err)
-	case errors.Is(err, errOtherServer):
+	case errors.Is(err, errOtherServer), errors.Is(err, errEnded):
 		return nil, x.NoSession(err)
 	}
 	return nil, err
 }
 
-// errOtherServer says that a session cannot go on with the server that there is now.
-var errOtherServer = errors.New("the server is another now")
+// errOtherServer says that a session cannot go on with the server that there is now, errEnded that it must not go on.
+var (
+	errOtherServer = errors.New("the server is another now")
+	errEnded       = errors.New("the client ended it")
+)
 
 // begin repeats to the server what the client said first.
 func (f *Forwarder) begin(ctx context.Context, y *call.Exchange, s *session.Session) (made session.Beginning, err error) {
+	wanted := f.wanted(ctx, y, s)
+	if wanted.Ended {
+		return made, errEnded
+	}
 	y.Body = []byte(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":` + s.Params + `}`)
 	resp, err := f.exchange(ctx, y)
 	if err != nil {
@@ -132,6 +140,7 @@ func (f *Forwarder) begin(ctx context.Context, y *call.Exchange, s *session.Sess
 	y.Request.Header[mcp.HeaderVersion] = []string{s.Version}
 	if resp, err = f.exchange(ctx, y); err == nil {
 		discard(resp)
+		err = f.restore(ctx, y, s, wanted)
 	}
 	return made, err
 }

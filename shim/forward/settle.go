@@ -39,6 +39,9 @@ func (a *answer) whole() error {
 		}
 		in = out
 	}
+	if status < 300 {
+		a.wishes.granted(in)
+	}
 	a.exchange.Answers(in)
 	if held := a.record(nil); held != nil {
 		return held

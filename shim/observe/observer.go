@@ -7,6 +7,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/state"
 )
 
 // Observer measures the exchanges of one server.
@@ -29,6 +31,7 @@ type Observer struct {
 	on       bool
 	tracer   trace.Tracer
 	duration metric.Float64Histogram // mcp.server.operation.duration
+	records  metric.Int64Counter     // mcpgateway.session.records
 }
 
 // buckets are seconds, as the conventions advise.
@@ -41,7 +44,21 @@ func New(t *telemetry.Telemetry) (*Observer, error) {
 	o.duration, err = t.Meter("shim").Float64Histogram("mcp.server.operation.duration", metric.WithUnit("s"),
 		metric.WithDescription("MCP request or notification duration, from its arrival at the shim to the end of the answer"),
 		metric.WithExplicitBucketBoundaries(buckets...))
+	if err != nil {
+		return nil, err
+	}
+	o.records, err = t.Meter("shim").Int64Counter("mcpgateway.session.records", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests to the session store: what was read and written, and what failed"))
 	return o, err
+}
+
+// SessionRecord counts a request to the session store. An attempt that another writer was before is none that failed.
+func (o *Observer) SessionRecord(ctx context.Context, operation string, err error) {
+	labels := []attribute.KeyValue{attribute.String("mcpgateway.session.operation", operation)}
+	if err != nil && !errors.Is(err, state.ErrConflict) {
+		labels = append(labels, attribute.String("error.type", "_OTHER"))
+	}
+	o.records.Add(ctx, 1, metric.WithAttributes(labels...))
 }
 
 // Exchange observes one until end is called, after everything else.
