@@ -13,6 +13,7 @@ import (
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/session"
+	"mcpgateway/shim/state"
 )
 
 // forgetful is a legacy server that keeps sessions until it is started again.
@@ -30,6 +31,8 @@ type forgetful struct {
 	hellos   []string        // params of initialize
 	messages []string        // what came within a session that is known: "METHOD SESSION"
 	spoken   []string        // "METHOD REVISION" of what came with and without a session
+	wishes   []string        // "METHOD PARAMS" of what was asked of a session that is known
+	refuses  string          // methods of which it answers an error
 	slow     time.Duration   // initialize takes so long
 }
 
@@ -90,7 +93,12 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 	case !ready:
 		http.Error(w, "not initialized", http.StatusInternalServerError)
+	case strings.Contains(f.refuses, m.Method):
+		answerJSON(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}`, m.ID))(w, nil)
 	default:
+		if m.Method != "tools/call" && m.Method != "ping" {
+			f.wishes = append(f.wishes, m.Method+" "+string(m.Params))
+		}
 		w.Header().Set(mcp.HeaderSession, id)
 		f.answer(w, m.ID, `{"ran":"`+m.Method+`"}`)
 	}
@@ -161,9 +169,17 @@ func (r *rig) within(sealed string) []string {
 func (r *rig) newLife() {
 	to := r.chain.forward.Config
 	to.Living = session.NewLiving()
+	var err error
+	if to.States != nil {
+		config := to.States.Config
+		config.Life = to.Living.Life()
+		if to.States, err = state.New(config); err != nil {
+			panic(err)
+		}
+	}
 	forwarder, err := forward.New(to)
 	if err != nil {
 		panic(err)
 	}
-	r.chain.living, r.chain.forward = to.Living, forwarder
+	r.chain.living, r.chain.states, r.chain.forward = to.Living, to.States, forwarder
 }

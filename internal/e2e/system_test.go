@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 		stdiotest.Serve("plain")
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == wishfulServer {
+		serveWishful(os.Args[2])
+	}
 	if len(os.Args) == 5 && os.Args[1] == spyServer {
 		runSpy(os.Args[2:])
 	}
@@ -81,6 +84,7 @@ type system struct {
 	front    *lambda.Front // instead of it, where it is a function
 	deployer *proxytest.Process
 	oauth    *proxytest.Process // nil where the platform has none
+	sessions *proxytest.Process // likewise
 }
 
 // idle is the idle time of all servers: the shortest that tests can tell from noise.
@@ -211,7 +215,7 @@ func (s *system) stop() {
 	if s.front != nil {
 		s.front.Close()
 	}
-	for _, p := range []*proxytest.Process{s.gateway, s.oauth, s.deployer} {
+	for _, p := range []*proxytest.Process{s.gateway, s.oauth, s.deployer, s.sessions} {
 		if p == nil {
 			continue
 		}
@@ -241,7 +245,7 @@ func (s *system) processes(program string) (found []int) {
 	for _, dir := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || s.oauth != nil && pid == s.oauth.PID() || pid == s.deployer.PID() || pid == os.Getpid() {
+		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || s.oauth != nil && pid == s.oauth.PID() || s.sessions != nil && pid == s.sessions.PID() || pid == s.deployer.PID() || pid == os.Getpid() {
 			continue
 		}
 		if program == "" || filepath.Base(exe) == program {
