@@ -126,10 +126,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		problem("SHIM_RULES_KEY", err)
 	}
 	c.readKeys(required("SHIM_SEAL_KEY_FILE"), getenv("SHIM_GATEWAY_KEY_FILE"), problem)
-	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
-		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
-	}
-	c.readSessionStore(getenv, problem)
+	c.readSessions(getenv, problem)
 	c.Secrets = readSecrets(getenv, problem)
 	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
 	problem("SHIM_FILTERS", err)
@@ -169,8 +166,11 @@ func (c *config) readKeys(seal, gateway string, problem func(name string, err er
 	}
 }
 
-// readSessionStore makes the client of the session store, where there is one.
-func (c *config) readSessionStore(getenv func(string) string, problem func(name string, err error)) {
+// readSessions reads what becomes of sessions, and makes the client of the session store, where there is one.
+func (c *config) readSessions(getenv func(string) string, problem func(name string, err error)) {
+	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
+		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
+	}
 	url := getenv("SHIM_SESSIONS_URL")
 	if url == "" {
 		return

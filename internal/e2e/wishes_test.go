@@ -110,7 +110,7 @@ func level(t *testing.T, c *client.Client, l mcp.LoggingLevel) {
 	t.Helper()
 	r := mcp.SetLevelRequest{}
 	r.Params.Level = l
-	if err := c.SetLevel(t.Context(), r); err != nil {
+	if err := c.SetLevel(t.Context(), r); err != nil { //nolint:staticcheck // legacy clients have no other
 		t.Fatal(err)
 	}
 }
@@ -119,7 +119,7 @@ func watch(t *testing.T, c *client.Client, uri string) {
 	t.Helper()
 	r := mcp.SubscribeRequest{}
 	r.Params.URI = uri
-	if err := c.Subscribe(t.Context(), r); err != nil {
+	if err := c.Subscribe(t.Context(), r); err != nil { //nolint:staticcheck // likewise
 		t.Fatal(err)
 	}
 }
@@ -147,7 +147,7 @@ func TestWishesOutliveSleeps(t *testing.T) {
 			watch(t, c, "file:///c")
 			r := mcp.UnsubscribeRequest{}
 			r.Params.URI = "file:///a"
-			if err := c.Unsubscribe(t.Context(), r); err != nil {
+			if err := c.Unsubscribe(t.Context(), r); err != nil { //nolint:staticcheck // likewise
 				t.Fatal(err)
 			}
 		}
