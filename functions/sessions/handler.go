@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mcpgateway/internal/audit"
-	"mcpgateway/internal/identity"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/servertoken"
 	"mcpgateway/internal/store"
@@ -49,11 +48,9 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) error {
 	case !strings.HasPrefix(r.URL.Path, path):
 		return &mcp.Error{Status: http.StatusNotFound, Code: mcp.CodeInvalidRequest, Message: "Nothing is here; records are below " + path}
 	}
-	token, _ := identity.Bearer(r.Header)
-	id, ok := s.tokens.Server(token)
-	if !ok {
-		return &mcp.Error{Status: http.StatusUnauthorized, Code: mcp.CodeRefused, Message: "Show a server's token: sessions token ID prints it",
-			Header: http.Header{"Www-Authenticate": {"Bearer"}}}
+	id, err := s.tokens.Shown(r)
+	if err != nil {
+		return err
 	}
 	key, err := readKey(id, strings.TrimPrefix(r.URL.Path, path))
 	if err != nil {
