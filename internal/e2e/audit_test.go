@@ -68,6 +68,7 @@ func TestAuditRecords(t *testing.T) {
 
 // With the sink down across a sleep, the next start delivers; with required, nothing runs meanwhile.
 func TestAuditAcrossASleep(t *testing.T) {
+	t.Parallel()
 	sink := audittest.New(t)
 	sink.Credential = "siem-token"
 	s := startAudited(t, sink, "{bodies: none}", "{required: true}")

@@ -121,6 +121,7 @@ func slowly(seconds int) string {
 // What the function has no time for ends before the function is killed: a stream so that its client can take it up again, as often
 // as it must, all else with an error.
 func TestFunctionDeadline(t *testing.T) {
+	t.Parallel()
 	s := startAs(t, layout{front: &lambda.Config{Function: lambda.Function{Timeout: 5 * time.Second}}})
 	alice := s.token("alice", "sample", engineering)
 	id := s.session("sample", alice)
@@ -148,6 +149,7 @@ func TestFunctionDeadline(t *testing.T) {
 
 // Nobody tells the function that its client left. A listener that is held ends by its budget all the same, and a call goes on.
 func TestFunctionClientLeaves(t *testing.T) {
+	t.Parallel()
 	held := fmt.Sprintf("  - {id: held, listen: hold, runtime: {command: {exec: %s, args: [-addr, \"127.0.0.1:{port}\"], http: {}}}, scale: {idle: 1m}}\n",
 		filepath.Join(programs, "sample-server"))
 	s := startAs(t, layout{servers: held, policies: "  - {name: held, allow: {groups: [engineering]}, servers: [held]}\n",
@@ -172,6 +174,7 @@ func TestFunctionClientLeaves(t *testing.T) {
 
 // Frozen, and then called: connections to a group that is gone, and to one that has another address, fail no call.
 func TestFunctionFrozen(t *testing.T) {
+	t.Parallel()
 	s := startAs(t, layout{front: &lambda.Config{}})
 	alice := s.token("alice", "sample", engineering)
 	for range 3 {
@@ -263,6 +266,7 @@ func TestFunctionDocumentsInS3(t *testing.T) {
 
 // Where the Runtime API goes away, between two events or in the middle of an answer, the process ends: Lambda starts another.
 func TestFunctionWithoutRuntimeAPI(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	event := fmt.Sprintf(`{"version":"2.0","rawPath":"/mcp-connect/sample","headers":{"host":%q,"authorization":"Bearer %s","content-type":"application/json","accept":"application/json, text/event-stream","mcp-session-id":%q},`+
 		`"requestContext":{"http":{"method":"POST"}},"body":%q}`, s.address, s.token("alice", "sample", engineering), s.session("sample", s.token("alice", "sample", engineering)), slowly(60))

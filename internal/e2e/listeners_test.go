@@ -18,6 +18,7 @@ import (
 // A thousand legacy clients listen, in sessions that they opened before, to servers that sleep: for TEST_LISTENING, or for some
 // seconds. Nobody wakes, no stream ends, each is kept alive, and of servers that are called then only those start.
 func TestListenersOfSleepingServers(t *testing.T) {
+	t.Parallel()
 	const servers, each = 20, 50
 	duration := 5 * time.Second
 	if text := os.Getenv("TEST_LISTENING"); text != "" {
@@ -36,7 +37,7 @@ func TestListenersOfSleepingServers(t *testing.T) {
 	var all sync.WaitGroup
 	var streams []*http.Response
 	for i := range servers * each {
-		server := ids[i%servers]
+		server := ids[i/each] // which stays awake while its sessions begin
 		token := s.main.Token(t, fmt.Sprintf("user-%d", i), s.resource(server), []string{engineering}, identitytest.Claims{"exp": time.Now().Add(duration + time.Hour).Unix()})
 		resp, err := client.Do(s.request("GET", server, token, "", "Mcp-Session-Id", s.session(server, token), "MCP-Protocol-Version", "2025-11-25"))
 		if err != nil {

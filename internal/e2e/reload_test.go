@@ -126,6 +126,7 @@ func TestMistakeKeepsTheOldCatalog(t *testing.T) {
 // Calls and a listener go on while the catalog is replaced again and again, also by versions that have the server itself
 // in another shape, so that its instance is replaced under them.
 func TestReloadDropsNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	alice := s.token("alice", "sample", engineering)
 	session := s.session("other", s.token("alice", "other", engineering))

@@ -16,6 +16,7 @@ import (
 // A client that lost its connection in the middle of a call gets the rest of the answer where it left, once the call is over,
 // too; when nobody has it any more it is told so. A stdio server knows nothing of it.
 func TestStreamIsTakenUp(t *testing.T) {
+	t.Parallel()
 	s := startAs(t, layout{servers: fmt.Sprintf("  - {id: stdio, runtime: {command: {exec: %q, args: [%s]}}, scale: {idle: %s}}\n", os.Args[0], stdioServer, idle),
 		policies: "  - {name: stdio, allow: {groups: [engineering]}, servers: [stdio]}\n"})
 	alice := s.token("alice", "stdio", engineering)

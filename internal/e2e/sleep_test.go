@@ -15,6 +15,7 @@ const engineering = "engineering"
 
 // A silent listener and a probe that never stops keep nothing awake; a long call does.
 func TestSleepsAndWakes(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	alice := s.token("alice", "sample", engineering)
 	session := s.session("sample", alice)
@@ -161,6 +162,7 @@ func TestOrphansSleep(t *testing.T) {
 }
 
 func TestCrashesAreRecovered(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	alice := s.token("alice", "sample", engineering)
 	for _, program := range []string{"sample-server", "shim", "deployer"} { // the last is the supervisor

@@ -16,6 +16,7 @@ const stdioServer = "-stdio-server"
 // A legacy client notices neither its server's sleep nor its end in the middle of a call, which is not sent again. With
 // sessions: strict it is told honestly.
 func TestSessionOutlivesSleepAndCrash(t *testing.T) {
+	t.Parallel()
 	entry := func(id, more string) string {
 		return fmt.Sprintf("  - {id: %s, runtime: {command: {exec: %q, args: [%s]}}, scale: {idle: %s}%s}\n", id, os.Args[0], stdioServer, idle, more)
 	}

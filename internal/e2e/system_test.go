@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -199,7 +200,7 @@ func (s *system) start(name, network, address string) *proxytest.Process {
 	if network == "unix" {
 		_ = os.Remove(address) // of a run that was killed: its presence must not pass for readiness
 	}
-	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Log: filepath.Join(s.dir, name+".log"),
+	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Dir: s.dir, Log: filepath.Join(s.dir, name+".log"),
 		Env: append([]string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address}, s.deploys...)})
 	if err != nil {
 		s.t.Fatal(err)
@@ -235,17 +236,25 @@ func (s *system) stop() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// processes lists what runs of a program under test, of all but gateway and deployer where program is empty. Tests run
-// one after the other, so all that runs is this system's.
+// processes lists what runs of a program under test, of all but gateway and deployer where program is empty. This system's are
+// those in its folder: what its deployer starts runs where that does.
 func (s *system) processes(program string) (found []int) {
 	if runtime.GOOS != "linux" {
 		s.t.Skip("processes are counted in /proc, which only Linux has")
+	}
+	var apart []int
+	for _, p := range []*proxytest.Process{s.gateway, s.oauth, s.sessions, s.deployer} {
+		if p != nil {
+			apart = append(apart, p.PID())
+		}
 	}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if filepath.Dir(exe) != programs && exe != os.Args[0] || s.gateway != nil && pid == s.gateway.PID() || s.front != nil && filepath.Base(exe) == "gateway" || s.oauth != nil && pid == s.oauth.PID() || s.sessions != nil && pid == s.sessions.PID() || pid == s.deployer.PID() || pid == os.Getpid() {
+		in, _ := os.Readlink(filepath.Join(dir, "cwd"))
+		ours := in == s.dir && (filepath.Dir(exe) == programs || exe == os.Args[0])
+		if !ours || slices.Contains(apart, pid) || s.front != nil && filepath.Base(exe) == "gateway" {
 			continue
 		}
 		if program == "" || filepath.Base(exe) == program {

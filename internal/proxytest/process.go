@@ -19,6 +19,7 @@ type Command struct {
 	Path string
 	Args []string
 	Env  []string // besides the environment of this process
+	Dir  string   // that it runs in; empty: the one of this process
 	Log  string   // file for what it prints
 }
 
@@ -39,6 +40,7 @@ func StartProcess(c Command) (*Process, error) {
 	}
 	defer log.Close() // the child holds its own
 	p := &Process{cmd: exec.Command(c.Path, c.Args...), name: filepath.Base(c.Path), log: c.Log, exited: make(chan struct{})}
+	p.cmd.Dir = c.Dir
 	p.cmd.Env = append(os.Environ(), c.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
