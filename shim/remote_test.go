@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 
 	"mcpgateway/internal/egress"
 	"mcpgateway/internal/egress/egresstest"
+	"mcpgateway/internal/logtest"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/remote"
@@ -31,27 +31,10 @@ type remoteRig struct {
 	*rig
 	server *httptest.Server
 	conns  atomic.Int32 // made to it
-	log    *syncBuffer
+	log    *logtest.Log
 
 	mu    sync.Mutex
 	names map[string][]netip.Addr
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 // remoteHost is in the certificate of httptest.
@@ -61,7 +44,7 @@ const remoteHost = "example.com"
 // is told, and the server before its start.
 func newRemote(t *testing.T, h http.HandlerFunc, change func(*forward.Config, *httptest.Server)) *remoteRig {
 	t.Helper()
-	r := &remoteRig{server: httptest.NewUnstartedServer(h), log: &syncBuffer{}, names: map[string][]netip.Addr{remoteHost: {netip.MustParseAddr("127.0.0.1")}}}
+	r := &remoteRig{server: httptest.NewUnstartedServer(h), log: &logtest.Log{}, names: map[string][]netip.Addr{remoteHost: {netip.MustParseAddr("127.0.0.1")}}}
 	r.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	r.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {

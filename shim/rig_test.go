@@ -22,6 +22,7 @@ import (
 	"mcpgateway/internal/detach"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
+	"mcpgateway/internal/logtest"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/rules"
 	"mcpgateway/internal/telemetry"
@@ -47,7 +48,7 @@ type rig struct {
 	issuer  *identitytest.Issuer
 	partner *identitytest.Issuer
 	records *records
-	log     *syncBuffer // of conditions that cannot be decided
+	log     *logtest.Log // of conditions that cannot be decided
 	drain   context.CancelFunc
 
 	holder    ruleset.Config
@@ -131,7 +132,7 @@ func newRigTo(t testing.TB, to forward.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.log = &syncBuffer{}
+	r.log = &logtest.Log{}
 	to.Authorize = authorize.Checker{Tasks: tasks, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	to.Sealer, to.Living = sealer, session.NewLiving()
 	to.CallTimeout, to.Silence, to.Draining = 10*time.Second, 300*time.Millisecond, draining

@@ -19,6 +19,7 @@ import (
 
 	"mcpgateway/functions/audit/store/local"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/clock"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 )
@@ -80,12 +81,12 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 	if at.Function && c.Table == "" {
 		return errors.New("a function keeps no file: name audit.store.table and bucket in the platform file")
 	}
-	kept, err := openStore(platform, wall)
+	kept, err := openStore(platform, clock.Wall)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	s, err := newServer(files.Current(), kept, log, wall)
+	s, err := newServer(files.Current(), kept, log, clock.Wall)
 	if err != nil {
 		return err
 	}
@@ -101,9 +102,6 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 	}
 	return s.serve(ctx, at.Address)
 }
-
-// wall is the time without the clock that stands still when the machine sleeps.
-func wall() time.Time { return time.Now().Round(0) }
 
 // sweep keeps a folder from growing by what is older than it is to be kept.
 func (s *server) sweep(ctx context.Context, folder *local.Store) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/deploytest"
 	"mcpgateway/internal/deploy/process"
+	"mcpgateway/internal/logtest"
 )
 
 // asDeployer has the test binary be the deployer.
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 type site struct {
 	t   *testing.T
 	dir string
-	log lockedBuffer
+	log logtest.Log
 }
 
 // newSite makes one with a short path, as sockets need.
@@ -314,22 +313,4 @@ func (s *site) platform(name, section string) string {
 	}
 	s.write(name+".yaml", strings.Replace(string(text), "deployer: {state: s}", section, 1))
 	return filepath.Join(s.dir, name+".yaml")
-}
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"mcpgateway/internal/apikey"
+	"mcpgateway/internal/clock"
 )
 
 // Bounds of what keys may cost.
@@ -58,12 +59,9 @@ type keyAnswer struct {
 }
 
 func newKeys() *keys {
-	return &keys{now: wall, turns: newTurns(maxExchanges, maxOfSource, keyQueue, keyQueues), known: map[keyHash]keyAnswer{}, client: &http.Client{Timeout: exchangeTime,
+	return &keys{now: clock.Wall, turns: newTurns(maxExchanges, maxOfSource, keyQueue, keyQueues), known: map[keyHash]keyAnswer{}, client: &http.Client{Timeout: exchangeTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
-
-// wall is the time without the clock that stands still when the machine does.
-func wall() time.Time { return time.Now().Round(0) }
 
 // token returns the token for a key at a resource, which came from a source. A keyRefused is the key's fault, and every other
 // error somebody else's.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -23,6 +22,7 @@ import (
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/identity/identitytest"
+	"mcpgateway/internal/logtest"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/telemetry"
 )
@@ -37,27 +37,17 @@ type rig struct {
 	issuer   *identitytest.Issuer
 	partner  *identitytest.Issuer
 	deployer *fakeDeployer
-	audit    *syncBuffer
+	audit    *auditLog
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// auditLog is what the gateway audits.
+type auditLog struct{ logtest.Log }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) records(t *testing.T) (out []audit.Record) {
+func (l *auditLog) records(t *testing.T) (out []audit.Record) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for line := range bytes.Lines(s.b.Bytes()) {
+	for line := range strings.Lines(l.String()) {
 		var r audit.Record
-		if err := json.Unmarshal(line, &r); err != nil {
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, r)
@@ -142,7 +132,7 @@ func newRig(t *testing.T, shim http.HandlerFunc) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{issuer: identitytest.New(t, "main", "https://issuer.test"), partner: identitytest.New(t, "partner", "https://partner.test"),
-		deployer: &fakeDeployer{dir: dir, handler: shim, runs: map[deploy.KeyID]*fakeInstance{}}, audit: &syncBuffer{}}
+		deployer: &fakeDeployer{dir: dir, handler: shim, runs: map[deploy.KeyID]*fakeInstance{}}, audit: &auditLog{}}
 	t.Cleanup(func() { r.deployer.sleep(); _ = os.RemoveAll(dir) })
 	main := r.issuer.Config(t)
 	main.Default = true

@@ -19,6 +19,7 @@ import (
 
 	"mcpgateway/functions/oauth/operate"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/clock"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/socket"
@@ -59,12 +60,12 @@ func run(log *slog.Logger) error {
 	if o := files.Current().Platform.OAuth; at.Function && (o == nil || o.Table == "") {
 		return errors.New("a function keeps no file: name a table by oauth.table in the platform file")
 	}
-	kept, err := openStore(files.Current().Platform, wall)
+	kept, err := openStore(files.Current().Platform, clock.Wall)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	s, err := newServer(files.Current(), kept, log, wall)
+	s, err := newServer(files.Current(), kept, log, clock.Wall)
 	if err != nil {
 		return err
 	}
@@ -106,9 +107,6 @@ func (s *server) serveOperators() (closeSocket func() error, err error) {
 	}()
 	return private.Close, nil
 }
-
-// wall is the time without the clock that stands still when the machine sleeps.
-func wall() time.Time { return time.Now().Round(0) }
 
 // sweep keeps a file from growing by what has expired.
 func sweep(ctx context.Context, s *bolt.Store, log *slog.Logger) {

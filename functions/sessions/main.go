@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/clock"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/lambdahttp"
@@ -82,12 +83,12 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 		fmt.Fprintln(stdout, tokens.Of(args[1]))
 		return nil
 	}
-	kept, err := openStore(c, wall)
+	kept, err := openStore(c, clock.Wall)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
-	s := &server{store: kept, tokens: tokens, log: log, now: wall}
+	s := &server{store: kept, tokens: tokens, log: log, now: clock.Wall}
 	if at.Function {
 		return s.serveEvents(copied)
 	}
@@ -106,9 +107,6 @@ func address(c *catalog.SessionStore, at command.Settings) string {
 	}
 	return at.Address
 }
-
-// wall is the time without the clock that stands still when the machine sleeps.
-func wall() time.Time { return time.Now().Round(0) }
 
 // sweep keeps a file from growing by what has expired.
 func sweep(ctx context.Context, file *bolt.Store, log *slog.Logger) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"mcpgateway/internal/clock"
 	"net/http"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		return nil, errors.New("identity: no issuers are configured")
 	}
 	if c.Now == nil {
-		c.Now = wall
+		c.Now = clock.Wall
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -80,10 +81,6 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	return v, nil
 }
-
-// wall is the time without the clock that stands still when the machine does: keys and tokens grow old while a function is
-// frozen between two requests.
-func wall() time.Time { return time.Now().Round(0) }
 
 // keysOf returns the keys of an issuer, nil where it is none of v's, or there is no v.
 func (v *Verifier) keysOf(url string) *keySource {

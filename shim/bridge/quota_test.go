@@ -7,13 +7,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mcpgateway/internal/logtest"
 	"mcpgateway/internal/mcp"
 )
 
 // What is too much is dropped at once, and its count is logged, though no further line comes; each is counted once.
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &lockedBuffer{}
+		log := &logtest.Log{}
 		logger := slog.New(slog.NewTextHandler(log, nil))
 		l := &logLines{log: logger, quota: newQuota(logger)}
 		began := time.Now()

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,10 +10,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"mcpgateway/internal/logtest"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/stdiotest"
 )
@@ -33,29 +32,12 @@ type rig struct {
 	t      *testing.T
 	bridge *Bridge
 	url    string
-	log    *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    *logtest.Log
 }
 
 func newRig(t *testing.T, manner string, change func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &lockedBuffer{}}
+	r := &rig{t: t, log: &logtest.Log{}}
 	c := Config{Command: []string{os.Args[0]}, Env: []string{"FAKE_CHILD=" + manner, "PATH=" + os.Getenv("PATH"),
 		"GORACE=atexit_sleep_ms=0"}, Max: 8,
 		Logger: slog.New(slog.NewJSONHandler(r.log, nil))}

@@ -17,6 +17,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/audit/sink"
 	"mcpgateway/internal/audit/spool"
+	"mcpgateway/internal/logtest"
 )
 
 // receiver is a sink in memory.
@@ -75,32 +76,14 @@ func idsOf(records [][]byte) (ids []string) {
 	return ids
 }
 
-// safeBuffer is written to by several goroutines.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // fixture is a Trail with all it needs.
 type fixture struct {
 	*Trail
 	t      *testing.T
 	config Config
 	sink   *receiver
-	second safeBuffer
-	log    safeBuffer
+	second logtest.Log
+	log    logtest.Log
 	n      int
 }
 

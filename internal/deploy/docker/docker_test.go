@@ -19,6 +19,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/deploytest"
+	"mcpgateway/internal/logtest"
 )
 
 // place is where a deployer under test lives. Its programs are the suite's: the test server, and a stand-in for the shim.
@@ -27,7 +28,7 @@ type place struct {
 	engine   *client.Client
 	config   Config
 	deployer *Deployer
-	log      *deploytest.Log
+	log      *logtest.Log
 }
 
 // testEngine returns a client for the engine of tests. Without one a test is skipped, or fails where TEST_DOCKER=required.
@@ -85,7 +86,7 @@ func newPlaceAt(t testing.TB, address string) *place {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	p := &place{t: t, engine: engine, log: &deploytest.Log{}}
+	p := &place{t: t, engine: engine, log: &logtest.Log{}}
 	p.config = Config{Engine: address, State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: program,
 		Drain: 20 * time.Second, Backoff: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(p.log, nil))}
 	p.open()

@@ -14,13 +14,13 @@ import (
 	"time"
 
 	"mcpgateway/internal/deploy"
-	"mcpgateway/internal/deploy/deploytest"
+	"mcpgateway/internal/logtest"
 )
 
 // newStore makes one whose failures are not forgotten during a test.
-func newStore(t *testing.T, change func(*Config)) (*Store, *deploytest.Log) {
+func newStore(t *testing.T, change func(*Config)) (*Store, *logtest.Log) {
 	t.Helper()
-	log := &deploytest.Log{}
+	log := &logtest.Log{}
 	c := Config{Folder: filepath.Join(t.TempDir(), "packages"), Backoff: time.Minute, Logger: slog.New(slog.NewTextHandler(log, nil))}
 	if change != nil {
 		change(&c)

@@ -13,6 +13,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/deploy"
 	"mcpgateway/internal/deploy/deploytest"
+	"mcpgateway/internal/logtest"
 )
 
 // TestMain runs the programs that tests start, all of which are this test binary.
@@ -29,7 +30,7 @@ type place struct {
 	t        testing.TB
 	config   Config
 	deployer *Deployer
-	log      *deploytest.Log
+	log      *logtest.Log
 }
 
 // newPlace makes a deployer that runs test programs. The folder is not the test's own, whose path is too long for
@@ -40,7 +41,7 @@ func newPlace(t testing.TB) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{t: t, log: &deploytest.Log{}}
+	p := &place{t: t, log: &logtest.Log{}}
 	p.config = Config{
 		State: filepath.Join(dir, "s"), Secrets: filepath.Join(dir, "secrets"), Shim: self(t),
 		Supervisor: []string{self(t), "supervise"}, Drain: 20 * time.Second, Backoff: 2 * time.Second,

@@ -1,4 +1,5 @@
-package deploytest
+// Package logtest is for tests that read what programs log.
+package logtest
 
 import (
 	"bytes"
