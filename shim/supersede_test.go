@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"mcpgateway/internal/mcp"
 )
 
-// Of a session's listeners that give way the newest hears the server. Others, and those of other sessions, stay.
+// Of a session's listeners the newest hears the server, whether it says that it takes another's place or not: no message goes
+// out on two. Those of other sessions stay.
 func TestNewerListenerEndsTheOlder(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -31,14 +33,14 @@ func TestNewerListenerEndsTheOlder(t *testing.T) {
 	}
 	listen := func(session string, header ...string) <-chan string {
 		t.Helper()
-		resp, err := http.DefaultTransport.RoundTrip(r.request(t, "GET", r.engineer(t), "", append(header, "Mcp-Session-Id", session)...))
+		resp, err := http.DefaultTransport.RoundTrip(r.request(t, "GET", r.engineer(t), "", append(header, "Mcp-Session-Id", session, mcp.HeaderVersion, "2025-11-25")...))
 		if err != nil || resp.StatusCode != 200 {
 			t.Fatalf("listen: %v, %v", resp, err)
 		}
 		t.Cleanup(func() { _ = resp.Body.Close() })
 		in := bufio.NewReader(resp.Body)
-		if line, err := in.ReadString('\n'); err != nil || line == "" {
-			t.Fatalf("the first word: %q, %v", line, err)
+		if name, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(name, "id: l1.") && !strings.HasPrefix(name, "data: ") {
+			t.Fatalf("the first word: %q, %v", name, err)
 		}
 		rest := make(chan string, 1)
 		go func() {
@@ -47,15 +49,15 @@ func TestNewerListenerEndsTheOlder(t *testing.T) {
 		}()
 		return rest
 	}
-	one, two := session(""), session("t")
-	plain := listen(one)
-	older := listen(one, mcp.HeaderSupersede, "1")
-	other := listen(two, mcp.HeaderSupersede, "1")
-	newer := listen(one, mcp.HeaderSupersede, "1")
-	if got := <-older; got != "\n"+mcp.SupersededComment {
-		t.Errorf("the older one ended with %q", got)
+	one, two, three := session(""), session("t"), session("tt")
+	older, plain, other := listen(one), listen(two), listen(three, mcp.HeaderSupersede, "1")
+	newer := []<-chan string{listen(one, mcp.HeaderSupersede, "1"), listen(two)}
+	for name, rest := range map[string]<-chan string{"of one that says so": older, "of one that does not": plain} {
+		if got := <-rest; !strings.HasSuffix(got, "\n\n"+mcp.SupersededComment) {
+			t.Errorf("the older one %s ended with %q", name, got)
+		}
 	}
-	for name, rest := range map[string]<-chan string{"one that gives no way": plain, "another session's": other, "the newer": newer} {
+	for name, rest := range map[string]<-chan string{"another session's": other, "the newer": newer[0], "the newer that does not say so": newer[1]} {
 		select {
 		case got := <-rest:
 			t.Errorf("%s ended with %q", name, got)

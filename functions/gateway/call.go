@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/catalog"
@@ -83,6 +84,13 @@ func (c *call) key() deploy.Key {
 // resumes tells whether the client waits for the rest of a call's answer, which it lost. Where the server went meanwhile it is
 // woken, to say what became of it.
 func (c *call) resumes() bool { return !c.registry && mcp.Resumes(c.r) }
+
+// mayResume tells whether the client may wait for the rest of a call's answer all the same, whose events the server named
+// itself: then it is not known to be a listener like others.
+func (c *call) mayResume() bool {
+	last := c.r.Header.Get("Last-Event-Id")
+	return last != "" && !strings.HasPrefix(last, mcp.ListenPrefix)
+}
 
 // listener tells, by method and headers only, whether the client just waits for what the server may say.
 func (c *call) listener() bool {

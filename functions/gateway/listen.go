@@ -32,7 +32,7 @@ type listening struct {
 // (MCP 2026-07-28, subscriptions); one of the legacy era never. Where every moment of it is paid for, no stream wakes
 // anything, and all of them end.
 func (g *gateway) listen(c *call) error {
-	if c.entry.Listen == "off" && c.r.Header.Get("Last-Event-Id") == "" { // with it, it is the rest of a call's answer
+	if c.entry.Listen == "off" && !c.mayResume() {
 		return g.declineListener(c)
 	}
 	if c.metered() && c.r.Method == http.MethodPost {
@@ -40,8 +40,8 @@ func (g *gateway) listen(c *call) error {
 			return err
 		}
 	}
-	// Whoever listened before may have left unnoticed. (With an id it may be the rest of a call's answer: that is another stream.)
-	c.supersedes = c.metered() && c.entry.Listen == "hold" && c.r.Header.Get("Last-Event-Id") == ""
+	// Whoever listened before may have left unnoticed. (The rest of a call's answer is another stream.)
+	c.supersedes = c.metered() && c.entry.Listen == "hold" && !c.mayResume()
 	ctx, cancel := context.WithDeadline(g.leaving, c.bound(c.who.Expiry))
 	defer cancel()
 	defer g.listeners.add(g, c, cancel)()

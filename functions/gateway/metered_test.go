@@ -239,9 +239,13 @@ func TestNoListeners(t *testing.T) {
 	var legs atomic.Int32
 	r := listenRig(t, "off", word, &legs)
 	_, _ = r.do(t, r.request(t, "POST", "github", echo))
-	resp, body := r.do(t, r.request(t, "GET", "github", ""))
-	if resp.StatusCode != 405 || resp.Header.Get("Allow") != "POST, DELETE" || !strings.Contains(body, `"jsonrpc":"2.0"`) || legs.Load() != 0 {
-		t.Errorf("got %d %s", resp.StatusCode, body)
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, last := range []string{"", "l1.x.3"} {
+		resp, body := r.do(t, r.request(t, "GET", "github", "", "Last-Event-ID", last).WithContext(soon))
+		if resp.StatusCode != 405 || resp.Header.Get("Allow") != "POST, DELETE" || !strings.Contains(body, `"jsonrpc":"2.0"`) || legs.Load() != 0 {
+			t.Errorf("after %q: got %d %s", last, resp.StatusCode, body)
+		}
 	}
 	if got := r.meter(t, 3*time.Second, r.request(t, "GET", "github", "", "Last-Event-ID", "8")); got.StatusCode != 200 || !strings.Contains(got.body, word) {
 		t.Errorf("resumed: %+v", got)
@@ -302,8 +306,10 @@ func TestPollsKeepNoInstanceAwake(t *testing.T) {
 		answerJSON(w, req)
 	})
 	f.set("mcp-github", func(s *fakeService) { s.actual, s.desired = 1, 1 })
-	if got := r.meter(t, time.Minute, r.request(t, "GET", "github", "")); strings.Contains(got.body, "data") || len(f.hosts) != 0 {
-		t.Errorf("an instance that others call was asked %d times: %q", len(f.hosts), got.body)
+	for _, last := range []string{"", "l1.x.3"} {
+		if got := r.meter(t, time.Minute, r.request(t, "GET", "github", "", "Last-Event-ID", last)); strings.Contains(got.body, "data") || len(f.hosts) != 0 {
+			t.Errorf("after %q: an instance that others call was asked %d times: %q", last, len(f.hosts), got.body)
+		}
 	}
 	_ = r.meter(t, time.Minute, r.request(t, "POST", "github", echo))
 	if got := r.meter(t, time.Minute, r.request(t, "GET", "github", "")); !strings.Contains(got.body, word) {
@@ -332,6 +338,10 @@ func TestSupersededListener(t *testing.T) {
 	_, end, _ := strings.Cut(got.body, word)
 	if !strings.HasPrefix(end, "retry: 2") || got.err != nil || got.took > 10*time.Second || asked.Load() != "1" {
 		t.Errorf("ended with %q after %v, asked with %q", end, got.took, asked.Load())
+	}
+	_ = r.meter(t, time.Minute, r.request(t, "GET", "github", "", "Last-Event-ID", "l1.x.3"))
+	if asked.Load() != "1" {
+		t.Error("who lost the connection does not take the place")
 	}
 	_ = r.meter(t, time.Minute, r.request(t, "GET", "github", "", "Last-Event-ID", "9"))
 	if asked.Load() != "" {

@@ -58,9 +58,9 @@ func (l *listening) meter(ctx context.Context, cancel context.CancelFunc, resp *
 	l.farewell(pollAgain)
 }
 
-// polls tells whether a listener comes by the clock. One that wants the rest of a call's answer does not.
+// polls tells whether a listener comes by the clock. One that may want the rest of a call's answer does not.
 func (c *call) polls() bool {
-	return c.metered() && c.listener() && c.entry.Listen != "hold" && c.r.Header.Get("Last-Event-Id") == ""
+	return c.metered() && c.listener() && c.entry.Listen != "hold" && !c.mayResume()
 }
 
 // checkSubscription reads the request of a listener that is answered in the server's place. Where it is sent on the shim

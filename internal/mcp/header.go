@@ -114,8 +114,11 @@ func IsStream(h http.Header) bool {
 	return kind == "text/event-stream"
 }
 
-// EventPrefix begins the ids of events that the shim named.
-const EventPrefix = "r1."
+// EventPrefix begins the ids of events that the shim named in the answer to a call, and ListenPrefix in what a listener hears.
+const (
+	EventPrefix  = "r1."
+	ListenPrefix = "l1."
+)
 
 // Resumes tells whether a request of the legacy era takes up the rest of a call's answer whose events the shim named: it
 // does not listen to what the server may say (MCP 2025-11-25, transports, "resumability and redelivery").

@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authorize"
 	"mcpgateway/shim/call"
+	"mcpgateway/shim/ear"
 	"mcpgateway/shim/era"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/replay"
@@ -60,6 +62,7 @@ type Forwarder struct {
 	transport *peer.Client
 	legs      *legs
 	replay    *replay.Keeper
+	ears      *ear.Ears
 	named     *atomic.Bool // the server gives events ids of its own
 }
 
@@ -75,6 +78,8 @@ func New(c Config) (*Forwarder, error) {
 	}
 	f := &Forwarder{Config: c, endpoint: endpoint, transport: client, legs: &legs{of: map[session.Name]*leg{}},
 		replay: replay.NewKeeper(), named: new(atomic.Bool)}
+	f.ears = ear.New(f.replay, c.CallTimeout, f.named)
+	context.AfterFunc(c.Draining, f.ears.Close)
 	if c.Remote != nil {
 		f.origin, err = egress.Origin(c.Upstream)
 	}
@@ -105,11 +110,11 @@ func (f *Forwarder) Forward(x *call.Exchange) error {
 	if f.Draining.Err() != nil && x.Listener() {
 		cancel(errDraining)
 	}
-	if x.Listener() && x.Sealed != nil && x.Request.Header.Get(mcp.HeaderSupersede) != "" {
+	if f.hears(x) || x.Listener() && x.Sealed != nil && x.Request.Header.Get(mcp.HeaderSupersede) != "" {
 		defer f.legs.take(x.Sealed.Name, cancel)()
 	}
 	asked, began := f.Outgoing(ctx, "server")
-	resp, err := f.inSession(asked, x)
+	resp, err := f.answered(asked, x)
 	if began(err); err != nil {
 		return err
 	}
@@ -202,6 +207,9 @@ func (f *Forwarder) request(ctx context.Context, x *call.Exchange, endpoint stri
 	mcp.ForwardRequestHeaders(r.Header, x.Request.Header)
 	telemetry.Leave(ctx, r.Header)
 	r.Header["User-Agent"] = nil
+	if strings.HasPrefix(r.Header.Get("Last-Event-Id"), mcp.ListenPrefix) {
+		delete(r.Header, "Last-Event-Id") // the server knows nothing of it
+	}
 	delete(r.Header, mcp.HeaderSession)
 	if x.Session != "" {
 		r.Header.Set(mcp.HeaderSession, x.Session)

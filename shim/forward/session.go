@@ -163,12 +163,15 @@ func within(x *call.Exchange, id, body string) *call.Exchange {
 // tell sends the session's client, in a stream that begins, what it must know of a server that is new.
 func (a *answer) tell(methods []string) {
 	for _, method := range methods {
-		data := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q}`, method)
+		data := newsOf(method)
 		e := mcp.Event{Raw: mcp.MessageEvent(data), Data: data}
 		a.exchange.AnswersEvent(len(e.Raw), data)
 		a.send(&e)
 	}
 }
+
+// newsOf is the notification of a method.
+func newsOf(method string) []byte { return fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q}`, method) }
 
 // instead is an answer of ours in the server's place.
 func instead(status int) *http.Response {

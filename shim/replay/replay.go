@@ -17,7 +17,7 @@ import (
 const (
 	maxStream = 1 << 20
 	maxAll    = 8 << 20
-	kept      = 5 * time.Minute
+	Kept      = 5 * time.Minute
 )
 
 // ErrLost says that a stream's answer is not to be had any more: it was too long to be kept, or never came.
@@ -37,10 +37,12 @@ type Keeper struct {
 // NewKeeper makes a Keeper.
 func NewKeeper() *Keeper { return &Keeper{streams: map[string]*Stream{}} }
 
-// Stream is the answer to one request, as it comes. All of its state is guarded by its keeper's lock.
+// Stream is what a server says on one stream, as it comes: the answer to a request, or what a session's client listens to.
+// All of its state is guarded by its keeper's lock.
 type Stream struct {
-	keeper *Keeper
-	name   string
+	keeper  *Keeper
+	name    string
+	listens bool // it has no answer, and no end but Drop
 
 	events   [][]byte // the last ones, with their ids
 	count    int      // of all events: each one's number is how many there were with it
@@ -48,6 +50,9 @@ type Stream struct {
 	answered bool // the last event is the answer
 	ended    bool
 	taken    int           // how often it was taken up
+	sent     int           // the number of the last event that anybody was given
+	read     bool          // it has a Reader, which is waited for
+	paused   bool          // nothing comes for now
 	news     chan struct{} // closed at the next change
 }
 
@@ -80,21 +85,38 @@ func (s *Stream) Add(event []byte, answer bool) []byte {
 	k := s.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	out := fmt.Appendf(make([]byte, 0, len(event)+len(s.name)+16), "id: %s.%d\n%s", s.name, s.count+1, event)
+	s.answered = answer
+	s.add(out)
+	return out
+}
+
+// add keeps an event as it goes out; the caller holds the keeper's lock.
+func (s *Stream) add(out []byte) {
 	s.count++
-	out := fmt.Appendf(make([]byte, 0, len(event)+len(s.name)+16), "id: %s.%d\n%s", s.name, s.count, event)
-	s.events, s.size, s.answered = append(s.events, out), s.size+len(out), answer
-	k.size += len(out)
-	for s.size > maxStream {
+	s.events, s.size = append(s.events, out), s.size+len(out)
+	s.keeper.size += len(out)
+	s.bound()
+	s.changed()
+}
+
+// bound keeps to the bounds; the caller holds the keeper's lock.
+func (s *Stream) bound() {
+	k := s.keeper
+	for s.size > maxStream && s.mayDrop() {
 		s.dropFirst()
 	}
 	for k.size > maxAll && len(k.ended) > 0 {
 		k.drop(k.ended[0])
 	}
-	for k.size > maxAll && len(s.events) > 0 {
+	for k.size > maxAll && s.mayDrop() {
 		s.dropFirst()
 	}
-	s.changed()
-	return out
+}
+
+// mayDrop tells whether the first event that is kept may go: not where it is on its way to a Reader.
+func (s *Stream) mayDrop() bool {
+	return len(s.events) > 0 && (!s.read || s.count-len(s.events) < s.sent)
 }
 
 func (s *Stream) dropFirst() {
@@ -120,7 +142,7 @@ func (s *Stream) End() {
 	s.ended = true
 	k.ended = append(k.ended, s)
 	s.changed()
-	time.AfterFunc(kept, func() {
+	time.AfterFunc(Kept, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.drop(s)
@@ -202,8 +224,13 @@ func (s *Stream) next(turn int, after *int) (events [][]byte, news <-chan struct
 		return nil, nil, ErrLost // nobody was given this number
 	case *after < s.count && len(s.events) > 0:
 		events = slices.Clone(s.events[max(0, *after-first):])
-		*after = s.count
+		*after, s.sent = s.count, s.count
+		if s.read {
+			s.changed() // there is room
+		}
 		return events, nil, nil
+	case s.listens && (s.ended || s.paused):
+		return nil, nil, nil
 	case !s.ended:
 		return nil, s.news, nil
 	case !s.answered || *after < s.count:

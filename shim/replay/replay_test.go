@@ -66,7 +66,7 @@ func TestFollowLive(t *testing.T) {
 		if !s.Taken() {
 			t.Error("it is not taken")
 		}
-		time.Sleep(2 * kept)
+		time.Sleep(2 * Kept)
 	})
 }
 
@@ -91,7 +91,7 @@ func TestFollowTwice(t *testing.T) {
 		if got := <-second; got != "id: s.1\n"+reply {
 			t.Errorf("the second gets %q", got)
 		}
-		time.Sleep(2 * kept)
+		time.Sleep(2 * Kept)
 	})
 }
 
@@ -143,7 +143,7 @@ func TestLost(t *testing.T) {
 		old.Add([]byte(reply), true)
 		old.End()
 		old.End()
-		time.Sleep(kept - time.Second)
+		time.Sleep(Kept - time.Second)
 		if _, _, s, _ := k.Find("old.0"); s != old {
 			t.Error("old: it is not kept")
 		}
@@ -189,7 +189,7 @@ func TestBounds(t *testing.T) {
 		if k.size > maxAll {
 			t.Errorf("%d bytes are kept of streams under way", k.size)
 		}
-		time.Sleep(2 * kept)
+		time.Sleep(2 * Kept)
 	})
 }
 
