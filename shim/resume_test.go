@@ -306,3 +306,104 @@ func TestOlderClientsAreNotPrimed(t *testing.T) {
 	}
 	server.end()
 }
+
+// held tells how a request that holds the pod up goes.
+func (r *rig) held(t *testing.T, sealed, last string) (_ *taking, ended <-chan error) {
+	t.Helper()
+	s := r.open(t, "GET", r.engineer(t), "", append(r.within(sealed), "Last-Event-Id", last, mcp.HeaderHold, "1")...)
+	if s.StatusCode != 200 {
+		t.Fatalf("%d", s.StatusCode)
+	}
+	over := make(chan error, 1)
+	go func() {
+		rest, err := s.rest()
+		if err == io.EOF && rest == nil {
+			err = nil
+		}
+		over <- err
+	}()
+	return s, over
+}
+
+// A gateway whose client left holds the pod up until the client came back and had the answer, once; it hears nothing of it
+// itself. The pod is not idle meanwhile.
+func TestPodStaysForTheAnswer(t *testing.T) {
+	server, r := newTeller(t)
+	sealed := r.initialize(t)
+	s := r.open(t, "POST", r.engineer(t), callTool("x"), r.within(sealed)...)
+	id, _ := s.next(t)
+	_, over := r.held(t, sealed, id)
+	server.say("data: " + finished + "\n\n")
+	server.end()
+	if _, data := s.next(t); data != finished { // its gateway reads on
+		t.Fatal(data)
+	}
+	_, _ = s.rest()
+	time.Sleep(50 * time.Millisecond)
+	select {
+	case err := <-over:
+		t.Fatalf("it is held no more: %v", err)
+	default:
+	}
+	if !r.chain.calls.Busy(time.Millisecond) {
+		t.Error("it is idle")
+	}
+	s = r.open(t, "GET", r.engineer(t), "", append(r.within(sealed), "Last-Event-Id", id)...)
+	if rest, err := s.rest(); err != io.EOF || strings.Join(rest, "") != finished {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	select {
+	case err := <-over:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("it is held for ever")
+	}
+	for deadline := time.Now().Add(5 * time.Second); r.chain.calls.Busy(time.Millisecond); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never idle")
+		}
+	}
+}
+
+// What is not to come is not waited for: of another shim, of a session that is over, and for who has all of it.
+func TestPodStaysForNothing(t *testing.T) {
+	server, r := newTeller(t)
+	sealed := r.initialize(t)
+	begin := func() (s *taking, id string) {
+		s = r.open(t, "POST", r.engineer(t), callTool("x"), r.within(sealed)...)
+		id, _ = s.next(t)
+		return s, id
+	}
+	ends := func(what string, over <-chan error) {
+		t.Helper()
+		select {
+		case err := <-over:
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: it is waited for", what)
+		}
+	}
+	s, _ := begin()
+	server.say("data: " + finished + "\n\n")
+	id, _ := s.next(t)
+	_, over := r.held(t, sealed, id)
+	ends("it has all of it", over)
+	server.end()
+	_, id = begin()
+	_, over = r.held(t, sealed, id)
+	if resp, _ := r.do(t, r.request(t, "DELETE", r.engineer(t), "", r.within(sealed)...)); resp.StatusCode != 200 {
+		t.Errorf("DELETE: %d", resp.StatusCode)
+	}
+	ends("its session is over", over)
+	server.end()
+	sealed = r.initialize(t)
+	_, id = begin()
+	server.end()
+	r.newLife()
+	_, over = r.held(t, sealed, id)
+	ends("another shim", over)
+}

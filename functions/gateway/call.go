@@ -44,6 +44,7 @@ type call struct {
 
 	handoff    *detach.Handoff // of a listener
 	supersedes bool            // an older listener of its session
+	holds      bool            // the instance up, for a client that left
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, s *snapshot) *call {

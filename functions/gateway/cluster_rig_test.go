@@ -57,7 +57,7 @@ var nameKey = strings.Repeat("k", 32)
 
 // arrived are the headers that a request may have behind the gateway, besides those of MCP.
 var arrived = []string{"Content-Type", "Accept", "Last-Event-Id", "Traceparent", "Tracestate", "Authorization", "X-Request-Id",
-	"Gateway-Client-Ip", "Gateway-User-Agent", "Content-Length"}
+	"Gateway-Client-Ip", "Gateway-User-Agent", "Gateway-Hold", "Content-Length"}
 
 // serve is the ingress with what is behind it.
 func (f *fakeCluster) serve(shim http.Handler) http.HandlerFunc {

@@ -22,6 +22,7 @@ type gateway struct {
 	keys      *keys
 	listeners *listeners
 	tally     tally
+	holding   atomic.Int64 // how many requests keep instances up for clients that left
 	measures  *measures
 	audit     *audit.Log
 	log       *slog.Logger

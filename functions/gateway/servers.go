@@ -368,6 +368,9 @@ func (i *instance) send(ctx context.Context, c *call, authorization string) (*ht
 	if c.supersedes {
 		r.Header[mcp.HeaderSupersede] = []string{"1"}
 	}
+	if c.holds {
+		r.Header[mcp.HeaderHold] = []string{"1"}
+	}
 	telemetry.Leave(ctx, r.Header)
 	i.used()
 	resp, err := i.transport.RoundTrip(r)

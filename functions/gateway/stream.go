@@ -141,6 +141,7 @@ func (g *gateway) stream(c *call, resp *http.Response) error {
 
 // pass sends the events of an answer that are still to come.
 func (g *gateway) pass(c *call, out *eventWriter, resp *http.Response) error {
+	defer g.holdOnLeave(c, out)()
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -180,6 +181,7 @@ func (g *gateway) outOfTime(c *call, out *eventWriter, cause error) bool {
 type eventWriter struct {
 	out   http.ResponseWriter
 	ctl   *http.ResponseController
+	left  context.Context //nolint:containedctx // ends when the client leaves
 	every time.Duration
 	chase time.Duration // 0 where nothing is held back on the way
 
@@ -192,7 +194,7 @@ type eventWriter struct {
 }
 
 func newEventWriter(c *call, every time.Duration) *eventWriter {
-	w := &eventWriter{out: c.w, ctl: http.NewResponseController(c.w), every: every}
+	w := &eventWriter{out: c.w, ctl: http.NewResponseController(c.w), left: c.r.Context(), every: every}
 	if c.metered() {
 		w.chase, w.loose = chase, true
 	}
@@ -236,6 +238,9 @@ func (w *eventWriter) event(data []byte) bool {
 }
 
 func (w *eventWriter) send(p []byte) error {
+	if w.failed == nil {
+		w.failed = w.left.Err() // what is written now may seem to arrive
+	}
 	if w.failed != nil {
 		return w.failed
 	}
@@ -243,9 +248,18 @@ func (w *eventWriter) send(p []byte) error {
 	if _, w.failed = w.out.Write(p); w.failed == nil {
 		w.failed = w.ctl.Flush()
 	}
-	_, _ = w.boundary.Write(p) // never fails
+	if w.failed == nil {
+		_, _ = w.boundary.Write(p) // never fails
+	}
 	w.timer.Reset(w.next())
 	return w.failed
+}
+
+// lastID is the id of the last event that the client was sent and that had one.
+func (w *eventWriter) lastID() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.boundary.LastID()
 }
 
 // suspend ends a stream that its client can take up again by the id of the last event (SEP-1699); it is false where that

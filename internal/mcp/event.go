@@ -190,12 +190,18 @@ type Boundary struct {
 	inside bool // in an event, at the begin of a line
 	inLine bool
 	cr     bool
-	id     int  // how much of idBegin the line has; -1 where it is another line
-	named  bool // an event had an id
+	id     int    // how much of idBegin the line has; -1 where it is another line, inValue where it is an id's
+	named  bool   // the event has an id
+	value  []byte // that id
+	last   []byte // id of the last event that had one and was ended
 }
 
 // idBegin begins the line with which an event is named.
-const idBegin = "id: "
+const (
+	idBegin = "id: "
+	inValue = len(idBegin) + 1
+	maxName = 1024 // bytes of an id that are remembered
+)
 
 // Write implements io.Writer; it never fails.
 func (b *Boundary) Write(p []byte) (int, error) {
@@ -205,8 +211,7 @@ func (b *Boundary) Write(p []byte) (int, error) {
 			b.cr = false
 			continue
 		case c == '\n' || c == '\r':
-			b.inside = b.inLine
-			b.inLine, b.id = false, 0
+			b.endLine()
 		default:
 			b.inLine = true
 			b.name(c)
@@ -216,21 +221,37 @@ func (b *Boundary) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (b *Boundary) endLine() {
+	if b.inside = b.inLine; !b.inside && b.named {
+		b.last, b.named = append(b.last[:0], b.value...), false
+	}
+	b.inLine, b.id = false, 0
+}
+
 // name looks for an id in the byte that a line goes on with. The space before the value may be missing.
 func (b *Boundary) name(c byte) {
 	switch {
 	case b.id < 0:
+	case b.id == inValue:
+		if len(b.value) < maxName {
+			b.value = append(b.value, c)
+		}
 	case b.id < len(idBegin) && c == idBegin[b.id]:
 		b.id++
+	case b.id >= len(idBegin)-1:
+		b.value, b.named, b.id = append(b.value[:0], c), true, inValue
 	default:
-		b.named = b.named || b.id >= len(idBegin)-1
 		b.id = -1
 	}
 }
 
+// LastID is the id of the last event that had one, and came whole: by it a client can take the stream up again. It is empty
+// where none had.
+func (b *Boundary) LastID() string { return string(b.last) }
+
 // Resumable tells whether an event had an id, and the stream stands between two events: a client can take it up again by
 // that id.
-func (b *Boundary) Resumable() bool { return b.named && b.Between() }
+func (b *Boundary) Resumable() bool { return len(b.last) > 0 && b.Between() }
 
 // Between tells whether the stream stands between two events.
 func (b *Boundary) Between() bool { return !b.inside && !b.inLine && !b.cr }

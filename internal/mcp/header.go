@@ -27,6 +27,10 @@ const (
 // whether a client left sends it.
 const HeaderSupersede = "Gateway-Supersede"
 
+// HeaderHold is on the request with which a gateway, whose client left in the middle of a call, waits until there is nothing
+// more for that client: it asks for nothing, and keeps the pod up while it lasts.
+const HeaderHold = "Gateway-Hold"
+
 // HeaderShim is on every answer of a shim, and holds a ShimMark. It is not among the headers that travel back, neither from
 // a server nor to a client.
 const HeaderShim = "Gateway-Shim"

@@ -127,7 +127,7 @@ func (l *Ears) join(of session.Name) *ear {
 	defer l.mu.Unlock()
 	e := l.of[of]
 	if e == nil {
-		e = &ear{all: l, name: of, stream: l.streams.Listen(mcp.ListenPrefix + rand.Text()), asking: make(chan struct{}, 1)}
+		e = &ear{all: l, name: of, stream: l.streams.Listen(string(of[:]), mcp.ListenPrefix+rand.Text()), asking: make(chan struct{}, 1)}
 		l.of[of] = e
 	} else if e.listeners == 0 {
 		e.forget.Stop()

@@ -24,6 +24,7 @@ func (f *Forwarder) answered(ctx context.Context, x *call.Exchange) (*http.Respo
 	resp, err := f.inSession(ctx, x)
 	if err == nil && x.Request.Method == http.MethodDelete && x.Sealed != nil && resp.StatusCode < http.StatusMultipleChoices {
 		f.ears.End(x.Sealed.Name)
+		f.replay.Forget(string(x.Sealed.Name[:])) // its calls, too, have nobody to answer
 	}
 	return resp, err
 }

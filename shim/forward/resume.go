@@ -25,7 +25,7 @@ func (f *Forwarder) keep(x *call.Exchange) *replay.Stream {
 	if !ok {
 		return nil
 	}
-	return f.replay.Begin(name)
+	return f.replay.Begin(string(x.Sealed.Name[:]), name)
 }
 
 // prime tells the client where to take the stream up before anything else is said.
@@ -75,6 +75,12 @@ func (f *Forwarder) resume(x *call.Exchange) error {
 	x.Writer.WriteHeader(http.StatusOK)
 	out := http.NewResponseController(x.Writer)
 	_ = out.Flush() // a client that left is seen at the first event
+	if x.Request.Header.Get(mcp.HeaderHold) != "" {
+		if stream != nil {
+			_ = stream.Await(x.Request.Context(), after) // who waits no more is told nothing
+		}
+		return nil
+	}
 	write := func(event []byte) error {
 		if _, err := x.Writer.Write(event); err != nil {
 			return err

@@ -10,9 +10,9 @@ import (
 // maxUnread is how much a Reader may be behind, in bytes, until who adds to its stream waits for it.
 const maxUnread = maxStream / 2
 
-// Listen begins to keep a listener's stream under a name that no other has. It ends with Drop.
-func (k *Keeper) Listen(name string) *Stream {
-	s := k.Begin(name)
+// Listen begins to keep an owner's listening stream under a name that no other has. It ends with Drop.
+func (k *Keeper) Listen(owner, name string) *Stream {
+	s := k.Begin(owner, name)
 	s.listens = true
 	return s
 }

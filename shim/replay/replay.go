@@ -41,6 +41,7 @@ func NewKeeper() *Keeper { return &Keeper{streams: map[string]*Stream{}} }
 // All of its state is guarded by its keeper's lock.
 type Stream struct {
 	keeper  *Keeper
+	owner   string
 	name    string
 	listens bool // it has no answer, and no end but Drop
 
@@ -50,17 +51,18 @@ type Stream struct {
 	answered bool // the last event is the answer
 	ended    bool
 	taken    int           // how often it was taken up
+	followed int           // the last of those who had it to its end, counted so
 	sent     int           // the number of the last event that anybody was given
 	read     bool          // it has a Reader, which is waited for
 	paused   bool          // nothing comes for now
 	news     chan struct{} // closed at the next change
 }
 
-// Begin begins to keep a stream under a name that no other has.
-func (k *Keeper) Begin(name string) *Stream {
+// Begin begins to keep an owner's stream under a name that no other has.
+func (k *Keeper) Begin(owner, name string) *Stream {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := &Stream{keeper: k, name: name, news: make(chan struct{})}
+	s := &Stream{keeper: k, owner: owner, name: name, news: make(chan struct{})}
 	k.streams[name] = s
 	return s
 }
@@ -94,6 +96,9 @@ func (s *Stream) Add(event []byte, answer bool) []byte {
 // add keeps an event as it goes out; the caller holds the keeper's lock.
 func (s *Stream) add(out []byte) {
 	s.count++
+	if s.keeper.streams[s.name] != s {
+		return // it was dropped
+	}
 	s.events, s.size = append(s.events, out), s.size+len(out)
 	s.keeper.size += len(out)
 	s.bound()
@@ -156,6 +161,17 @@ func (s *Stream) Drop() {
 	s.keeper.drop(s)
 }
 
+// Forget keeps no stream of an owner any more, who does not come back.
+func (k *Keeper) Forget(owner string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.streams {
+		if s.owner == owner {
+			k.drop(s)
+		}
+	}
+}
+
 // drop forgets a stream, whose followers are told that it is lost.
 func (k *Keeper) drop(s *Stream) {
 	if k.streams[s.name] != s {
@@ -192,6 +208,7 @@ func (s *Stream) Follow(ctx context.Context, after int, write func(event []byte)
 		switch {
 		case next != nil:
 		case news == nil:
+			s.complete(turn)
 			return nil
 		default:
 			select {

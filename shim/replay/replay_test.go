@@ -23,7 +23,7 @@ func follow(s *Stream, after int) (string, error) {
 
 func TestFollow(t *testing.T) {
 	k := NewKeeper()
-	s := k.Begin("a.b")
+	s := k.Begin("o", "a.b")
 	var all []string
 	for n := range 3 {
 		all = append(all, string(s.Add(note(n), false)))
@@ -51,7 +51,7 @@ func TestFollow(t *testing.T) {
 // What comes while somebody follows is sent on, up to the end.
 func TestFollowLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewKeeper().Begin("s")
+		s := NewKeeper().Begin("o", "s")
 		go func() {
 			for n := range 3 {
 				time.Sleep(time.Second)
@@ -73,7 +73,7 @@ func TestFollowLive(t *testing.T) {
 // The one who takes a stream up last has it alone.
 func TestFollowTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewKeeper().Begin("s")
+		s := NewKeeper().Begin("o", "s")
 		if s.Taken() {
 			t.Error("it is taken by nobody")
 		}
@@ -97,7 +97,7 @@ func TestFollowTwice(t *testing.T) {
 
 func TestFollowEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewKeeper().Begin("s")
+		s := NewKeeper().Begin("o", "s")
 		s.Add(note(0), false)
 		gone := errors.New("gone")
 		if err := s.Follow(t.Context(), 0, func([]byte) error { return gone }); !errors.Is(err, gone) {
@@ -115,19 +115,19 @@ func TestFollowEnds(t *testing.T) {
 func TestLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := NewKeeper()
-		broken := k.Begin("broken")
+		broken := k.Begin("o", "broken")
 		broken.Add(note(0), false)
 		broken.End()
 		if got, err := follow(broken, 0); !errors.Is(err, ErrLost) || got != "id: broken.1\ndata: 0\n\n" {
 			t.Errorf("broken: %q, %v", got, err)
 		}
-		long := k.Begin("long")
+		long := k.Begin("o", "long")
 		long.Add(make([]byte, maxStream+1), true)
 		long.End()
 		if got, err := follow(long, 0); !errors.Is(err, ErrLost) || got != "" {
 			t.Errorf("too long: %d bytes, %v", len(got), err)
 		}
-		named := k.Begin("named")
+		named := k.Begin("o", "named")
 		followed := make(chan error)
 		go func() { _, err := follow(named, 0); followed <- err }()
 		synctest.Wait()
@@ -139,7 +139,7 @@ func TestLost(t *testing.T) {
 		if _, _, s, _ := k.Find("named.0"); s != nil {
 			t.Error("dropped: it is kept")
 		}
-		old := k.Begin("old")
+		old := k.Begin("o", "old")
 		old.Add([]byte(reply), true)
 		old.End()
 		old.End()
@@ -159,7 +159,7 @@ func TestLost(t *testing.T) {
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := NewKeeper()
-		s := k.Begin("s")
+		s := k.Begin("o", "s")
 		event := []byte("data: " + strings.Repeat("x", maxStream/4-100) + "\n\n")
 		for range 10 {
 			s.Add(event, false)
@@ -171,7 +171,7 @@ func TestBounds(t *testing.T) {
 		}
 		const many = 2 * maxAll / maxStream
 		for n := range many {
-			more := k.Begin(fmt.Sprint(n))
+			more := k.Begin("o", fmt.Sprint(n))
 			for range 4 {
 				more.Add(event, true)
 			}
@@ -181,7 +181,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d bytes are kept, the last is %v, the first %v", k.size, last, k.streams["s"])
 		}
 		for n := range many { // streams that have no end are kept to the same bound
-			more := k.Begin(fmt.Sprint("open", n))
+			more := k.Begin("o", fmt.Sprint("open", n))
 			for range 4 {
 				more.Add(event, false)
 			}
@@ -196,7 +196,7 @@ func TestBounds(t *testing.T) {
 // Whatever is sent as the id of an event, only what we made names one.
 func FuzzFind(f *testing.F) {
 	k := NewKeeper()
-	s := k.Begin("r1.a")
+	s := k.Begin("o", "r1.a")
 	for _, id := range []string{"r1.a.1", "r1.a.01", "r1.a.-1", "r1.a.+1", "r1.a.", "r1.a", ".1", "", "r1.a.99999999999999999999", "r1.b.1"} {
 		f.Add(id)
 	}
@@ -205,5 +205,107 @@ func FuzzFind(f *testing.F) {
 		if ok && (fmt.Sprintf("%s.%d", name, after) != id || after < 0) || (found != nil) != (ok && name == "r1.a") || found != nil && found != s {
 			t.Errorf("%q is %q %d %p %v", id, name, after, found, ok)
 		}
+	})
+}
+
+// What an owner who does not come back had is forgotten, and what still comes is not kept; others' is.
+func TestForget(t *testing.T) {
+	k := NewKeeper()
+	mine, theirs := k.Begin("me", "mine"), k.Begin("them", "theirs")
+	mine.Add(note(1), false)
+	theirs.Add(note(1), false)
+	k.Forget("me")
+	if out := string(mine.Add(note(2), true)); out != "id: mine.2\ndata: 2\n\n" {
+		t.Errorf("the next is %q", out)
+	}
+	mine.End()
+	if got, err := follow(mine, 0); got != "" || !errors.Is(err, ErrLost) || k.size != theirs.size || len(k.streams) != 1 {
+		t.Errorf("%q, %v, %d bytes of %d streams", got, err, k.size, len(k.streams))
+	}
+}
+
+// Who waits for a client that left does so until that one has all of the answer, or cannot have it.
+func TestAwait(t *testing.T) {
+	const lost = "it is lost"
+	for name, c := range map[string]struct {
+		after  int
+		happen func(k *Keeper, s *Stream)
+		took   time.Duration
+	}{
+		"nobody comes back": {1, func(_ *Keeper, s *Stream) { s.Add([]byte(reply), true); s.End() }, Kept + time.Second},
+		"it comes back": {1, func(_ *Keeper, s *Stream) {
+			s.Add([]byte(reply), true)
+			s.End()
+			time.Sleep(time.Minute)
+			_, _ = follow(s, 1)
+		}, time.Minute + time.Second},
+		"it has the answer":         {2, func(_ *Keeper, s *Stream) { s.Add([]byte(reply), true) }, time.Second},
+		"there is no answer":        {1, func(_ *Keeper, s *Stream) { s.Add(note(1), false); s.End() }, time.Second},
+		"its session is over":       {1, func(k *Keeper, _ *Stream) { k.Forget("o") }, time.Second},
+		"the answer cannot be kept": {1, func(_ *Keeper, s *Stream) { s.Add(make([]byte, maxStream+1), true); s.End() }, time.Second},
+		"it comes back in the middle": {1, func(_ *Keeper, s *Stream) {
+			go func() { _, _ = follow(s, 1) }()
+			time.Sleep(time.Minute)
+			s.Add([]byte(reply), true)
+			s.End()
+		}, time.Minute + time.Second},
+		"it comes back, and leaves": {1, func(_ *Keeper, s *Stream) {
+			s.Add([]byte(reply), true)
+			s.End()
+			_ = s.Follow(t.Context(), 1, func([]byte) error { return errors.New(lost) })
+		}, Kept + time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := NewKeeper()
+				s := k.Begin("o", "s")
+				s.Add(note(0), false)
+				go func() {
+					time.Sleep(time.Second)
+					c.happen(k, s)
+				}()
+				began := time.Now()
+				if err := s.Await(t.Context(), c.after); err != nil || time.Since(began) != c.took {
+					t.Errorf("it took %v, %v", time.Since(began), err)
+				}
+				time.Sleep(2 * Kept)
+			})
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := NewKeeper().Begin("o", "s").Await(ctx, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("who waits no more: %v", err)
+	}
+}
+
+// Of two who left one after the other, the second is waited for when the first's place was taken to its end for nobody.
+func TestAwaitTheLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewKeeper().Begin("o", "s")
+		s.Add(note(0), false)
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- s.Await(t.Context(), 1) }()
+		synctest.Wait()
+		go func() { _, _ = follow(s, 1) }()
+		synctest.Wait()
+		go func() { second <- s.Await(t.Context(), 1) }() // its gateway reads on
+		synctest.Wait()
+		s.Add([]byte(reply), true)
+		s.End()
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		select {
+		case <-second:
+			t.Error("the second is not waited for")
+		default:
+		}
+		_, _ = follow(s, 1)
+		if err := <-second; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * Kept)
 	})
 }
