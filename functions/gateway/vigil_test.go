@@ -97,7 +97,7 @@ func TestCommentsComeApart(t *testing.T) {
 		answers := make([]*firstWrite, 100)
 		for i := range answers {
 			answers[i] = &firstWrite{ResponseRecorder: httptest.NewRecorder(), began: time.Now()}
-			w := newEventWriter(&call{w: answers[i]}, 25*time.Second)
+			w := newEventWriter(&call{w: answers[i], r: httptest.NewRequest("GET", "/", nil)}, 25*time.Second)
 			defer w.stop()
 		}
 		time.Sleep(time.Minute)

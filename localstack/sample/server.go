@@ -32,7 +32,7 @@ type sampleServer struct {
 type hosts struct{ insecureAny bool }
 
 // newServer makes the server with all that it offers. Sessions are not kept: an id from before a sleep stays good.
-func newServer(log *slog.Logger, may hosts) *sampleServer {
+func newServer(log *slog.Logger, may hosts, speaks eras) *sampleServer {
 	s := &sampleServer{mcp: mcpserver.NewMCPServer("sample-server", "1.0.0",
 		mcpserver.WithToolCapabilities(true),
 		mcpserver.WithPromptCapabilities(false),
@@ -52,7 +52,7 @@ func newServer(log *slog.Logger, may hosts) *sampleServer {
 		mcpserver.WithStreamableHTTPServer(s.http),
 		mcpserver.WithDisableLocalhostProtection(may.insecureAny),
 		mcpserver.WithStreamableHTTPLogger(log))
-	mux.Handle("/mcp", s.endListeners(s.streams))
+	mux.Handle("/mcp", speaks.speak(s.endListeners(s.streams)))
 	return s
 }
 

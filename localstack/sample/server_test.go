@@ -31,10 +31,10 @@ type sample struct {
 // start serves on a free loopback port until the test ends.
 func start(t *testing.T) *sample {
 	t.Helper()
-	return startFor(t, hosts{})
+	return startFor(t, hosts{}, both)
 }
 
-func startFor(t *testing.T, may hosts) *sample {
+func startFor(t *testing.T, may hosts, speaks eras) *sample {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func startFor(t *testing.T, may hosts) *sample {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &sample{url: "http://" + ln.Addr().String() + "/mcp", stop: stop, stopped: make(chan error, 1)}
-	go func() { s.stopped <- newServer(slog.New(slog.DiscardHandler), may).serve(ctx, ln) }()
+	go func() { s.stopped <- newServer(slog.New(slog.DiscardHandler), may, speaks).serve(ctx, ln) }()
 	t.Cleanup(stop)
 	return s
 }
@@ -298,7 +298,7 @@ func TestStopEndsListenersAndFinishesCalls(t *testing.T) {
 func TestRunRefusesBadArguments(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	busy := strings.TrimSuffix(strings.TrimPrefix(start(t).url, "http://"), "/mcp")
-	for _, args := range [][]string{{"-port", "1"}, {"now"}, {"-addr", busy}} {
+	for _, args := range [][]string{{"-port", "1"}, {"-eras", "older"}, {"now"}, {"-addr", busy}} {
 		if err := run(t.Context(), args, new(bytes.Buffer), log); err == nil {
 			t.Errorf("run %q: no error", args)
 		}
@@ -314,7 +314,9 @@ func TestStdioAnswersInBothEras(t *testing.T) {
 		in, toServer := io.Pipe()
 		fromServer, out := io.Pipe()
 		served := make(chan error, 1)
-		go func() { served <- newServer(slog.New(slog.DiscardHandler), hosts{}).serveStdio(t.Context(), in, out) }()
+		go func() {
+			served <- newServer(slog.New(slog.DiscardHandler), hosts{}, both).serveStdio(t.Context(), in, out)
+		}()
 		c := client.NewClient(transport.NewIO(fromServer, toServer, io.NopCloser(strings.NewReader(""))), client.WithProtocolVersion(revision))
 		if err := c.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -340,7 +342,7 @@ func TestHosts(t *testing.T) {
 		may     hosts
 		refused bool
 	}{{hosts{}, true}, {hosts{insecureAny: true}, false}} {
-		r, err := http.NewRequest(http.MethodPost, startFor(t, tt.may).url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		r, err := http.NewRequest(http.MethodPost, startFor(t, tt.may, both).url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,4 +357,36 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%+v: %s", tt.may, response.Status)
 		}
 	}
+}
+
+// Of one era, it refuses what is of the other.
+func TestOneEra(t *testing.T) {
+	inBothEras(t, func(t *testing.T, revision string) {
+		speaks, other, code := legacy, modern, `"code":-32020`
+		if revision >= modernVersion {
+			speaks, other, code = modern, legacy, `"code":-32000`
+		}
+		c, _ := startFor(t, hosts{}, speaks).dial(t, revision)
+		if got := text(t, call(t, c, "echo", map[string]any{"message": "hello"})); got != "hello" {
+			t.Errorf("echo = %q", got)
+		}
+		url := startFor(t, hosts{}, other).url
+		for method, status := range map[string]int{http.MethodPost: http.StatusBadRequest, http.MethodDelete: http.StatusMethodNotAllowed} {
+			r, err := http.NewRequest(method, url, strings.NewReader(`{"jsonrpc":"2.0","id":"i","method":"tools/list"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set(mcp.HeaderProtocolVersion, revision)
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != status || !strings.Contains(string(body), `"id":"i"`) || !strings.Contains(string(body), code) {
+				t.Errorf("%s: %s %s, %v", method, response.Status, body, err)
+			}
+		}
+	})
 }

@@ -74,15 +74,10 @@ var errAgain = errors.New("there is another stream now")
 // returned as it is. The answer ends with ctx, and must be closed.
 func (l *Ears) Listen(ctx context.Context, who Listener) (*http.Response, error) {
 	e := l.join(who.Session)
-	resp, err := e.ask(ctx, who.Ask)
+	resp, err := e.ask(ctx, who)
 	if err != nil || resp != nil {
 		e.leave()
 		return resp, err
-	}
-	if who.News != nil {
-		for _, event := range who.News() {
-			e.stream.Add(event, false)
-		}
 	}
 	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: e.head(),
 		Body: &leg{ear: e, reader: e.stream.Read(ctx, who.Last, who.Primed)}}, nil
@@ -181,7 +176,7 @@ func (e *ear) close() {
 }
 
 // ask asks the server for its stream, unless it is heard. An answer that is none is returned.
-func (e *ear) ask(ctx context.Context, ask func(context.Context) (*http.Response, error)) (*http.Response, error) {
+func (e *ear) ask(ctx context.Context, who Listener) (*http.Response, error) {
 	select {
 	case e.asking <- struct{}{}:
 		defer func() { <-e.asking }()
@@ -189,11 +184,12 @@ func (e *ear) ask(ctx context.Context, ask func(context.Context) (*http.Response
 		return nil, context.Cause(ctx)
 	}
 	if e.hears() {
+		e.tell(who)
 		return nil, nil
 	}
 	own, end := context.WithTimeout(context.WithoutCancel(ctx), e.all.longest)
 	follow := context.AfterFunc(ctx, end)
-	resp, err := ask(own)
+	resp, err := who.Ask(own)
 	if err != nil {
 		end()
 		return nil, err
@@ -206,6 +202,7 @@ func (e *ear) ask(ctx context.Context, ask func(context.Context) (*http.Response
 		_ = resp.Body.Close()
 		return nil, context.Cause(ctx)
 	}
+	e.tell(who) // before the server says anything
 	e.all.mu.Lock()
 	defer e.all.mu.Unlock()
 	if e.all.of[e.name] != e { // its client ended the session meanwhile
@@ -217,6 +214,16 @@ func (e *ear) ask(ctx context.Context, ask func(context.Context) (*http.Response
 	e.stream.Resume()
 	go e.hear(own, resp)
 	return nil, nil
+}
+
+// tell has a listener be told its news first.
+func (e *ear) tell(who Listener) {
+	if who.News == nil {
+		return
+	}
+	for _, event := range who.News() {
+		e.stream.Add(event, false)
+	}
 }
 
 func (e *ear) hears() bool {

@@ -316,18 +316,23 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-// News come first, and wait as all else does.
+// News come before all that the server says, and wait as all else does.
 func TestNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSpeaker(t)
-		resp, err := s.ears.Listen(t.Context(), Listener{Session: me, Ask: s.ask, News: func() [][]byte { return [][]byte{[]byte("data: new\n\n")} }})
+		resp, err := s.ears.Listen(t.Context(), Listener{Session: me, Ask: func(ctx context.Context) (*http.Response, error) {
+			resp, err := s.ask(ctx)
+			go s.say("0") // at once
+			return resp, err
+		}, News: func() [][]byte { return [][]byte{[]byte("data: new\n\n")} }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close() // before it read any
+		time.Sleep(time.Second)
 		s.say("1")
 		h := s.listen("", false)
-		h.expect("new", "1")
+		h.expect("new", "0", "1")
 		h.leave()
 		time.Sleep(2 * replay.Kept)
 	})
