@@ -69,12 +69,12 @@ func (d *Deployer) external(ctx context.Context, p deploy.Plan) (list []*unstruc
 	return list, nil
 }
 
-// chosen are the keys of stores whose values a plan does not want generated, in order.
+// chosen are the keys of stores whose values operators choose, in order.
 func chosen(p deploy.Plan) map[string][]string {
 	stores := map[string][]string{}
 	for _, u := range p.Units {
 		for _, s := range u.Secrets {
-			if !s.Generate && !slices.Contains(stores[s.Store], s.Key) {
+			if !s.Generate && s.Token == "" && !slices.Contains(stores[s.Store], s.Key) {
 				stores[s.Store] = append(stores[s.Store], s.Key)
 			}
 		}

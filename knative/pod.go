@@ -38,12 +38,17 @@ type pod struct {
 	spec     corev1.PodSpec
 	volumes  map[string]corev1.Volume
 	ports    map[string]string // of each unit
+	tokens   string            // the Secret with the shim's tokens
 }
 
 // makePod makes the pod of a plan: a container for each unit, which sees only what its unit names.
 func makePod(p deploy.Plan, s Settings) (corev1.PodSpec, error) {
 	made := pod{settings: s, server: p.Server, volumes: map[string]corev1.Volume{}, ports: map[string]string{},
 		spec: corev1.PodSpec{AutomountServiceAccountToken: new(bool), EnableServiceLinks: new(bool)}}
+	var err error
+	if made.tokens, _, err = tokensOf(p, s); err != nil {
+		return made.spec, err
+	}
 	for _, u := range p.Units {
 		if u.Image == "" {
 			return made.spec, fmt.Errorf("%s runs a program of the operator's machine; a cluster needs a container, or a package", u.Name)
@@ -134,6 +139,9 @@ func (p *pod) image(u deploy.Unit) (string, error) {
 func (p *pod) secret(c *corev1.Container, volume string, s deploy.Secret) {
 	if pinned := p.settings.Pinned[s.Store]; pinned != "" && !s.Generate {
 		s.Store = pinned
+	}
+	if s.Token != "" {
+		s.Store = p.tokens
 	}
 	if s.Env != "" {
 		c.Env = append(c.Env, corev1.EnvVar{Name: s.Env, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{

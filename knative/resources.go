@@ -54,8 +54,8 @@ type Settings struct {
 	Packages  map[deploy.Package]string // the images that hold packages
 	Pinned    map[string]string         // the Secrets with the chosen values of stores, where they are not the stores themselves
 	NameKey   []byte                    // shared with the gateway: hides the owners of instances, and callers' tokens; 32 bytes or more
-	// SessionsKey makes the tokens by which the session store knows shims; nil where there is no store.
-	SessionsKey *servertoken.Key
+	// Tokens makes the tokens by which functions of ours know shims, for each function.
+	Tokens map[string]servertoken.Key
 	// CallTimeout is the longest call. The cluster's max-revision-timeout-seconds must allow it.
 	CallTimeout time.Duration
 }
@@ -136,6 +136,26 @@ func rulesName(server string) string { return "mcp-" + server + "-rules" }
 
 // shimStore names the Secret of a server's shim.
 func shimStore(server string) string { return "mcp-" + server + "-shim" }
+
+// tokensOf are the tokens of a plan's shim by their keys, and the name of their Secret. The name goes with the tokens: where the
+// key of a function is another, or a plan wants one more, that is another Secret, since what is there cannot be changed.
+func tokensOf(p deploy.Plan, s Settings) (store string, tokens map[string][]byte, err error) {
+	tokens, sum := map[string][]byte{}, sha256.New()
+	for _, u := range p.Units {
+		for _, secret := range u.Secrets {
+			if secret.Token == "" {
+				continue
+			}
+			key, known := s.Tokens[secret.Token]
+			if !known {
+				return "", nil, fmt.Errorf("there is no key to make the shim's token for %s with", secret.Token)
+			}
+			tokens[secret.Key] = []byte(key.Of(p.Server))
+			fmt.Fprintf(sum, "%s=%s\n", secret.Key, tokens[secret.Key])
+		}
+	}
+	return shimStore(p.Server) + "-" + hex.EncodeToString(sum.Sum(nil)[:8]), tokens, nil
+}
 
 // MakeRules makes what holds a server's signed rules: all its instances mount it, and it changes without a revision.
 func MakeRules(namespace, server string, signed []byte) *corev1.ConfigMap {

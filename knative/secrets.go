@@ -18,8 +18,8 @@ import (
 // cluster refuses where the secret is there.
 const remakeEvery = 5 * time.Minute
 
-// generate makes the secrets that nobody chooses, and those that the gateway and the session store know, where they are missing, and reports whether any was. It only ever creates:
-// what is there it can neither read nor change.
+// generate makes the secrets that nobody chooses, the one that the gateway knows, and the tokens by which functions of ours know the
+// shim, where they are missing, and reports whether any was. It only ever creates: what is there it can neither read nor change.
 func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err error) {
 	for store, keys := range generated(p) {
 		values := map[string][]byte{}
@@ -29,22 +29,36 @@ func (d *Deployer) generate(ctx context.Context, p deploy.Plan) (made bool, err 
 		}
 		if store == shimStore(p.Server) {
 			values[deploy.KeyGateway] = sealedtoken.Key(d.settings.NameKey, p.Server)
-			if k := d.settings.SessionsKey; k != nil { // also where sessions end with the server, for the day when they do not
-				values[deploy.KeySessions] = []byte(k.Of(p.Server))
-			}
 		}
-		secret := MakeSecret(d.settings.Namespace, p.Server, store, values)
-		_, err := d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
-		switch {
-		case err == nil:
-			made = true
-			d.log.Info("secret made", "server", p.Server, "secret", store)
-		case !apierrors.IsAlreadyExists(err):
+		is, err := d.create(ctx, p.Server, store, values)
+		if made = made || is; err != nil {
 			return made, err
 		}
 	}
-	d.looked.note(p.Server, time.Now())
-	return made, nil
+	store, tokens, err := tokensOf(p, d.settings)
+	if err == nil && len(tokens) > 0 {
+		var is bool
+		is, err = d.create(ctx, p.Server, store, tokens)
+		made = made || is
+	}
+	if err == nil {
+		d.looked.note(p.Server, time.Now())
+	}
+	return made, err
+}
+
+// create makes a Secret, and reports whether it was missing.
+func (d *Deployer) create(ctx context.Context, server, store string, values map[string][]byte) (made bool, err error) {
+	secret := MakeSecret(d.settings.Namespace, server, store, values)
+	_, err = d.kube.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
+	switch {
+	case err == nil:
+		d.log.Info("secret made", "server", server, "secret", store)
+		return true, nil
+	case apierrors.IsAlreadyExists(err):
+		return false, nil
+	}
+	return false, err
 }
 
 // generated are the keys of stores that a plan wants generated.

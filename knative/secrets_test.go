@@ -3,17 +3,21 @@ package knative
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/servertoken"
 )
 
 var errDown = errors.New("the cluster is down")
@@ -164,5 +168,69 @@ func TestSecretsThatAreRefused(t *testing.T) {
 		if err := h.Deploy(t.Context(), golden(t, "container.shared.none")); !errors.Is(err, errDown) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The tokens by which functions of ours know a shim are in a Secret of their own, whose name goes with them: another key, or a
+// function more, is another Secret and another revision, since what is there cannot be changed. No operator chooses them.
+func TestTokensOfShims(t *testing.T) {
+	p := golden(t, "container.shared.none")
+	p.Units = slices.Clone(p.Units)
+	p.Units[0].Secrets = append(slices.Clone(p.Units[0].Secrets), deploy.Secret{Store: store, Key: "audit-token", File: "SHIM_AUDIT_SECRET_FILE", Token: servertoken.Audit})
+	keys := func(secret string) map[string]servertoken.Key {
+		k, err := servertoken.New(servertoken.Audit, []byte(strings.Repeat(secret, servertoken.MinKey)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]servertoken.Key{servertoken.Audit: k}
+	}
+	s := settings()
+	if _, err := MakeService(p, s); err == nil || !strings.Contains(err.Error(), "no key to make the shim's token for audit") {
+		t.Errorf("without a key: %v", err)
+	}
+	named := map[string]bool{}
+	for _, secret := range []string{"a", "b"} {
+		s.Tokens = keys(secret)
+		name, tokens, err := tokensOf(p, s)
+		if err != nil || !regexp.MustCompile("^mcp-github-shim-[0-9a-f]{16}$").MatchString(name) {
+			t.Fatalf("%s, %v", name, err)
+		}
+		if id, ok := s.Tokens[servertoken.Audit].Server(string(tokens["audit-token"])); !ok || id != "github" {
+			t.Errorf("the token is %q's, %v", id, ok)
+		}
+		named[name] = true
+		service, err := MakeService(p, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounted := map[string]bool{}
+		noteSecrets(mounted, service.Spec.Template.Spec.PodSpec)
+		if !mounted[name] || !mounted[store] {
+			t.Errorf("mounted are %v", mounted)
+		}
+	}
+	if len(named) != 2 {
+		t.Error("two keys, and one name")
+	}
+	if got := chosen(p); slices.Contains(got[store], "audit-token") {
+		t.Errorf("an operator is to choose %v", got)
+	}
+	h := newHome(t, deployed(t, golden(t, "container.shared.none")))
+	h.settings.Tokens = s.Tokens
+	for range 2 { // the second finds it
+		if _, err := h.generate(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, tokens, _ := tokensOf(p, s)
+	made, err := h.kube.Tracker().Get(corev1.SchemeGroupVersion.WithResource("secrets"), "mcp-servers", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(tokens, made.(*corev1.Secret).Data); diff != "" {
+		t.Error(diff)
+	}
+	if first := h.secret(t); first == nil || first.Data["audit-token"] != nil {
+		t.Errorf("the other Secret is %v", first)
 	}
 }

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 		obey(false)
 	case "sessions":
 		fakeSessions()
+	case "audit":
+		go http.ListenAndServe(os.Getenv("LISTEN"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+		obey(false)
 	case "mcpgateway":
 		if err := Run(context.Background(), Config{State: os.Args[1], Port: atoi(os.Args[2]), Programs: filepath.Dir(os.Args[0]), withoutNode: true}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -130,7 +133,7 @@ func fakes(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "sessions", "mcpgateway"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "audit", "sessions", "mcpgateway"} {
 		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +227,7 @@ func (r *running) pids(name string) []int {
 // freePorts finds free ports in a row, for gateway and issuers.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	port, err := proxytest.FreePorts(3)
+	port, err := proxytest.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,11 @@ func (s *stack) explain() error {
 	if err := s.giveTokens(&b, people); err != nil {
 		return err
 	}
+	if s.audit {
+		if err := s.showRecords(&b, people); err != nil {
+			return err
+		}
+	}
 	_, err = s.Out.Write(b.Bytes())
 	return err
 }
@@ -118,6 +123,24 @@ func (s *stack) giveTokens(b *bytes.Buffer, people []person) error {
 	fmt.Fprintf(b, "another one\n  curl -sS -H 'Accept: text/plain' -d grant_type=%s -d user=%s -d resource=%s %s\n",
 		issuer.GrantType, p.Name, last, s.issuer.TokenURL())
 	s.showClients(b, p, first)
+	return nil
+}
+
+// showRecords prints how an auditor finds what was recorded.
+func (s *stack) showRecords(b *bytes.Buffer, people []person) error {
+	set, err := policy.CompileAdmission([]policy.Policy{{Name: "auditors", Allow: &policy.Subjects{Groups: s.platform.Audit.Store.Auditors},
+		Servers: []string{"audit"}, Tools: []string{"*"}}}, s.platform.Issuers)
+	if err != nil {
+		return err
+	}
+	for _, p := range people {
+		if set.Admits(identity.Identity{Issuer: s.issuer.URL(), Subject: p.Name, Groups: p.Groups}, "audit") {
+			fmt.Fprintf(b, "\nRecords of calls, for %s\n  curl -sS -H \"Authorization: Bearer $(curl -sS -H 'Accept: text/plain' -d grant_type=%s -d user=%[1]s -d resource=%[3]s %[4]s)\" 'http://%[5]s/audit?limit=10'\n",
+				p.Name, issuer.GrantType, s.platform.PublicURL, s.issuer.TokenURL(), local(s.AuditPort))
+			return nil
+		}
+	}
+	fmt.Fprintf(b, "\nRecords of calls are at http://%s/audit, for none of these people.\n", local(s.AuditPort))
 	return nil
 }
 

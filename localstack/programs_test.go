@@ -1,6 +1,7 @@
 package localstack
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +36,7 @@ var built = sync.OnceValues(func() (string, error) {
 		"deployer":      "mcpgateway/functions/deployer",
 		"oauth":         "mcpgateway/functions/oauth",
 		"sessions":      "mcpgateway/functions/sessions",
+		"audit":         "mcpgateway/functions/audit",
 		"shim":          "mcpgateway/shim",
 		"sample-server": "mcpgateway/localstack/sample",
 	} {
@@ -143,7 +146,7 @@ func TestPrintedLinesWork(t *testing.T) {
 
 	exports := strings.Join(regexp.MustCompile(`(?m)^  export .*$`).FindAllString(printed, -1), "\n")
 	lines := regexp.MustCompile(`(?m)^  curl .*$`).FindAllString(printed, -1)
-	if len(lines) != 3 {
+	if len(lines) != 4 {
 		t.Fatalf("lines with curl: %q", lines)
 	}
 	paste := func(line string) string {
@@ -165,6 +168,7 @@ func TestPrintedLinesWork(t *testing.T) {
 		t.Errorf("the other token gives %d %s", status, got)
 	}
 	testAccess(t, r)
+	testRecords(t, r, func() string { return paste(lines[3]) })
 	r.stop()
 	if err := <-r.ended; err != nil {
 		t.Error(err)
@@ -201,9 +205,40 @@ func testAccess(t *testing.T, r *running) {
 	}
 }
 
+// testRecords has an auditor find what was just called, and nobody else.
+func testRecords(t *testing.T, r *running, find func() string) {
+	t.Helper()
+	late := time.Now().Add(10 * time.Second)
+	found := find()
+	for ; !strings.Contains(found, `"callIdentifier":"slow"`) && time.Now().Before(late); found = find() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	type record struct{ Server, Subject, CallIdentifier, Outcome string }
+	var page struct{ Records []record }
+	if err := json.Unmarshal([]byte(found), &page); err != nil {
+		t.Fatalf("records: %v\n%s", err, found)
+	}
+	if !slices.Contains(page.Records, record{"workbench", "alice", "slow", "refused"}) {
+		t.Errorf("no record of what alice may not: %s", found)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+local(r.Port+3)+"/audit", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+tokenFor(t, r, "alice", "http://"+local(r.Port)))
+	if status, body := do(t, req); status != http.StatusForbidden {
+		t.Errorf("alice reads records: %d %s", status, body)
+	}
+}
+
 func token(t *testing.T, r *running, user, server string) string {
 	t.Helper()
-	form := fmt.Sprintf("grant_type=urn:mcpgateway:insecure-user&user=%s&resource=http://%s/mcp-connect/%s", user, local(r.Port), server)
+	return tokenFor(t, r, user, "http://"+local(r.Port)+"/mcp-connect/"+server)
+}
+
+func tokenFor(t *testing.T, r *running, user, resource string) string {
+	t.Helper()
+	form := "grant_type=urn:mcpgateway:insecure-user&user=" + user + "&resource=" + resource
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+local(r.Port+2)+"/insecure-token", strings.NewReader(form))
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,9 @@ type Config struct {
 	IssuerPort int
 	// LoginPort is the development issuer's; the one after IssuerPort where 0.
 	LoginPort int
-	// Programs is the folder of gateway, deployer, shim and sample-server; that of the running program where empty.
+	// AuditPort is that of the function that keeps records of calls; the one after LoginPort where 0.
+	AuditPort int
+	// Programs is the folder of gateway, deployer, oauth, audit, shim and sample-server; that of the running program where empty.
 	Programs string
 	// Out gets what there is to know and to paste once all is up; os.Stdout where nil. Where it is a terminal, a table
 	// of what the servers do stays below that.
@@ -72,6 +74,7 @@ type stack struct {
 	platform *catalog.Platform
 	catalog  *catalog.Catalog
 	issuer   *issuer.InsecureIssuer // nil where the platform trusts others only
+	audit    bool                   // records are kept on this machine
 	oauth    bool                   // the platform has its authorization server on this machine
 	sessions string                 // where its session store is to serve on this machine; empty: it is elsewhere, or there is none
 	listener net.Listener           // the issuer's
@@ -115,7 +118,7 @@ func (s *stack) fill() error {
 	if err := s.checkDeployer(); err != nil {
 		return err
 	}
-	for flag, port := range map[string]int{"--port": s.Port, "--issuer-port": s.IssuerPort, "--login-port": s.LoginPort} {
+	for flag, port := range map[string]int{"--port": s.Port, "--issuer-port": s.IssuerPort, "--login-port": s.LoginPort, "--audit-port": s.AuditPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%s: %d is no port", flag, port)
 		}
@@ -166,7 +169,7 @@ func (s *stack) checkDeployer() error {
 func (s *stack) program(name string) string { return filepath.Join(s.Programs, name) }
 
 func (s *stack) checkPrograms() error {
-	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "sessions"} {
+	for _, name := range []string{"gateway", "deployer", "shim", "oauth", "audit", "sessions"} {
 		if _, err := os.Stat(s.program(name)); err != nil {
 			return fmt.Errorf("%s is missing: make build makes it", s.program(name))
 		}
@@ -182,6 +185,11 @@ func (s *stack) claimPorts() (err error) {
 	}
 	if s.oauth {
 		if err := try(s.IssuerPort, "--issuer-port"); err != nil {
+			return err
+		}
+	}
+	if s.audit {
+		if err := try(s.AuditPort, "--audit-port"); err != nil {
 			return err
 		}
 	}
@@ -242,6 +250,11 @@ func (s *stack) run(ctx context.Context) error {
 		oauth := s.child("oauth", "LISTEN="+local(s.IssuerPort))
 		oauth.start(ended)
 		children = append([]*child{oauth}, children...)
+	}
+	if s.audit {
+		audit := s.child("audit", "LISTEN="+local(s.AuditPort))
+		audit.start(ended)
+		children = append(children, audit) // the last to go: shims bring what they have when they end
 	}
 	if s.Lambda == nil {
 		gateway := s.child("gateway", "LISTEN="+local(s.Port), "STATUS_SOCKET="+statusSocket(s.State))
@@ -316,7 +329,8 @@ func (s *stack) ready(ctx context.Context) bool {
 	if path, is := strings.CutPrefix(s.sessions, "unix:"); is && err == nil {
 		_, err = os.Stat(path)
 	}
-	return err == nil && s.status(ctx, s.Port, "/readyz") == http.StatusOK && (!s.oauth || s.status(ctx, s.IssuerPort, "/healthz") == http.StatusOK)
+	return err == nil && s.status(ctx, s.Port, "/readyz") == http.StatusOK && (!s.oauth || s.status(ctx, s.IssuerPort, "/healthz") == http.StatusOK) &&
+		(!s.audit || s.status(ctx, s.AuditPort, "/healthz") == http.StatusNoContent)
 }
 
 // status is what a program says of its readiness; 0 where it says nothing.

@@ -216,7 +216,7 @@ func TestTokensOutliveRestart(t *testing.T) {
 	second.await(t, &second.out, up)
 
 	tokens := regexp.MustCompile(`for (\S+)\n  export (\w+)=(\S+)`).FindAllStringSubmatch(first.out.String(), -1)
-	if len(tokens) != 3 {
+	if len(tokens) != 4 {
 		t.Fatalf("tokens: %q", tokens)
 	}
 	v, err := identity.NewVerifier(identity.Config{

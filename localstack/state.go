@@ -76,6 +76,8 @@ func (s *stack) loadPlatform() (err error) {
 		s.Port = portOf(s.platform.PublicURL)
 	}
 	s.setOtherPorts()
+	a := s.platform.Audit
+	s.audit = a != nil && a.Store != nil && a.Socket() != "" // one at a URL is somebody's to start
 	o := s.platform.OAuth
 	s.oauth = o != nil && o.URL == "http://"+local(s.IssuerPort)
 	s.sessions = addressOf(s.platform.Sessions)
@@ -97,6 +99,9 @@ func (s *stack) setOtherPorts() {
 	}
 	if s.LoginPort == 0 {
 		s.LoginPort = s.IssuerPort + 1
+	}
+	if s.AuditPort == 0 {
+		s.AuditPort = s.LoginPort + 1
 	}
 }
 
@@ -143,6 +148,7 @@ func (s *stack) writePlatform() error {
 		"{catalog}", quote(s.Catalog),
 		"{state}", quote(s.State),
 		"{sessions}", s.sessionsText(),
+		"{audit}", quote(catalog.SocketScheme+filepath.Join(s.State, "audit-in", "audit.sock")),
 		"{docker}", map[bool]string{true: ", docker: {}"}[s.Deployer == DeployerDocker],
 	).Replace(platformText)
 	s.Platform = filepath.Join(s.State, "platform.yaml")
@@ -176,6 +182,10 @@ oauth:
   url: {oauth}
   provider: {url: {issuer}, clientID: mcpgateway}
   clients: [{id: development, redirects: ["http://127.0.0.1/callback"]}]   # at any port
+audit:   # shims bring their records to a socket, and auditors find them at /audit of another port
+  url: {audit}
+  interval: 250ms
+  store: {auditors: [security]}
 {sessions}catalog: {catalog}
 deployer: {state: {state}{docker}}
 `

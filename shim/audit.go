@@ -16,7 +16,7 @@ import (
 	"mcpgateway/shim/trail"
 )
 
-const auditVariables = `  SHIM_AUDIT_URL       the audit sink, http:// or https://; not set: records are JSON lines on standard output
+const auditVariables = `  SHIM_AUDIT_URL       the audit sink, http://, https:// or unix:PATH; not set: records are JSON lines on standard output
   SHIM_AUDIT_SPOOL     folder where records wait for the sink; several shims may share it
   SHIM_AUDIT_SPOOL_BYTES  how much may wait there (67108864)
   SHIM_AUDIT_SECRET_FILE  file of the bearer token that the sink wants; none where not set

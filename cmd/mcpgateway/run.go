@@ -13,7 +13,7 @@ import (
 const runUsage = `Usage: mcpgateway run [FLAGS]
 
 Runs the whole system on this machine: the gateway, the deployer, the authorization server at which clients sign people in,
-and a development issuer that lets anyone on this machine be any of its users. Prints the servers' URLs, which are all that
+the keeper of records of calls, and a development issuer that lets anyone on this machine be any of its users. Prints the servers' URLs, which are all that
 a client needs, and tokens and lines to paste for programs. Ctrl-C stops all of it.
 
 On a terminal a table below the log shows, for each server, whether it is asleep, waking or awake, the calls under way
@@ -40,6 +40,7 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	flags.IntVar(&c.Port, "port", 0, "`PORT` of the gateway (that of the platform's publicURL, or 8080)")
 	flags.IntVar(&c.IssuerPort, "issuer-port", 0, "`PORT` of the authorization server (the one after the gateway's)")
 	flags.IntVar(&c.LoginPort, "login-port", 0, "`PORT` of the development issuer (the one after the authorization server's)")
+	flags.IntVar(&c.AuditPort, "audit-port", 0, "`PORT` where auditors find records of calls (the one after the development issuer's)")
 	flags.StringVar(&c.ServerUsers, "server-users", "", "`FIRST-LAST`, free numbers of users: each server gets its own. Needs Linux and root")
 	flags.StringVar(&c.Deployer, "deployer", "", "where servers run, `KIND`: process or docker, in containers of the engine at DOCKER_HOST")
 	flags.BoolVar(&c.Plain, "plain", false, "no table: nothing on the terminal is rewritten")

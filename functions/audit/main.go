@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"mcpgateway/internal/clock"
 	"mcpgateway/internal/command"
 	"mcpgateway/internal/documents"
+	"mcpgateway/internal/socket"
 )
 
 // What was built, as make package says.
@@ -34,6 +36,7 @@ Keeps audit records as the platform file's audit.store says, and serves POST and
   PLATFORM   the platform file (platform.yaml): a path, or s3://BUCKET/KEY; what it names beside it is there too
   LISTEN     address to serve on (127.0.0.1:8083)
   PORT       instead of LISTEN: the port, on all addresses
+Where audit.url is unix:PATH, it serves there, too, for shims of other users of this machine.
 S3 and DynamoDB need AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one.
 RECORD_ACTIONS names a file to which each action that AWS is asked for is added, by which a role can be narrowed.
 Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, the events of a function URL or a streaming
@@ -100,7 +103,7 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 	if folder, is := kept.(*local.Store); is {
 		go s.sweep(ctx, folder)
 	}
-	return s.serve(ctx, at.Address)
+	return s.serve(ctx, at.Address, platform.Audit.Socket())
 }
 
 // sweep keeps a folder from growing by what is older than it is to be kept.
@@ -120,7 +123,8 @@ func (s *server) sweep(ctx context.Context, folder *local.Store) {
 // drainTimeout is how long requests under way may go on.
 const drainTimeout = 10 * time.Second
 
-func (s *server) serve(ctx context.Context, address string) error {
+// serve serves on an address, and on the socket at path where there is one.
+func (s *server) serve(ctx context.Context, address, path string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("%w; LISTEN or PORT chooses another address", err)
@@ -128,5 +132,25 @@ func (s *server) serve(ctx context.Context, address string) error {
 	s.log.Info("serving", "address", listener.Addr().String(), "version", version, "commit", commit)
 	h := &http.Server{Handler: s, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	if path != "" {
+		shims, err := listenForShims(path)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		go h.Serve(shims) //nolint:errcheck // it ends as the other does
+	}
 	return command.Serve(ctx, h, listener, drainTimeout)
+}
+
+// listenForShims makes the socket on which shims bring records, which may run as other users: the folder's own folder says who
+// of this machine comes so far, and the token who is heard.
+func listenForShims(path string) (net.Listener, error) {
+	l, err := socket.Listen(path)
+	if err != nil {
+		return nil, fmt.Errorf("audit.url: %w", err)
+	}
+	if err := errors.Join(os.Chmod(filepath.Dir(path), 0o711), os.Chmod(path, 0o666)); err != nil {
+		return nil, errors.Join(fmt.Errorf("audit.url: %w", err), l.Close())
+	}
+	return l, nil
 }

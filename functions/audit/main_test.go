@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"mcpgateway/internal/audit/sink"
+	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/secret"
 	"mcpgateway/internal/servertoken"
 )
 
@@ -49,6 +54,44 @@ func TestTokenCommand(t *testing.T) {
 	id, ok := tokens.Server(strings.TrimSpace(first.String()))
 	if id != "notes" || !ok || first.String() != second.String() {
 		t.Errorf("%s %v, %q %q", id, ok, first.String(), second.String())
+	}
+}
+
+// Shims of other users bring records by the socket, and auditors find them at the address.
+func TestServesShimsOnASocket(t *testing.T) {
+	folder := platform(t, "audit: {url: 'unix:in/s', store: {auditors: [security]}}\n")
+	r := newRig(t)
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	p, err := catalog.LoadPlatform(os.Getenv("PLATFORM"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(folder, "in", "s"); p.Audit.Socket() != want {
+		t.Fatalf("the socket is %s, want %s", p.Audit.Socket(), want)
+	}
+	go func() { served <- r.server.serve(ctx, "127.0.0.1:0", p.Audit.Socket()) }()
+	s, err := sink.New(sink.Config{URL: p.Audit.URL, Credential: secret.New(r.server.tokens.Of("notes")), Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		if err = s.Send(t.Context(), "a-batch-by-socket", [][]byte{line(t, "notes", 1, nil)}); err == nil || n > 100 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]os.FileMode{"in": 0o711, "in/s": 0o666} {
+		if info, err := os.Stat(filepath.Join(folder, path)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -139,7 +139,7 @@ func (d *deployer) plan(key deploy.Key) (deploy.Plan, error) {
 	plan, err := deploy.MakePlan(*server, f.Catalog.Filters, deploy.Options{RulesKey: d.public(), Owner: key.Owner,
 		Audit: f.Platform.Audit, Sessions: f.Platform.Sessions, Telemetry: f.Platform.Telemetry})
 	if err == nil {
-		err = handToken(f.Platform, plan)
+		err = handTokens(f.Platform, plan)
 	}
 	if err != nil {
 		d.log.Error("no plan", "server", key.Server, "error", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -11,26 +12,63 @@ import (
 	"mcpgateway/internal/servertoken"
 )
 
-// handToken puts the token by which the session store knows the shim of a plan where the shim is given its secrets from, on this
-// machine. In a cluster it is in the Secret that the deployer makes.
-func handToken(p *catalog.Platform, plan deploy.Plan) error {
-	if p.Deployer.Knative != nil || !plan.WantsSessions() {
+// handTokens puts the tokens by which functions of ours know the shim of a plan where the shim is given its secrets from, on this
+// machine. In a cluster they are in a Secret that the deployer makes.
+func handTokens(p *catalog.Platform, plan deploy.Plan) error {
+	if p.Deployer.Knative != nil {
 		return nil
 	}
-	key, err := sessionsKey(p)
-	if err != nil {
-		return err
+	for _, u := range plan.Units {
+		for _, s := range u.Secrets {
+			if s.Token == "" {
+				continue
+			}
+			key, err := tokenKey(p, s.Token)
+			if err == nil {
+				err = handToken(filepath.Join(p.Deployer.Secrets, plan.Server+"-shim", s.Key), key.Of(plan.Server))
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
-	token := key.Of(plan.Server)
-	path := filepath.Join(p.Deployer.Secrets, plan.Server+"-shim", deploy.KeySessions)
+	return nil
+}
+
+func handToken(path, token string) error {
 	if known, err := os.ReadFile(path); err == nil && string(known) == token {
 		return nil
 	}
 	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), atomicfile.Replace(path, []byte(token)))
 }
 
-// sessionsKey makes the tokens by which the session store knows shims. Where the store is this machine's own, whoever comes first
-// makes the key.
-func sessionsKey(p *catalog.Platform) (servertoken.Key, error) {
-	return servertoken.Read(servertoken.Sessions, p.Sessions.Key, p.Deployer.Knative == nil && p.Sessions.Table == "")
+// tokenKey makes servers' tokens for a function. Where what the function keeps is this machine's own, whoever comes first makes the key.
+func tokenKey(p *catalog.Platform, function string) (servertoken.Key, error) {
+	own := p.Deployer.Knative == nil
+	switch {
+	case function == servertoken.Audit && p.Audit != nil && p.Audit.Store != nil:
+		return servertoken.Read(function, p.Audit.Store.Key, own && p.Audit.Store.Table == "")
+	case function == servertoken.Sessions && p.Sessions != nil:
+		return servertoken.Read(function, p.Sessions.Key, own && p.Sessions.Table == "")
+	}
+	return servertoken.Key{}, fmt.Errorf("the platform file says nothing of %s", function)
+}
+
+// tokenKeys are those of all functions that know shims.
+func tokenKeys(p *catalog.Platform) (map[string]servertoken.Key, error) {
+	keys := map[string]servertoken.Key{}
+	var wanted []string
+	if p.Audit != nil && p.Audit.Store != nil && p.Audit.Secret == nil {
+		wanted = append(wanted, servertoken.Audit)
+	}
+	if p.Sessions != nil {
+		wanted = append(wanted, servertoken.Sessions)
+	}
+	for _, function := range wanted {
+		var err error
+		if keys[function], err = tokenKey(p, function); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
 }

@@ -90,12 +90,8 @@ func newCluster(p *catalog.Platform, log *slog.Logger) (*knative.Deployer, error
 	if settings.NameKey, err = names.ReadKey(k.NameKey); err != nil {
 		return nil, err
 	}
-	if p.Sessions != nil {
-		key, err := sessionsKey(p)
-		if err != nil {
-			return nil, err
-		}
-		settings.SessionsKey = &key
+	if settings.Tokens, err = tokenKeys(p); err != nil {
+		return nil, err
 	}
 	store, err := secretStore(k.SecretsManager)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/policy"
+	"mcpgateway/internal/socket"
 )
 
 // bucketForm is a bucket's name (Amazon S3 user guide, general purpose bucket naming rules).
@@ -31,9 +32,6 @@ func checkAuditStore(d *document, p *Platform, dir string) {
 			d.bad(&s.Auditors[i], "audit.store.auditors: %v", err)
 		}
 	}
-	if p.Audit.Secret == nil {
-		d.bad(p.Audit, "audit.store needs audit.secret: each server's shim shows a token of its own, which audit token ID prints")
-	}
 	d.filePath(&s.State, "audit.store.state", dir, filepath.Join(p.Deployer.State, "audit"))
 	d.filePath(&s.Key, "audit.store.key", dir, filepath.Join(s.State, "token.key"))
 	if d.has(&s.Table) && !d.matches(&s.Table, tableForm) {
@@ -48,14 +46,29 @@ func checkAuditStore(d *document, p *Platform, dir string) {
 	number(d, &s.Keep, "audit.store.keep", day, 400*day, 3653*day)
 }
 
-func checkAuditSink(d *document, a *AuditSink) {
+func checkAuditSink(d *document, a *AuditSink, k *Knative, dir string) {
 	if a == nil {
 		return
 	}
-	d.webURL(&a.URL, a, "audit.url")
+	path := a.Socket()
+	switch {
+	case path == "":
+		d.webURL(&a.URL, a, "audit.url")
+	case k != nil:
+		d.bad(&a.URL, "audit.url: pods reach no socket of this machine: name a URL")
+	default:
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		if len(path) > socket.MaxPath {
+			d.bad(&a.URL, "audit.url: the socket's path is longer than %d bytes: choose a shorter one", socket.MaxPath)
+		}
+		a.URL = SocketScheme + path
+	}
 	checkSecret(d, a.Secret, "audit.secret")
 	d.choice(&a.Second, "audit.second", "stdout", "none")
 	number(d, &a.SpoolMiB, "audit.spoolMiB", 16, 64, 4096)
+	number(d, &a.Interval, "audit.interval", Duration(100*time.Millisecond), Duration(5*time.Second), Duration(time.Minute))
 }
 
 func checkAudit(d *document, a *Audit, p *Platform) {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"slices"
+	"strings"
 
 	"mcpgateway/internal/identity"
 )
@@ -57,11 +58,24 @@ type Limits struct {
 
 // AuditSink is where shims send their audit records. Without it, records are JSON lines on their standard output.
 type AuditSink struct {
-	URL      string      `yaml:"url"`      // takes JSON arrays of records by POST
-	Secret   *SecretKey  `yaml:"secret"`   // bearer token, of each entry's own store: secrets/<id>-shim/<key> locally
+	URL      string      `yaml:"url"`      // takes JSON arrays of records by POST; unix:PATH is a socket of this machine, in a folder of its own, where servers run here
+	Secret   *SecretKey  `yaml:"secret"`   // bearer token, of each entry's own store: secrets/<id>-shim/<key> locally; with store none is needed, the deployer makes them
 	Second   string      `yaml:"second"`   // stdout | none: where records go that the sink cannot get; stdout where empty
 	SpoolMiB int         `yaml:"spoolMiB"` // how much may wait for the sink, for each instance, default 64
+	Interval Duration    `yaml:"interval"` // how long records wait for more before they are sent, default 5s
 	Store    *AuditStore `yaml:"store"`    // where the sink is functions/audit: what it keeps, and for whom
+}
+
+// SocketScheme begins an audit.url that is a socket.
+const SocketScheme = "unix:"
+
+// Socket is the path of the sink's socket; empty where the sink has another address.
+func (a *AuditSink) Socket() string {
+	path, is := strings.CutPrefix(a.URL, SocketScheme)
+	if !is {
+		return ""
+	}
+	return path
 }
 
 // AuditStore is the sink that comes with this gateway (functions/audit).

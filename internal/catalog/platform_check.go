@@ -34,7 +34,7 @@ func checkPlatform(d *document, p *Platform, dir string) {
 	checkBrokers(d, p)
 	checkLimits(d, &p.Limits)
 	checkTelemetry(d, &p.Telemetry)
-	checkAuditSink(d, p.Audit)
+	checkAuditSink(d, p.Audit, p.Deployer.Knative, dir)
 	d.filePath(&p.Catalog, "catalog", dir, "catalog.yaml")
 	checkDeployer(d, &p.Deployer, dir)
 	d.filePath(&p.Deployer.State, "deployer.state", dir, ".run")

@@ -3,7 +3,9 @@ package deploy
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
+	"time"
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/catalog"
@@ -29,12 +31,23 @@ func addAudit(shim *Unit, s catalog.Server, a *catalog.AuditSink) {
 	if a == nil {
 		return
 	}
-	shim.Env = append(shim.Env, EnvVar{"SHIM_AUDIT_URL", a.URL}, EnvVar{"SHIM_AUDIT_SPOOL", stateFolder},
-		EnvVar{"SHIM_AUDIT_SPOOL_BYTES", strconv.Itoa(a.SpoolMiB << 20)}, EnvVar{"SHIM_AUDIT_SECOND", a.Second})
-	if a.Secret != nil {
-		shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: a.Secret.Key, File: "SHIM_AUDIT_SECRET_FILE"})
+	at := a.URL
+	if path := a.Socket(); path != "" {
+		at = catalog.SocketScheme + "{mount:" + mountAudit + "}"
+		shim.Mounts = append(shim.Mounts, Mount{Name: mountAudit, From: filepath.Dir(path), File: filepath.Base(path)})
+	}
+	shim.Env = append(shim.Env, EnvVar{"SHIM_AUDIT_URL", at}, EnvVar{"SHIM_AUDIT_SPOOL", stateFolder},
+		EnvVar{"SHIM_AUDIT_SPOOL_BYTES", strconv.Itoa(a.SpoolMiB << 20)}, EnvVar{"SHIM_AUDIT_SECOND", a.Second}, EnvVar{"SHIM_AUDIT_INTERVAL", time.Duration(a.Interval).String()})
+	switch {
+	case a.Secret != nil:
+		shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: a.Secret.Key, File: credentialFile})
+	case a.Store != nil:
+		shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: keyAudit, File: credentialFile, Token: tokenAudit})
 	}
 }
+
+// credentialFile is the variable with the file of what the shim shows to the sink.
+const credentialFile = "SHIM_AUDIT_SECRET_FILE"
 
 func checkAuditSink(s catalog.Server, a *catalog.AuditSink) error {
 	switch {

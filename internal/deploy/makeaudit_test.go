@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,13 +20,13 @@ func TestAuditSink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Audit = &catalog.AuditSink{URL: "https://siem.test/in", Secret: &catalog.SecretKey{Key: "siem"}, Second: "none", SpoolMiB: 16}
+	o.Audit = &catalog.AuditSink{URL: "https://siem.test/in", Secret: &catalog.SecretKey{Key: "siem"}, Second: "none", SpoolMiB: 16, Interval: catalog.Duration(time.Second)}
 	p, err := MakePlan(s, nil, o)
 	if err != nil || p.Hash == without.Hash {
 		t.Fatal(err, "the same plan with and without a sink")
 	}
 	shim := p.Units[0]
-	for _, want := range []EnvVar{{"SHIM_AUDIT_URL", "https://siem.test/in"}, {"SHIM_AUDIT_SPOOL", "{state}"}, {"SHIM_AUDIT_SPOOL_BYTES", "16777216"}, {"SHIM_AUDIT_SECOND", "none"}} {
+	for _, want := range []EnvVar{{"SHIM_AUDIT_URL", "https://siem.test/in"}, {"SHIM_AUDIT_SPOOL", "{state}"}, {"SHIM_AUDIT_SPOOL_BYTES", "16777216"}, {"SHIM_AUDIT_SECOND", "none"}, {"SHIM_AUDIT_INTERVAL", "1s"}} {
 		if !slices.Contains(shim.Env, want) {
 			t.Errorf("the shim is not told %v", want)
 		}
@@ -47,6 +48,36 @@ func TestAuditSink(t *testing.T) {
 	o.Audit, s.Audit.Required = nil, true
 	if _, err := MakePlan(s, nil, o); err == nil {
 		t.Error("an entry needs a sink, and there is none")
+	}
+}
+
+// Where functions/audit is the sink and nobody chose a token, the deployer makes it; and a socket of this machine is mounted.
+func TestOwnAuditSink(t *testing.T) {
+	s, o := entry("command-http", "shared", "none"), options("shared")
+	s.Runtime.Command = &catalog.Command{Exec: "/opt/server", HTTP: &catalog.HTTP{}}
+	o.Audit = &catalog.AuditSink{URL: "unix:/srv/audit-in/audit.sock", Store: &catalog.AuditStore{}, SpoolMiB: 16}
+	p, err := MakePlan(s, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim := p.Units[0]
+	if want := (EnvVar{"SHIM_AUDIT_URL", "unix:{mount:audit}"}); !slices.Contains(shim.Env, want) {
+		t.Errorf("the shim is not told %v", want)
+	}
+	if want := (Mount{Name: "audit", From: "/srv/audit-in", File: "audit.sock"}); !slices.Contains(shim.Mounts, want) {
+		t.Errorf("the shim mounts %v", shim.Mounts)
+	}
+	if want := (Secret{Store: "mcp-github-shim", Key: "audit-token", File: "SHIM_AUDIT_SECRET_FILE", Token: "audit"}); !slices.Contains(shim.Secrets, want) {
+		t.Errorf("the shim's secrets are %v", shim.Secrets)
+	}
+	for _, u := range p.Units[1:] {
+		if slices.ContainsFunc(u.Mounts, func(m Mount) bool { return m.Name == "audit" }) {
+			t.Errorf("%s reaches the sink", u.Name)
+		}
+	}
+	s.Headers = []catalog.Header{{Name: "X-Key", Secret: &catalog.SecretKey{Key: "audit-token"}}}
+	if _, err := MakePlan(s, nil, o); err == nil {
+		t.Error("the server is sent the shim's token")
 	}
 }
 

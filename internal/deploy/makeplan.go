@@ -32,8 +32,11 @@ const (
 	SocketMetrics = "metrics" // where the shim's /metrics are: deployers keep the name, so that operators find it
 	mountRules    = "rules"
 	keySeal       = "seal"
-	KeyOAuth      = "oauth"   // in the shim's store: the secret of the client that it is at our own authorization server
-	KeyGateway    = "gateway" // in the shim's store, where the deployer of a cluster puts what gateway and shim share
+	KeyOAuth      = "oauth"       // in the shim's store: the secret of the client that it is at our own authorization server
+	keyAudit      = "audit-token" // in the shim's store: the token by which functions/audit knows the shim
+	tokenAudit    = "audit"       // as servertoken has it, which links more than plans need
+	mountAudit    = "audit"       // the folder of the socket where records go
+	KeyGateway    = "gateway"     // in the shim's store, where the deployer of a cluster puts what gateway and shim share
 )
 
 // The shim's own needs. Its port is free in the pod: a server that wants the same one moves the shim.
@@ -285,7 +288,7 @@ func choosable(u *Unit) []string {
 
 // checkShimKey keeps operators' names off the keys that seal session ids and tokens: a filter or a server must never be given it.
 func checkShimKey(key *catalog.SecretKey) error {
-	if key != nil && (key.Key == keySeal || key.Key == KeyGateway || key.Key == KeySessions) {
+	if key != nil && (key.Key == keySeal || key.Key == KeyGateway || key.Key == keySessions || key.Key == keyAudit) {
 		return fmt.Errorf("the key %q of the shim's store is the gateway's own", key.Key)
 	}
 	return nil

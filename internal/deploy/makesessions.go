@@ -7,9 +7,12 @@ import (
 	"mcpgateway/internal/catalog"
 )
 
-// KeySessions is in the shim's store: the token by which the session store knows the shim (servertoken.Sessions). Deployers put it
-// there themselves.
-const KeySessions = "sessions"
+// The name, in the shim's store, of the token by which the session store knows the shim, and that of the store itself
+// (servertoken.Sessions).
+const (
+	keySessions   = "sessions"
+	tokenSessions = "sessions"
+)
 
 // sessionsSurvive is the entry's word for sessions that outlive their server.
 const sessionsSurvive = "survive"
@@ -20,19 +23,7 @@ func addSessions(shim *Unit, s catalog.Server, store *catalog.SessionStore) {
 		return
 	}
 	shim.Env = append(shim.Env, EnvVar{"SHIM_SESSIONS_URL", store.URL})
-	shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: KeySessions, File: "SHIM_SESSIONS_SECRET_FILE"})
-}
-
-// WantsSessions tells whether the shim of a plan is to be known at the session store.
-func (p *Plan) WantsSessions() bool {
-	for _, u := range p.Units {
-		for _, secret := range u.Secrets {
-			if u.Role == RoleShim && secret.Key == KeySessions {
-				return true
-			}
-		}
-	}
-	return false
+	shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: keySessions, File: "SHIM_SESSIONS_SECRET_FILE", Token: tokenSessions})
 }
 
 func checkSessionStore(store *catalog.SessionStore) error {

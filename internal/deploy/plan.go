@@ -118,12 +118,16 @@ type Secret struct {
 	File  string `json:"file,omitempty"` // as a file or inherited descriptor; the unit finds its path in this variable
 	// Generate has the deployer make 32 random bytes where the store has no such key.
 	Generate bool `json:"generate,omitempty"`
+	// Token names the function of ours to which the deployer makes the server's token (package servertoken). No operator chooses it.
+	Token string `json:"token,omitempty"`
 }
 
 // Mount is a file that changes while the unit runs.
 type Mount struct {
 	Name string `json:"name"` // "rules"
 	File string `json:"file"` // file name inside the mount
+	// From is its folder on this machine, for a file that others make and that may not be there yet; else the deployer knows.
+	From string `json:"from,omitempty"`
 }
 
 // Resources are upper limits, in Kubernetes quantities; empty means none.

@@ -74,13 +74,17 @@ func StartSystem(ctx context.Context, c SystemConfig) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
+	auditor, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
 	s := &System{URL: "http://" + gateway, Issuer: "http://" + issuer, OAuth: "http://" + oauth, State: filepath.Join(c.Dir, "state"),
 		command: filepath.Join(c.Bin, "mcpgateway")}
 	documents, err := s.writeDocuments(c)
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(oauth), "--login-port", port(issuer)}, documents...)
+	args := append([]string{"run", "--state", s.State, "--port", port(gateway), "--issuer-port", port(oauth), "--login-port", port(issuer), "--audit-port", port(auditor)}, documents...)
 	if c.Lambda != "" {
 		args = append(args, "--lambda", c.Lambda)
 	}
@@ -234,11 +238,18 @@ func (s *System) Records(id string, skip int) ([]audit.Record, error) {
 	if s.there != nil {
 		return nil, nil
 	}
-	data, err := os.ReadFile(filepath.Join(s.State, "logs", id, "audit.jsonl"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
+	// Where functions/audit keeps them, by date; and where a platform without it has them.
+	files, err := filepath.Glob(filepath.Join(s.State, "audit", "records", "*", "server="+id, "records.jsonl"))
+	if err != nil {
 		return nil, err
+	}
+	var data []byte
+	for _, file := range append(files, filepath.Join(s.State, "logs", id, "audit.jsonl")) {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		data = append(data, text[:bytes.LastIndexByte(text, '\n')+1]...) // a line that is being written comes later
 	}
 	var records []audit.Record
 	for line := range bytes.Lines(data) {

@@ -25,7 +25,7 @@ import (
 // What the policies for the deployer's other objects say.
 const (
 	badOwner     = "the labels mcpgateway.dev/server and app.kubernetes.io/managed-by must say whose it is"
-	badOtherName = "name must be mcp-<id>-shim of a Secret, mcp-<id>-rules of a ConfigMap, mcp-<id> of a NetworkPolicy"
+	badOtherName = "name must be mcp-<id>-shim or mcp-<id>-shim-<16 hex digits> of a Secret, mcp-<id>-rules of a ConfigMap, mcp-<id> of a NetworkPolicy"
 	badType      = "a Secret's type must be Opaque"
 	badSelector  = "podSelector must name the entry by the label mcpgateway.dev/server"
 	badIngress   = "ingress must be empty"
@@ -131,6 +131,9 @@ func objectWrites() []write {
 	noMonitoring := fixtures()[2]
 	return []write{
 		{"its Secret", "deployer", "create", secret(func(*corev1.Secret) {}), ""},
+		{"its tokens' Secret", "deployer", "create", secret(func(s *corev1.Secret) { s.Name = "mcp-x-shim-0123456789abcdef" }), ""},
+		{"another entry's tokens", "deployer", "create", secret(func(s *corev1.Secret) { s.Name = "mcp-y-shim-0123456789abcdef" }), badOtherName},
+		{"a Secret named like tokens", "deployer", "create", secret(func(s *corev1.Secret) { s.Name = "mcp-x-shim-0123456789abcdef-shim" }), badOtherName},
 		{"the operator's Secret", "operator", "create", secret(func(s *corev1.Secret) { s.Name, s.Labels = "registry", nil }), ""},
 		{"a Secret without the manager's label", "deployer", "create", secret(func(s *corev1.Secret) { delete(s.Labels, labelManager) }), badOwner},
 		{"a Secret of no entry", "deployer", "create", secret(func(s *corev1.Secret) { s.Name = "mcp--shim"; delete(s.Labels, labelServer) }), badOwner},

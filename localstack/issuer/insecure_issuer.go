@@ -37,6 +37,7 @@ func DefaultUsers() []User {
 		{Name: "alice", Groups: []string{"engineering"}},
 		{Name: "bob", Groups: []string{"sales"}},
 		{Name: "carol"},
+		{Name: "dana", Groups: []string{"security"}}, // reads the records of calls
 	}
 }
 

@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +34,7 @@ const (
 
 // Config says where the sink is. URL and Timeout are required.
 type Config struct {
-	URL        string         // http or https
+	URL        string         // http or https, or unix:PATH of a socket on which http is spoken
 	Credential secret.Text    // bearer token (RFC 6750); none where empty
 	Timeout    time.Duration  // for one attempt, answer and all
 	Roots      *x509.CertPool // that its certificate is checked against; this machine's where nil
@@ -47,16 +49,27 @@ type Sink struct {
 
 // New makes a Sink. It connects to nothing.
 func New(c Config) (*Sink, error) {
+	path, socket := strings.CutPrefix(c.URL, "unix:")
+	if socket {
+		c.URL = "http://localhost/audit"
+	}
 	u, err := url.Parse(c.URL)
 	switch {
+	case socket && path == "":
+		return nil, errors.New("audit sink: unix: is followed by the socket's path")
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil:
-		return nil, errors.New("audit sink: the URL must be http:// or https:// with a host and no user")
+		return nil, errors.New("audit sink: the URL must be http:// or https:// with a host and no user, or unix:PATH")
 	case c.Timeout <= 0:
 		return nil, errors.New("audit sink: a timeout is required")
 	}
 	// No proxy of the environment: who reads the records is the operator's to say, in one place.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12},
 		MaxIdleConns: 1, IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: maxAnswer, DisableCompression: true}
+	if socket {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
 	return &Sink{config: c, client: &http.Client{Transport: transport, Timeout: c.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }

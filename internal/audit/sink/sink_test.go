@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,36 @@ func newSink(t *testing.T, h http.HandlerFunc) *Sink {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A sink of this machine may be a socket.
+func TestSocket(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		heard <- r.URL.Path + " " + r.Header.Get("Authorization")
+	}))
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	t.Cleanup(server.Close)
+	s, err := New(Config{URL: "unix:" + at, Credential: secret.New("token"), Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(t.Context(), "key", [][]byte{[]byte(`{"id":"a"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got != "/audit Bearer token" {
+		t.Errorf("heard %s", got)
+	}
+	if _, err := New(Config{URL: "unix:", Timeout: time.Second}); err == nil {
+		t.Error("a socket without a path")
+	}
 }
 
 func TestRequest(t *testing.T) {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -109,10 +110,11 @@ func (b blueprint) blank(u deploy.Unit, ports map[string]string) (blank, error) 
 		places.Sockets[name] = socketsPath + name + "/socket"
 	}
 	for _, m := range u.Mounts {
-		if m.Name != rulesFile {
+		from := cmp.Or(m.From, b.config.rules(b.plan.Server))
+		if m.Name != rulesFile && m.From == "" {
 			return blank{}, fmt.Errorf("nothing is known of a mount %q", m.Name)
 		}
-		host.Mounts = append(host.Mounts, bind(b.config.rules(b.plan.Server), mountsPath+m.Name))
+		host.Mounts = append(host.Mounts, bind(from, mountsPath+m.Name))
 		places.Mounts[m.Name] = mountsPath + m.Name + "/" + m.File
 	}
 	if err := b.addSecrets(&made, u); err != nil {

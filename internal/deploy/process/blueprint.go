@@ -112,8 +112,8 @@ func (b blueprint) unit(u deploy.Unit) (unitSpec, error) {
 			}
 		}
 	}
-	for _, path := range places.Mounts {
-		if _, err := os.Stat(path); err != nil {
+	for _, m := range u.Mounts {
+		if _, err := os.Stat(places.Mounts[m.Name]); err != nil && m.From == "" {
 			return s, fmt.Errorf("mounted file: %w", err)
 		}
 	}
@@ -167,6 +167,10 @@ func (b blueprint) places(u deploy.Unit) deploy.Places {
 		}
 	}
 	for _, m := range u.Mounts {
+		if m.From != "" {
+			p.Mounts[m.Name] = filepath.Join(m.From, m.File)
+			continue
+		}
 		p.Mounts[m.Name] = b.config.mount(m.Name, b.plan.Server)
 	}
 	return p
