@@ -4,10 +4,11 @@
 locals {
   # Objects that each function reads, below documents/. The keys of the authorization server are its own.
   reads = {
-    gateway  = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"]
-    deployer = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key", "state/rules.key"]
-    oauth    = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
-    audit    = ["platform.yaml", "catalog.yaml", "audit/token.key"]
+    gateway = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"]
+    deployer = concat(["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key", "state/rules.key"],
+    var.audit == null ? [] : ["audit/token.key"]) # which makes what shims show to audit
+    oauth = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
+    audit = ["platform.yaml", "catalog.yaml", "audit/token.key"]
   }
 
   may = {

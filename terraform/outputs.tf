@@ -56,7 +56,6 @@ output "next" {
     ] : ["2. Nothing: the ingress is there."],
     var.domain == null || try(var.domain.zone_id, null) != null ? [] : ["3. Have ${var.domain.name} be a CNAME of ${aws_cloudfront_distribution.this.domain_name}."],
     local.in_manager ? ["Where entries name secrets: aws secretsmanager create-secret --name ${local.secrets_prefix}<id>/server --secret-string '{\"<key>\":\"…\"}', and <id>/shim for what its shim is given."] : [],
-    var.audit == null ? [] : local.in_manager ? ["For each server, give its shim its token, in ${local.secrets_prefix}<id>/shim under the key audit: PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id> prints it."] : ["For each server, give its shim its token: kubectl -n mcp-servers patch secret mcp-<id>-shim -p \"{\\\"stringData\\\":{\\\"audit\\\":\\\"$(PLATFORM=s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml audit token <id>)\\\"}}\"."],
     ["Then: claude mcp add --transport http <id> ${local.public_url}/mcp-connect/<id>"],
   ))
 }

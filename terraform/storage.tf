@@ -206,8 +206,7 @@ locals {
   }
 
   platform_audit = var.audit == null ? {} : { audit = {
-    url    = "${local.public_url}/audit"
-    secret = { key = "audit" }
+    url = "${local.public_url}/audit"
     store = {
       auditors = var.audit.auditors
       key      = "audit/token.key"

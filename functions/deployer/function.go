@@ -48,6 +48,9 @@ func namedFiles(platform string) []string {
 	if p.Sessions != nil {
 		files = append(files, p.Sessions.Files()...)
 	}
+	if a := p.Audit; a != nil && a.Store != nil && a.Secret == nil {
+		files = append(files, a.Store.Files()...)
+	}
 	return files
 }
 

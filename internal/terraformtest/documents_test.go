@@ -44,6 +44,9 @@ func checkDocuments(t *testing.T, made []Resource, policies []statement) (proble
 	}
 	if p.Audit != nil {
 		seeks["audit"] = append(p.Audit.Store.Files(), file, p.Catalog)
+		if p.Audit.Secret == nil {
+			seeks["deployer"] = append(seeks["deployer"], p.Audit.Store.Files()...)
+		}
 	}
 	for function, files := range seeks {
 		var wants []string
