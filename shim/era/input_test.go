@@ -71,11 +71,15 @@ func TestStateIsBound(t *testing.T) {
 			t.Error("it is another caller's by its name alone")
 		}
 	}
+	other := `"A`
+	if state[1] == 'A' {
+		other = `"B`
+	}
 	for name, tc := range map[string][2]string{
 		"another caller's": {"bob", retry("2", state, answers)},
 		"another tool":     {"alice", strings.Replace(retry("2", state, answers), `"name":"x"`, `"name":"y"`, 1)},
 		"another method":   {"alice", strings.Replace(retry("2", state, answers), "tools/call", "prompts/get", 1)},
-		"altered":          {"alice", retry("2", `"A`+state[2:], answers)},
+		"altered":          {"alice", retry("2", other+state[2:], answers)},
 		"longer":           {"alice", retry("2", state[:len(state)-1]+`-TAMPERED"`, answers)},
 		"no text":          {"alice", retry("2", `7`, answers)},
 		"empty":            {"alice", retry("2", `""`, answers)},

@@ -54,13 +54,11 @@ func (t *Translator) toModern(ctx context.Context, x *call.Exchange, body mcp.Bo
 	for i := range body.Messages {
 		v.told(&body.Messages[i])
 	}
-	ids := body.RequestIDs()
 	switch {
-	case ids == nil:
+	case body.RequestIDs() == nil:
 		return whole(http.StatusAccepted, nil), nil
 	case body.Batch:
-		return nil, &mcp.Error{Status: http.StatusOK, Code: mcp.CodeInvalidRequest, Batch: ids,
-			Message: "This server takes no batches: send each request by itself. None of these was sent"}
+		return t.batch(ctx, x, body, v, send)
 	}
 	c := &legacyCall{t: t, x: x, send: send, visit: v, message: &body.Messages[0]}
 	c.params = objectOf(path(c.message.Raw, "params"))
