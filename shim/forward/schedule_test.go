@@ -210,6 +210,8 @@ func schedule(t *testing.T, d desk, seed uint64) {
 			c := &customer{w: w, random: rand.New(rand.NewPCG(seed, uint64(n)+2)), name: string(rune('a' + n))} //nolint:gosec // it is to be repeatable
 			customers.Go(func() {
 				c.initialize()
+				stop := c.listen(uint64(n)) //nolint:gosec // it is positive
+				defer stop()
 				for n := range 4 {
 					o := c.call(n)
 					mu.Lock()

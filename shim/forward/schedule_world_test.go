@@ -46,10 +46,14 @@ type world struct {
 	sessions map[string]bool
 	begun    int
 	stopped  map[string]chan struct{} // by the id of a call: closed once it was cancelled
+	streams  int                      // listening ones, of all lives
+	said     map[string]int           // how many messages went out on each
+	over     chan struct{}            // closed when the server forgets those who listen
 }
 
 func newWorld(t *testing.T, rules *ruleset.Set) *world {
-	w := &world{t: t, rules: rules, keys: [][]byte{bytes.Repeat([]byte{1}, session.KeySize)}, ran: map[string]int{}, stopped: map[string]chan struct{}{}}
+	w := &world{t: t, rules: rules, keys: [][]byte{bytes.Repeat([]byte{1}, session.KeySize)}, ran: map[string]int{}, stopped: map[string]chan struct{}{},
+		said: map[string]int{}, over: make(chan struct{})}
 	w.wake()
 	return w
 }
@@ -143,6 +147,8 @@ func (w *world) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.sessions)
+	close(w.over)
+	w.over = make(chan struct{})
 }
 
 // rotate has another key seal from the next life on; the sessions are younger than the oldest.
@@ -169,6 +175,10 @@ func (w *world) serve(life int, out http.ResponseWriter, r *http.Request) {
 				JSON   bool
 			}
 		}
+	}
+	if r.Method == http.MethodGet {
+		w.serveListener(life, out, r)
+		return
 	}
 	if json.NewDecoder(r.Body).Decode(&m) != nil {
 		http.Error(out, "what?", http.StatusBadRequest)
@@ -241,6 +251,7 @@ type line struct {
 	status int
 	got    bytes.Buffer
 	left   int
+	lost   func() // called when it is; may be nil
 }
 
 func (l *line) Header() http.Header { return l.header }
@@ -250,6 +261,9 @@ func (l *line) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.left == 0 {
+		if l.lost != nil {
+			l.lost()
+		}
 		return 0, errors.New("lost")
 	}
 	l.left--
