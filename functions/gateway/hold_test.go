@@ -20,6 +20,7 @@ type holdable struct {
 	waited chan struct{} // each ends with one
 	cut    atomic.Bool   // they are cut off on their way instead, once
 	over   atomic.Int32  // how many were left
+	end    chan struct{} // of the test
 }
 
 func (s *holdable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,18 +39,25 @@ func (s *holdable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		case <-r.Context().Done():
 			s.over.Add(1)
+		case <-s.end:
 		}
 		return
 	}
 	_, _ = io.WriteString(w, s.first)
 	_ = out.Flush()
-	<-s.answer
-	_, _ = io.WriteString(w, rest)
+	select {
+	case <-s.answer:
+		_, _ = io.WriteString(w, rest)
+	case <-s.end:
+	}
 }
 
 func newHoldable() *holdable {
-	return &holdable{first: "id: r1.x.1\ndata: \n\n", answer: make(chan struct{}, 10), waits: make(chan string, 10), waited: make(chan struct{}, 10)}
+	return &holdable{first: "id: r1.x.1\ndata: \n\n", answer: make(chan struct{}, 10), waits: make(chan string, 10), waited: make(chan struct{}, 10), end: make(chan struct{})}
 }
+
+// finish lets everything go when the test is over, before what it runs in is closed.
+func (s *holdable) finish(t *testing.T) { t.Cleanup(func() { close(s.end) }) }
 
 // abandon makes a call whose client leaves after some of its answer.
 func (r *rig) abandon(t *testing.T, after string, header ...string) {
@@ -86,6 +94,7 @@ func TestInstanceIsHeldUp(t *testing.T) {
 	shim := newHoldable()
 	processes := newRig(t, shim.ServeHTTP)
 	clusters, f := newClusterRig(t, shim.ServeHTTP)
+	shim.finish(t)
 	f.set("mcp-github", func(s *fakeService) { s.actual, s.desired = 1, 1 })
 	for name, r := range map[string]*rig{"processes": processes, "a cluster": clusters} {
 		t.Run(name, func(t *testing.T) {
@@ -115,6 +124,7 @@ func TestInstanceIsHeldUp(t *testing.T) {
 func TestHoldsWakeNothing(t *testing.T) {
 	shim := newHoldable()
 	r := newRig(t, shim.ServeHTTP)
+	shim.finish(t)
 	c := &call{snapshot: r.gateway.current.Load(), server: "github", r: &http.Request{Header: http.Header{}}}
 	c.entry, _ = c.catalog.Server("github")
 	if r.gateway.hold(c.holder("r1.x.1")); len(shim.waits) > 0 || r.deployer.ensured.Load() > 0 {
@@ -135,6 +145,7 @@ func (l *limits) inFlight() (n int) {
 func TestHoldsEndWithTheGateway(t *testing.T) {
 	shim := newHoldable()
 	r := newRig(t, shim.ServeHTTP)
+	shim.finish(t)
 	r.abandon(t, shim.first)
 	shim.expect(t, holding)
 	shim.answer <- struct{}{}
@@ -151,6 +162,7 @@ func TestHoldsEndWithTheGateway(t *testing.T) {
 func TestNothingToHoldUpFor(t *testing.T) {
 	shim := newHoldable()
 	r := newRig(t, shim.ServeHTTP)
+	shim.finish(t)
 	shim.answer <- struct{}{}
 	if resp, body := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 200 || !strings.HasSuffix(body, rest) {
 		t.Fatalf("%d %q", resp.StatusCode, body)
