@@ -74,7 +74,7 @@ func (w *world) plan(programs, front string) terraformtest.Folder {
 	catalog := filepath.Join(scratch, "catalog.yaml")
 	if err := os.WriteFile(catalog, []byte("apiVersion: v1\nservers:\n  - id: notes\n    title: Notes\n"+
 		"    runtime: {container: {image: \"registry.example.com/mcp/notes:v1\", port: 8080, path: /mcp}}\n"+
-		"  - id: other\n    title: Other\n    runtime: {container: {image: \"registry.example.com/mcp/other:v1\", port: 8080, path: /mcp}}\n    startup: {timeout: 5s}\n"+
+		"  - id: other\n    title: Other\n    runtime: {container: {image: \"registry.example.com/mcp/other:v1\", port: 8080, path: /mcp}}\n    startup: {timeout: 5s}\n    env: [{name: TOKEN, secret: {key: token}}]\n"+
 		"policies:\n  - {name: engineers, allow: {groups: [engineering]}, servers: [notes, other], tools: [\"*\"]}\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
