@@ -91,7 +91,9 @@ var pinned = regexp.MustCompile(`^mcp-github-(server|shim)-[0-9a-f]{16}$`)
 // What operators choose comes from outside at one version, key by key, and what is generated stays where it is.
 func TestChosenValuesComeFromOutside(t *testing.T) {
 	o := newOutside(t)
-	if err := o.Deploy(t.Context(), golden(t, "container.shared.none")); err != nil {
+	p := golden(t, "container.shared.none")
+	p.Units[0].Secrets = append(p.Units[0].Secrets, deploy.Secret{Store: store, Key: deploy.KeySessions, File: "SHIM_SESSIONS_SECRET_FILE", Token: true})
+	if err := o.Deploy(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"prod/github/server", "prod/github/shim"}; !slices.Equal(o.asked, want) {
@@ -129,7 +131,7 @@ func TestChosenValuesComeFromOutside(t *testing.T) {
 			continue
 		}
 		key := v.Secret.Items[0].Key
-		if ours := key == "seal" || key == deploy.KeyGateway; ours != (v.Secret.SecretName == store) {
+		if ours := key == "seal" || key == deploy.KeyGateway || key == deploy.KeySessions; ours != (v.Secret.SecretName == store) {
 			t.Errorf("%s is of %s", key, v.Secret.SecretName)
 		}
 	}

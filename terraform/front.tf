@@ -10,8 +10,8 @@ locals {
   ]
 
   # Functions that CloudFront reaches, and which paths of it.
-  faced = toset(concat(["gateway", "oauth"], var.audit == null ? [] : ["audit"]))
-  paths = concat([for p in local.oauth_paths : { path = p, function = "oauth" }], var.audit == null ? [] : [for p in ["/audit", "/lists"] : { path = p, function = "audit" }])
+  faced = toset(concat(["gateway", "oauth"], var.audit == null ? [] : ["audit"], var.sessions ? ["sessions"] : []))
+  paths = concat([for p in local.oauth_paths : { path = p, function = "oauth" }], var.audit == null ? [] : [for p in ["/audit", "/lists"] : { path = p, function = "audit" }], var.sessions ? [{ path = "/sessions/*", function = "sessions" }] : [])
 
   origins = {
     for f in local.faced : f => var.front == "url" ? {

@@ -6,9 +6,10 @@ locals {
   reads = {
     gateway = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"]
     deployer = concat(["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key", "state/rules.key"],
-    var.audit == null ? [] : ["audit/token.key"]) # which makes what shims show to audit
-    oauth = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
-    audit = ["platform.yaml", "catalog.yaml", "audit/token.key"]
+    var.audit == null ? [] : ["audit/token.key"], var.sessions ? ["sessions/token.key"] : []) # it makes what shims show
+    oauth    = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
+    audit    = ["platform.yaml", "catalog.yaml", "audit/token.key"]
+    sessions = ["platform.yaml", "catalog.yaml", "sessions/token.key"]
   }
 
   may = {
@@ -65,6 +66,12 @@ locals {
         Resource = [for i in local.audit_indexes : "${local.audit_table}/index/${i}-at"]
       },
     ] : s if var.audit != null]
+    sessions = [for t in aws_dynamodb_table.sessions : {
+      Sid      = "KeepWhatClientsAskedFor"
+      Effect   = "Allow"
+      Action   = ["dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:GetItem", "dynamodb:PutItem"]
+      Resource = [t.arn]
+    }]
   }
 
   trust = {
@@ -137,7 +144,7 @@ resource "aws_iam_role_policy" "function" {
         Effect    = "Allow"
         Action    = ["kms:Decrypt"]
         Resource  = [aws_kms_key.this.arn]
-        Condition = { StringEquals = { "kms:ViaService" = concat(["s3.${local.region}.amazonaws.com", "lambda.${local.region}.amazonaws.com"], contains(["oauth", "audit"], each.key) ? ["dynamodb.${local.region}.amazonaws.com"] : []) } }
+        Condition = { StringEquals = { "kms:ViaService" = concat(["s3.${local.region}.amazonaws.com", "lambda.${local.region}.amazonaws.com"], contains(["oauth", "audit", "sessions"], each.key) ? ["dynamodb.${local.region}.amazonaws.com"] : []) } }
       },
       {
         Sid      = "WriteLogs"

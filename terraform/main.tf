@@ -17,6 +17,8 @@ locals {
       oauth    = { memory = 512, timeout = 30 }
       }, var.audit == null ? {} : {
       audit = { memory = 512, timeout = 30 }
+      }, !var.sessions ? {} : {
+      sessions = { memory = 512, timeout = 30 }
       }) : name => {
       memory      = try(coalesce(var.function[name].memory), default.memory)
       timeout     = try(coalesce(var.function[name].timeout), default.timeout)

@@ -149,9 +149,9 @@ resource "aws_s3_bucket_policy" "this" {
 }
 
 # Keys that the programs need and nobody has to know: of names of users' instances, of the signature of rules, of what the
-# authorization server seals, and of the tokens by which shims bring records. Whoever reads the state has them (README.md, "The state").
+# authorization server seals, and of the tokens by which shims bring records, and keep what clients asked of sessions. Whoever reads the state has them (README.md, "The state").
 data "aws_secretsmanager_random_password" "key" {
-  for_each            = toset(concat(["name.key", "state/rules.key", "oauth/seal.key"], var.audit == null ? [] : ["audit/token.key"]))
+  for_each            = toset(concat(["name.key", "state/rules.key", "oauth/seal.key"], var.audit == null ? [] : ["audit/token.key"], var.sessions ? ["sessions/token.key"] : []))
   password_length     = 32
   exclude_punctuation = true
 }
@@ -218,7 +218,7 @@ locals {
 
   texts = merge(
     {
-      "platform.yaml" = yamlencode(merge(local.platform, local.platform_audit, try(var.domain.wildcard, false) ? { domain = var.domain.name } : {}))
+      "platform.yaml" = yamlencode(merge(local.platform, local.platform_audit, local.platform_sessions, try(var.domain.wildcard, false) ? { domain = var.domain.name } : {}))
       "catalog.yaml"  = file(var.catalog)
       "cluster.pem"   = base64decode(local.cluster.ca)
     },

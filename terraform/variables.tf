@@ -163,10 +163,10 @@ variable "function" {
     concurrency = optional(number)
   }))
   default     = {}
-  description = "By function (gateway, deployer, oauth, audit): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
+  description = "By function (gateway, deployer, oauth, audit, sessions): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
   validation {
-    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth", "audit"], k)])
-    error_message = "function: there are gateway, deployer, oauth and audit."
+    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth", "audit", "sessions"], k)])
+    error_message = "function: there are gateway, deployer, oauth, audit and sessions."
   }
   validation {
     condition     = alltrue([for f in values(var.function) : f.memory == null ? true : f.memory >= 128 && f.memory <= 10240 && floor(f.memory) == f.memory])
@@ -312,6 +312,12 @@ variable "secrets" {
     condition     = contains(["secrets-manager", "kubernetes"], var.secrets)
     error_message = "secrets must be secrets-manager or kubernetes."
   }
+}
+
+variable "sessions" {
+  type        = bool
+  description = "Whether what clients ask of their sessions (log level, subscriptions, their end) outlives the pods of servers: a function, a table, and a token for each shim, which the deployer makes. Server pods must reach the public URL for it."
+  default     = false
 }
 
 variable "audit" {

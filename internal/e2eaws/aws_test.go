@@ -2,6 +2,7 @@ package e2eaws
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -40,14 +41,14 @@ func TestMain(m *testing.M) {
 // build makes the programs of functions, and returns their folder.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	for _, program := range []string{"functions/gateway", "functions/deployer", "functions/oauth", "functions/audit", "cmd/mcpgateway"} {
+	for _, program := range []string{"functions/gateway", "functions/deployer", "functions/oauth", "functions/audit", "functions/sessions", "cmd/mcpgateway"} {
 		c := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, filepath.Base(program)), "./"+program)
 		c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "edge"} { // of which Terraform reads a hash
+	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "edge"} { // of which Terraform reads a hash
 		if err := os.WriteFile(filepath.Join(folder, zip+".zip"), []byte(zip), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -82,6 +83,7 @@ func (w *world) plan(programs, front string) terraformtest.Folder {
 		"identity": map[string]any{"url": w.issuer.URL, "client_id": "mcpgateway"}, "images": map[string]any{"shim": "registry.example.com/mcp/shim:v1"},
 		"domain":    map[string]any{"name": "mcp.example.com", "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"},
 		"audit":     map[string]any{"auditors": []string{"security"}},
+		"sessions":  true,
 		"removable": true, "cluster": "existing",
 		"existing_cluster": map[string]any{"name": "apps", "vpc_id": "vpc-0123456789abcdef0", "subnet_ids": []string{"subnet-0123456789abcdef0"}},
 		"ingress":          map[string]any{"url": w.cluster.ingress.URL, "domain": "example.test", "ca": w.cluster.authority}}); err != nil {
@@ -125,7 +127,7 @@ func TestAWS(t *testing.T) {
 			fronts := map[string]string{}
 			w.startCloudFront(made, fronts)
 			others := map[string]string{"HTTPS_PROXY": w.startProxy()}
-			for _, function := range []string{"oauth", "audit", "gateway"} {
+			for _, function := range []string{"oauth", "audit", "sessions", "gateway"} {
 				fronts[function] = w.start(made, function, kind, others).URL()
 			}
 			address, err := f.Output(t.Context(), "url")
@@ -198,6 +200,7 @@ func (w *world) traffic(fronts map[string]string) {
 		w.t.Errorf("a server that is not there: %d %s", resp.StatusCode, body)
 	}
 	w.records()
+	w.sessions()
 	w.smoke()
 }
 
@@ -288,7 +291,7 @@ func (w *world) signingIn() {
 // records: a shim brings some by the public URL, and an auditor reads them.
 func (w *world) records() {
 	w.t.Helper()
-	token := w.auditToken("notes")
+	token := w.serverToken("audit", "notes")
 	s, err := sink.New(sink.Config{URL: w.public.URL + "/audit", Credential: secret.New(token), Timeout: 10 * time.Second, Roots: w.public.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
 	if err != nil {
 		w.t.Fatal(err)
@@ -309,12 +312,37 @@ func (w *world) records() {
 	}
 }
 
-// auditToken has the program print a server's token, with what it finds in S3.
-func (w *world) auditToken(server string) string {
+// sessions: a shim keeps what a client asked for by the public URL, and the next one reads it; another server's does not.
+func (w *world) sessions() {
 	w.t.Helper()
-	c := exec.CommandContext(w.t.Context(), filepath.Join(w.programs, "audit"), "token", server)
+	token := w.serverToken("sessions", "notes")
+	place := "/sessions/" + strings.Repeat("A", 43)
+	until := fmt.Sprint(place, "?expires=", time.Now().Add(time.Hour).Unix())
+	const sealed = "\x00\xff sealed" // bytes as they are
+	resp, body := w.ask("PUT", until, token, sealed, "If-None-Match", "*", "Content-Type", "application/octet-stream")
+	if resp.StatusCode != 204 || resp.Header.Get("Etag") != `"1"` {
+		w.t.Fatalf("a record: %d %s, version %s", resp.StatusCode, body, resp.Header.Get("Etag"))
+	}
+	if resp, body := w.ask("GET", place, token, ""); resp.StatusCode != 200 || body != sealed || resp.Header.Get("Etag") != `"1"` {
+		w.t.Errorf("read again: %d %q, version %s", resp.StatusCode, body, resp.Header.Get("Etag"))
+	}
+	if resp, body := w.ask("PUT", until, token, sealed, "If-Match", `"2"`, "Content-Type", "application/octet-stream"); resp.StatusCode != 412 {
+		w.t.Errorf("another version: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := w.ask("GET", place, w.serverToken("sessions", "other"), ""); resp.StatusCode != 404 || body != "" {
+		w.t.Errorf("another server's shim: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := w.ask("GET", place, w.serverToken("audit", "notes"), ""); resp.StatusCode != 401 {
+		w.t.Errorf("the token for records of calls: %d %s", resp.StatusCode, body)
+	}
+}
+
+// serverToken has a function's program print a server's token, with what it finds in S3.
+func (w *world) serverToken(function, server string) string {
+	w.t.Helper()
+	c := exec.CommandContext(w.t.Context(), filepath.Join(w.programs, function), "token", server)
 	c.Env = []string{"PLATFORM=s3://" + w.documents + "/documents/platform.yaml", "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=operator", "AWS_SECRET_ACCESS_KEY=operator",
-		"AWS_ENDPOINT_URL_S3=" + w.endpoint("audit", "S3"), "TMPDIR=" + w.t.TempDir()}
+		"AWS_ENDPOINT_URL_S3=" + w.endpoint(function, "S3"), "TMPDIR=" + w.t.TempDir()}
 	out, err := c.Output()
 	if err != nil {
 		w.t.Fatal(err)

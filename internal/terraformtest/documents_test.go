@@ -42,6 +42,10 @@ func checkDocuments(t *testing.T, made []Resource, policies []statement) (proble
 		"deployer": append(p.Files(), file, filepath.Join(p.Deployer.State, "rules.key")),
 		"oauth":    append(p.OAuth.Files(), file, p.Catalog),
 	}
+	if p.Sessions != nil {
+		seeks["deployer"] = append(seeks["deployer"], p.Sessions.Files()...)
+		seeks["sessions"] = append(p.Sessions.Files(), file, p.Catalog)
+	}
 	if p.Audit != nil {
 		seeks["audit"] = append(p.Audit.Store.Files(), file, p.Catalog)
 		if p.Audit.Secret == nil {

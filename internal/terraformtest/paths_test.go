@@ -92,7 +92,7 @@ func TestPaths(t *testing.T) {
 		t.Errorf("only %d paths were read: %v", len(oauth), oauth)
 	}
 	for path, want := range map[string]string{"/mcp-connect/x": "gateway", "/mcp": "gateway", "/.well-known/oauth-protected-resource/mcp-connect/x": "gateway",
-		"/v0.1/servers": "gateway", "/healthz": "gateway", "/audit": "audit", "/lists": "audit", "/.well-known/oauth-authorization-server": "oauth"} {
+		"/v0.1/servers": "gateway", "/healthz": "gateway", "/audit": "audit", "/lists": "audit", "/sessions/x": "sessions", "/.well-known/oauth-authorization-server": "oauth"} {
 		if got := leads(path); got != want {
 			t.Errorf("%s leads to %s", path, got)
 		}

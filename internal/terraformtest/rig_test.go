@@ -57,7 +57,7 @@ func install(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build mcpgateway: %w\n%s", err, out)
 	}
-	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "edge"} {
+	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "edge"} {
 		if err := os.WriteFile(filepath.Join(scratch, "bin", zip+".zip"), []byte(zip), 0o600); err != nil {
 			return err
 		}
@@ -137,6 +137,7 @@ func everything() map[string]any {
 			"zone_id": "Z0123456789ABCDEFGHIJ", "wildcard": true},
 		"waf": map[string]any{}, "budget": 100, "alarm_emails": []string{"ops@example.com"}, "identity_secret": "at-the-provider",
 		"audit":                map[string]any{"auditors": []string{"security"}},
+		"sessions":             true,
 		"kubernetes_api_cidrs": []string{"198.51.100.0/24"}, "kubernetes_version": "1.34",
 	}
 }

@@ -175,6 +175,25 @@ run "one_origin" {
   }
 }
 
+run "sessions" {
+  command = plan
+  variables {
+    sessions = true
+  }
+  assert {
+    condition     = [for b in aws_cloudfront_distribution.this.ordered_cache_behavior : b.path_pattern if b.target_origin_id == "sessions"] == ["/sessions/*"]
+    error_message = "shims reach it by the public URL"
+  }
+  assert {
+    condition     = one(aws_dynamodb_table.sessions[0].ttl).attribute_name == "expires" && one(aws_dynamodb_table.sessions[0].point_in_time_recovery).enabled && one(aws_dynamodb_table.sessions[0].server_side_encryption).enabled && aws_dynamodb_table.sessions[0].deletion_protection_enabled
+    error_message = "what expired goes, and nothing else does"
+  }
+  assert {
+    condition     = length(aws_lambda_function.this["sessions"].vpc_config) == 0
+    error_message = "it needs no network of ours"
+  }
+}
+
 run "records" {
   command = plan
   variables {

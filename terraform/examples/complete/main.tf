@@ -65,6 +65,7 @@ module "gateway" {
     oauth   = { concurrency = 50 }
   }
   secrets         = "secrets-manager"
+  sessions        = true
   audit           = { auditors = ["security"], keep_days = 400 }
   reconcile_every = 5
   log_days        = 90
