@@ -184,7 +184,7 @@ func TestWishesOutliveTheServer(t *testing.T) {
 	}
 }
 
-// What the server did not grant is not asked of the next; in a batch, each answer is its own.
+// What the server did not grant is not asked of the next.
 func TestOnlyWhatWasGranted(t *testing.T) {
 	r, server, store := newStateRig(t)
 	sealed := r.initialize(t)

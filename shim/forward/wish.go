@@ -27,16 +27,19 @@ func (f *Forwarder) wishes(x *call.Exchange) *wishes {
 		f.States.Change(x.Request.Context(), x.Sealed, callerOf(x), c...)
 	}}
 	for i := range x.MCP.Messages {
-		if m := &x.MCP.Messages[i]; m.Kind == mcp.Request {
-			if c, ok := wish(m); ok {
-				w.of[string(m.ID)] = c
-			}
-		}
+		w.add(&x.MCP.Messages[i])
 	}
 	if len(w.of) == 0 {
 		return nil
 	}
 	return w
+}
+
+// add notes what a message asks of the session, if it does.
+func (w *wishes) add(m *mcp.Message) {
+	if c, ok := wish(m); ok && m.Kind == mcp.Request {
+		w.of[string(m.ID)] = c
+	}
 }
 
 // wish is what a request asks of its session (MCP 2025-11-25, logging and resources).

@@ -37,6 +37,7 @@ type Keeper struct {
 	known    map[session.Name]*entry
 	bytes    int
 	down     time.Time // until when the store is not asked
+	failing  bool      // the last time that it was asked
 	retrying bool
 }
 

@@ -26,15 +26,23 @@ func (k *Keeper) settle(ctx context.Context, e *entry) (err error) {
 			break
 		}
 	}
+	k.tell(err)
+	return err
+}
+
+// tell says once that the store went away, and once that it is back.
+func (k *Keeper) tell(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err != nil {
-		if !time.Now().Before(k.down) {
-			k.Logger.Warn("the session store cannot be reached: calls go on without it", "error", err)
-		}
+	switch {
+	case err != nil && !k.failing:
+		k.Logger.Warn("the session store cannot be reached: calls go on without it", "error", err)
+	case err == nil && k.failing:
+		k.Logger.Info("the session store is back")
+	}
+	if k.failing = err != nil; k.failing {
 		k.down = time.Now().Add(pause)
 	}
-	return err
 }
 
 // read finds out what the store has, where that is not known. What is pending goes on top: whoever wrote meanwhile was asked for
