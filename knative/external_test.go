@@ -119,6 +119,12 @@ func TestChosenValuesComeFromOutside(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	if e, err = o.dynamic.Resource(externalSecrets).Namespace("mcp-servers").Get(t.Context(), names[2], metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = json.Marshal(e.Object["spec"]); err != nil || strings.Contains(string(got), `"property":"sessions"`) {
+		t.Errorf("of the shim's: %s, %v", got, err)
+	}
 	for _, c := range o.written[0].Spec.Template.Spec.Containers {
 		for _, v := range c.Env {
 			if v.Name == "GITHUB_TOKEN" && v.ValueFrom.SecretKeyRef.Name != names[0] {

@@ -15,11 +15,12 @@ import (
 // Whatever comes as a record: it is refused with a status that tells a shim what to do, or it is among its server's, within
 // bounds, and a store takes it.
 func FuzzRecord(f *testing.F) {
-	f.Add(name(1), "1795867200", `"1"`, "", "sealed")
-	f.Add(name(1), "1795867200", "", "*", "sealed")
+	f.Add(name(1), "1795870800", `"1"`, "", "sealed")
+	f.Add(name(1), "1795870800", "", "*", "sealed")
 	f.Add("../"+name(1), "-1", `"01"`, "", "")
 	f.Add(strings.Repeat("A", 43), "1798502400", `W/"1"`, "*", strings.Repeat("x", maxValue+1))
-	f.Add("", "1795867200", `"9223372036854775808"`, "", "x")
+	f.Add("", "1795870800", `"9223372036854775808"`, "", "x")
+	f.Add(strings.Repeat("A", 44), "1795870800", "", "*", "x")
 	f.Fuzz(func(t *testing.T, name, expires, match, none, body string) {
 		r := httptest.NewRequest(http.MethodPut, path+"x?"+url.Values{"expires": {expires}}.Encode(), strings.NewReader(body))
 		for field, v := range map[string]string{"If-Match": match, "If-None-Match": none} {
