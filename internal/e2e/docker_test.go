@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,4 +112,56 @@ func (s *system) inTurns(t *testing.T, id, tool, arguments, says string) {
 		}
 		images = now
 	}
+}
+
+// Shims in containers reach a session store on the engine's machine: a session that its client ended is not found after two
+// sleeps, and another goes on.
+func TestContainersKeepEndedSessions(t *testing.T) {
+	needEngine(t)
+	built := static(t, "mcpgateway/shim", "mcpgateway/localstack/sample")
+	if err := proxytest.ImportImage(t.Context(), "mcpgateway.local/sample:e2e", filepath.Join(built, "sample")); err != nil {
+		t.Fatal(err)
+	}
+	at := privateAddress(t)
+	s := startAs(t, layout{alone: true, shim: filepath.Join(built, "shim"), platform: "deployer: {docker: {}}\nsessions: {url: \"http://" + at + "/sessions\"}\n",
+		servers:  "  - {id: sample, title: Sample, runtime: {container: {image: \"mcpgateway.local/sample:e2e\", port: 8090, args: [-addr, \"127.0.0.1:8090\"]}}, scale: {idle: 2s}}\n",
+		policies: "  - {name: all, allow: {groups: [engineering]}, servers: [\"*\"], tools: [\"*\"]}\n"})
+	s.startSessions("tcp", at)
+	token := s.token("alice", "sample", engineering)
+	ended, other := s.session("sample", token), s.session("sample", token)
+	ask := func(method, body, id string) int {
+		resp, _ := s.do(s.request(method, "sample", token, body, "Mcp-Session-Id", id, "MCP-Protocol-Version", "2025-11-25"))
+		return resp.StatusCode
+	}
+	if status := ask("DELETE", "", ended); status >= 300 {
+		t.Fatalf("DELETE: %d", status)
+	}
+	for n := range 3 {
+		const call = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
+		if gone, goes := ask("POST", call, ended), ask("POST", call, other); gone != 404 || goes != 200 {
+			t.Errorf("life %d: %d, and of the other session %d", n+1, gone, goes)
+		}
+		s.eventually("it sleeps", time.Minute, func() bool { return docker(t, "ps", "-aq") == "" })
+	}
+}
+
+// privateAddress is a free port at an address of this machine that containers reach.
+func privateAddress(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, is := a.(*net.IPNet); is && n.IP.IsPrivate() && n.IP.To4() != nil {
+			l, err := net.Listen("tcp", net.JoinHostPort(n.IP.String(), "0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Skip("this machine has no private address")
+	return ""
 }

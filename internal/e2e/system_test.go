@@ -197,11 +197,14 @@ func (s *system) startGateway() { s.gateway = s.start("gateway", "tcp", s.addres
 
 func (s *system) start(name, network, address string) *proxytest.Process {
 	s.t.Helper()
+	listen := s.address
 	if network == "unix" {
 		_ = os.Remove(address) // of a run that was killed: its presence must not pass for readiness
+	} else {
+		listen = address
 	}
 	p, err := proxytest.StartProcess(proxytest.Command{Path: filepath.Join(programs, name), Dir: s.dir, Log: filepath.Join(s.dir, name+".log"),
-		Env: append([]string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + s.address}, s.deploys...)})
+		Env: append([]string{"PLATFORM=" + filepath.Join(s.dir, "platform.yaml"), "LISTEN=" + listen}, s.deploys...)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

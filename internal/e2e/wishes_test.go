@@ -52,12 +52,18 @@ func startWishful(t *testing.T) *system {
 	}
 	s := startAs(t, layout{platform: "sessions: {}\n", servers: entry("wishful", "") + entry("strict", ", sessions: strict"),
 		policies: "  - {name: wishful, allow: {groups: [engineering]}, servers: [wishful, strict]}\n"})
-	s.startSessions()
+	s.startSessionsHere()
 	return s
 }
 
-func (s *system) startSessions() {
-	s.sessions = s.start("sessions", "unix", filepath.Join(s.dir, ".run", "sessions", "sessions.sock"))
+func (s *system) startSessionsHere() {
+	s.startSessions("unix", filepath.Join(s.dir, ".run", "sessions", "sessions.sock"))
+}
+
+// startSessions starts the session store, where the platform says that it is.
+func (s *system) startSessions(network, address string) {
+	s.t.Helper()
+	s.sessions = s.start("sessions", network, address)
 }
 
 func (s *system) stopSessions() {
@@ -186,7 +192,7 @@ func TestEndedOutlivesSleeps(t *testing.T) {
 		}
 		s.asleep()
 		s.stopSessions()
-		s.startSessions()
+		s.startSessionsHere()
 	}
 }
 
@@ -200,7 +206,7 @@ func TestSessionStoreIsDown(t *testing.T) {
 	if _, wishes := s.asked(c); wishes != "debug [file:///a]" {
 		t.Errorf("with the store down: %s", wishes)
 	}
-	s.startSessions()
+	s.startSessionsHere()
 	s.asleep() // by then the shim has said what it had to
 	if _, wishes := s.asked(c); wishes != "debug [file:///a]" {
 		t.Errorf("kept when it was back: %s", wishes)
@@ -210,7 +216,7 @@ func TestSessionStoreIsDown(t *testing.T) {
 	if _, wishes := s.asked(c); wishes != "error []" {
 		t.Errorf("woken without the store: %s", wishes)
 	}
-	s.startSessions()
+	s.startSessionsHere()
 	s.eventually("the server is asked for it after all", 20*time.Second, func() bool {
 		_, wishes := s.asked(c)
 		return wishes == "debug [file:///a]"
