@@ -38,6 +38,7 @@ type Keeper struct {
 	bytes    int
 	down     time.Time // until when the store is not asked
 	failing  bool      // the last time that it was asked
+	forgot   bool      // a session of this life may have a record that is not known
 	retrying bool
 }
 
@@ -99,14 +100,14 @@ func (k *Keeper) TakeOwed(s *session.Session) (State, bool) {
 // Change notes what the session's client asked for and got. It returns when the store has it, or cannot be asked now.
 func (k *Keeper) Change(ctx context.Context, s *session.Session, c Caller, changes ...Change) {
 	k.mu.Lock()
-	e := k.note(s, c, s.Life == k.Life)
+	e := k.note(s, c, s.Life == k.Life && !k.forgot)
 	for _, change := range changes {
 		next, err := e.state.with(change)
 		if err != nil {
 			k.Logger.Warn("a session's client asks for more than can be kept: it is lost with the server's pod", "error", err)
 			continue
 		}
-		if !next.equal(e.state) {
+		if !e.read || !next.equal(e.state) { // of what is not known yet, nothing is said twice
 			k.bytes += next.size() - e.state.size()
 			e.state, e.pending = next, append(e.pending, change)
 		}

@@ -3,7 +3,6 @@ package state
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -100,11 +99,8 @@ func (k *Keeper) write(ctx context.Context, e *entry) error {
 	k.Observed(ctx, "write", err)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	switch {
-	case errors.Is(err, ErrConflict):
+	if err != nil { // also where it was written and only the answer was lost: what the store has is not known
 		e.read = false
-		return fmt.Errorf("%w, again and again", err)
-	case err != nil:
 		return err
 	}
 	e.stored, e.version, e.pending = next, version, slices.Delete(e.pending, 0, writes)
@@ -153,6 +149,7 @@ func (k *Keeper) forget() {
 	if len(k.known[oldest].pending) > 0 {
 		k.Logger.Error("what the client of a session asked for is lost: the session store was away for too long")
 	}
+	k.forgot = true
 	k.bytes -= k.known[oldest].state.size()
 	delete(k.known, oldest)
 }
