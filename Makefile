@@ -22,6 +22,7 @@ build: ## build all programs into bin/
 	$(build_go) -o bin/oauth ./functions/oauth
 	$(build_go) -o bin/audit ./functions/audit
 	$(build_go) -o bin/sessions ./functions/sessions
+	$(build_go) -o bin/keys ./functions/keys
 	$(build_go) -ldflags '-s -w' -o bin/shim ./shim
 	$(build_go) -o bin/sample-server ./localstack/sample
 

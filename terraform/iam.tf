@@ -4,15 +4,31 @@
 locals {
   # Objects that each function reads, below documents/. The keys of the authorization server are its own.
   reads = {
-    gateway = ["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"]
+    gateway = concat(["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key"], local.brought)
     deployer = concat(["platform.yaml", "catalog.yaml", "catalog.lock", "cluster.pem", "ingress.pem", "name.key", "state/rules.key"],
-    var.audit == null ? [] : ["audit/token.key"], var.sessions ? ["sessions/token.key"] : []) # it makes what shims show
+    var.audit == null ? [] : ["audit/token.key"], var.sessions ? ["sessions/token.key"] : [], local.brought) # it makes what shims show
+    keys     = ["platform.yaml"]
     oauth    = ["platform.yaml", "catalog.yaml", "oauth/seal.key", "oauth/provider"]
     audit    = ["platform.yaml", "catalog.yaml", "audit/token.key"]
     sessions = ["platform.yaml", "catalog.yaml", "sessions/token.key"]
   }
 
+  # Keys of issuers that a function brings for those who may not reach the issuer.
+  brought = local.dual_stack ? ["keys/provider.json"] : []
+
   may = {
+    keys = [{
+      Sid      = "BringKeys"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject"]
+      Resource = [for k in local.brought : "${aws_s3_bucket.this["documents"].arn}/${local.documents}/${k}"]
+      }, {
+      Sid       = "SealKeys"
+      Effect    = "Allow"
+      Action    = ["kms:GenerateDataKey"]
+      Resource  = [aws_kms_key.this.arn]
+      Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.region}.amazonaws.com"] } }
+    }]
     gateway = [{
       Sid      = "AskTheDeployer"
       Effect   = "Allow"
@@ -196,7 +212,7 @@ resource "aws_iam_role_policy" "scheduler" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      { Sid = "WakeTheDeployer", Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.functions["deployer"].arn] },
+      { Sid = "WakeFunctions", Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [for f in ["deployer", "keys"] : local.functions[f].arn if contains(keys(local.functions), f)] },
       { Sid = "OpenTheSchedule", Effect = "Allow", Action = ["kms:Decrypt"], Resource = [aws_kms_key.this.arn] },
     ]
   })

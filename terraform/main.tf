@@ -19,7 +19,9 @@ locals {
       audit = { memory = 512, timeout = 30 }
       }, !var.sessions ? {} : {
       sessions = { memory = 512, timeout = 30 }
-      }) : name => {
+      }, local.dual_stack ? {
+      keys = { memory = 256, timeout = 30 }
+      } : {}) : name => {
       memory      = try(coalesce(var.function[name].memory), default.memory)
       timeout     = try(coalesce(var.function[name].timeout), default.timeout)
       concurrency = try(coalesce(var.function[name].concurrency), -1)
@@ -64,7 +66,7 @@ resource "aws_lambda_function" "this" {
   environment {
     variables = merge(
       { PLATFORM = "s3://${aws_s3_bucket.this["documents"].bucket}/${local.documents}/platform.yaml" },
-      each.key == "deployer" ? {} : { ORIGIN_SECRETS = join(",", [for s in ["a", "b"] : terraform_data.origin_secret[s].output]) },
+      contains(["deployer", "keys"], each.key) ? {} : { ORIGIN_SECRETS = join(",", [for s in ["a", "b"] : terraform_data.origin_secret[s].output]) },
       # The endpoint that has IPv6 addresses too: the other is out of reach without a NAT gateway.
       each.key == "gateway" && local.dual_stack ? { AWS_ENDPOINT_URL_LAMBDA = "https://lambda.${local.region}.api.aws" } : {},
       each.key == "deployer" && local.dual_stack && local.in_manager ? { AWS_ENDPOINT_URL_SECRETS_MANAGER = "https://secretsmanager.${local.region}.api.aws" } : {},
@@ -121,6 +123,32 @@ resource "aws_lambda_function_event_invoke_config" "deployer" {
 resource "aws_scheduler_schedule_group" "this" {
   name = var.name
   tags = local.tags
+}
+
+# Outside of the VPC an issuer is reached that has IPv4 addresses only. Twice as often as keys are taken for new.
+resource "aws_scheduler_schedule" "keys" {
+  count               = local.dual_stack ? 1 : 0
+  name                = "${var.name}-keys"
+  group_name          = aws_scheduler_schedule_group.this.name
+  description         = "Brings the identity provider's keys to where gateway and deployer read them"
+  schedule_expression = "rate(5 minutes)"
+  kms_key_arn         = aws_kms_key.this.arn
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_lambda_function.this["keys"].arn
+    role_arn = aws_iam_role.scheduler.arn
+    input    = jsonencode({ "detail-type" = "Scheduled Event" })
+    retry_policy {
+      maximum_retry_attempts       = 0
+      maximum_event_age_in_seconds = 60
+    }
+  }
+
+  depends_on = [aws_s3_object.document]
 }
 
 resource "aws_scheduler_schedule" "reconcile" {

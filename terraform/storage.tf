@@ -178,7 +178,7 @@ locals {
     apiVersion = "v1"
     publicURL  = local.public_url
     issuers = [
-      { url = var.identity.url, audiences = ["{resource}"], groupsClaim = var.identity.groups_claim, default = true },
+      merge({ url = var.identity.url, audiences = ["{resource}"], groupsClaim = var.identity.groups_claim, default = true }, { for k in local.brought : "keys" => k }),
       { name = "oauth", url = local.public_url, audiences = ["{resource}"], brokers = [var.identity.url] },
     ]
     oauth = {

@@ -163,10 +163,10 @@ variable "function" {
     concurrency = optional(number)
   }))
   default     = {}
-  description = "By function (gateway, deployer, oauth, audit, sessions): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
+  description = "By function (gateway, deployer, oauth, audit, sessions, keys): memory in MB, timeout in seconds, and reserved concurrency, which no other function of the account can use then."
   validation {
-    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth", "audit", "sessions"], k)])
-    error_message = "function: there are gateway, deployer, oauth, audit and sessions."
+    condition     = alltrue([for k in keys(var.function) : contains(["gateway", "deployer", "oauth", "audit", "sessions", "keys"], k)])
+    error_message = "function: there are gateway, deployer, oauth, audit, sessions and keys."
   }
   validation {
     condition     = alltrue([for f in values(var.function) : f.memory == null ? true : f.memory >= 128 && f.memory <= 10240 && floor(f.memory) == f.memory])

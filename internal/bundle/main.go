@@ -32,7 +32,7 @@ func main() {
 
 // functions are the programs that run on Lambda, with what the compiler is told for each. The deployer waits for a cluster
 // most of its time: without inlined functions it is a fifth smaller, and slower where nobody notices.
-var functions = []struct{ name, compiler string }{{"gateway", ""}, {"deployer", "-l"}, {"oauth", ""}, {"audit", ""}, {"sessions", ""}}
+var functions = []struct{ name, compiler string }{{"gateway", ""}, {"deployer", "-l"}, {"oauth", ""}, {"audit", ""}, {"sessions", ""}, {"keys", ""}}
 
 // processors are Lambda's, by Go's names.
 var processors = []string{"arm64", "amd64"}

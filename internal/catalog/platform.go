@@ -27,6 +27,9 @@ type Platform struct {
 // Files are the paths of what the platform names, for whoever brings them where they are read.
 func (p *Platform) Files() []string {
 	files := []string{p.Catalog}
+	for _, i := range p.Issuers {
+		files = append(files, i.KeysFile)
+	}
 	if k := p.Deployer.Knative; k != nil {
 		files = append(files, k.Lock, k.NameKey, k.Kubeconfig, k.Ingress.CA)
 		if k.EKS != nil {

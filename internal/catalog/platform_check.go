@@ -31,6 +31,11 @@ func checkPlatform(d *document, p *Platform, dir string) {
 		}
 	}
 	checkIssuers(d, p)
+	for i := range p.Issuers {
+		if is := &p.Issuers[i]; d.has(&is.KeysFile) {
+			d.filePath(&is.KeysFile, "issuers.keys", dir, "")
+		}
+	}
 	checkBrokers(d, p)
 	checkLimits(d, &p.Limits)
 	checkTelemetry(d, &p.Telemetry)

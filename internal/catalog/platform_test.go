@@ -134,7 +134,7 @@ func TestPlatformChecks(t *testing.T) {
 			[]string{"4: issuers.audiences: an audience is empty", `4: issuers.audiences: "{server}": the only placeholder`, `4: issuers.audiences: "{resource}{": the only`,
 				`4: issuers.audiences: "{resource}{": the only`, `4: issuers.audiences: "{resource}{" is given twice`}},
 		{"token type", "default", "tokenType: id, groupsClaim: '', default", []string{"4: issuers.groupsClaim is empty", "4: issuers.tokenType must be at+jwt, JWT"}},
-		{"keys", "default", "keys: {}, default", []string{`4: unknown field "issuers.keys"`}},
+		{"keys", "default", "keys: {}, default", []string{`4: issuers.keys must be text: write it in quotes`}},
 		{"limits", url, url + "\nlimits: {burst: 0, callTimeout: 25h}", []string{"3: limits.burst must be between 1 and 1000000", "3: limits.callTimeout must be between 1s and 24h0m0s"}},
 		{"audit without url", url, url + "\naudit: {}", []string{"3: audit.url is missing"}},
 		{"audit", url, url + "\naudit: {url: 'http://siem.test', secret: {key: ../x}, second: file, spoolMiB: 15, interval: 2m}", []string{

@@ -21,6 +21,7 @@ import (
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/audit/sink"
 	"mcpgateway/internal/awsenv/awsenvtest"
+	"mcpgateway/internal/identity"
 	"mcpgateway/internal/secret"
 	"mcpgateway/internal/store/dynamo/dynamotest"
 	"mcpgateway/internal/terraformtest"
@@ -41,14 +42,14 @@ func TestMain(m *testing.M) {
 // build makes the programs of functions, and returns their folder.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	for _, program := range []string{"functions/gateway", "functions/deployer", "functions/oauth", "functions/audit", "functions/sessions", "cmd/mcpgateway"} {
+	for _, program := range []string{"functions/gateway", "functions/deployer", "functions/oauth", "functions/audit", "functions/sessions", "functions/keys", "cmd/mcpgateway"} {
 		c := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, filepath.Base(program)), "./"+program)
 		c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "edge"} { // of which Terraform reads a hash
+	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "keys-arm64", "edge"} { // of which Terraform reads a hash
 		if err := os.WriteFile(filepath.Join(folder, zip+".zip"), []byte(zip), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +86,7 @@ func (w *world) plan(programs, front string) terraformtest.Folder {
 		"audit":     map[string]any{"auditors": []string{"security"}},
 		"sessions":  true,
 		"removable": true, "cluster": "existing",
-		"existing_cluster": map[string]any{"name": "apps", "vpc_id": "vpc-0123456789abcdef0", "subnet_ids": []string{"subnet-0123456789abcdef0"}},
+		"existing_cluster": map[string]any{"name": "apps", "vpc_id": "vpc-0123456789abcdef0", "subnet_ids": []string{"subnet-0123456789abcdef0"}, "dual_stack": true},
 		"ingress":          map[string]any{"url": w.cluster.ingress.URL, "domain": "example.test", "ca": w.cluster.authority}}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -202,6 +203,28 @@ func (w *world) traffic(fronts map[string]string) {
 	w.records()
 	w.sessions()
 	w.smoke()
+	w.broughtKeys()
+}
+
+// broughtKeys: the provider's keys are where gateway and deployer read them.
+func (w *world) broughtKeys() {
+	w.t.Helper()
+	const key = "documents/keys/provider.json"
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		o, err := w.s3.GetObject(w.documents, key, nil)
+		if err == nil {
+			defer o.Contents.Close()
+			var file identity.KeyFile
+			if err := json.NewDecoder(o.Contents).Decode(&file); err != nil || file.Issuer != w.issuer.URL || time.Since(file.Fetched) > time.Minute {
+				w.t.Errorf("brought is %+v, %v", file, err)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("no keys are brought: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // call calls a tool, whose answer streams.

@@ -188,23 +188,28 @@ func (w *world) function(made []terraformtest.Resource, name string, others map[
 			f = as[configured](w.t, r)
 		}
 	}
-	env := map[string]string{"SSL_CERT_FILE": w.roots, awsenv.Recording: w.recording(name),
-		"AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB"),
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.endpoint(name, "SECRETS_MANAGER")}
+	env := map[string]string{}
 	for _, e := range f.Environment {
 		maps.Copy(env, e.Variables)
 	}
+	delete(env, "AWS_ENDPOINT_URL_LAMBDA") // the front's own
+	maps.Copy(env, map[string]string{"SSL_CERT_FILE": w.roots, awsenv.Recording: w.recording(name),
+		"AWS_ENDPOINT_URL_S3": w.endpoint(name, "S3"), "AWS_ENDPOINT_URL_DYNAMODB": w.endpoint(name, "DYNAMODB"),
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": w.endpoint(name, "SECRETS_MANAGER")})
 	maps.Copy(env, others)
 	return lambda.Function{Name: f.Name, Program: filepath.Join(w.programs, name), Memory: f.Memory, Timeout: time.Duration(f.Timeout) * time.Second, Env: env, Log: lines(name)}
 }
 
-// start runs a function behind a front, and the deployer beside the gateway, which it may invoke if its role may.
+// start runs a function behind a front, and beside the gateway the deployer, which it may invoke if its role may, and what brings
+// keys, by the schedule of tests.
 func (w *world) start(made []terraformtest.Resource, name string, kind lambda.EventKind, others map[string]string) *lambda.Front {
 	w.t.Helper()
 	c := lambda.Config{Events: kind, RemapAuthenticate: true, BinaryMediaTypes: true, Function: w.function(made, name, others)}
 	if name == "gateway" {
 		d := w.function(made, "deployer", others)
-		c.Invocable = []lambda.Function{d}
+		k := w.function(made, "keys", others)
+		k.Schedule = lambda.Schedule{Every: time.Second, Payload: []byte(`{"detail-type":"Scheduled Event"}`)}
+		c.Invocable = []lambda.Function{d, k}
 		if w.allows(name, "lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:"+d.Name) {
 			c.Function.MayInvoke = []string{d.Name}
 		}

@@ -54,6 +54,12 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// now is fetch with the time that a keySource takes for now.
+func (f fetcher) now(ctx context.Context) (*keySet, time.Time, error) {
+	keys, err := f.fetch(ctx)
+	return keys, time.Time{}, err
+}
+
 // fetch reads the discovery document anew each time: keys are fetched seldom, and their address may change too.
 func (f fetcher) fetch(ctx context.Context) (*keySet, error) {
 	// NewProvider refuses a document whose issuer is not ours byte for byte.

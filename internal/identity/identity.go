@@ -49,6 +49,9 @@ type Issuer struct {
 	// Brokers are the URLs of other issuers that this one signs people in at: it speaks for their users and groups, whom
 	// its tokens name in the form of QualifiedSubject.
 	Brokers []string `yaml:"brokers" json:"brokers,omitempty"`
+	// KeysFile is a file that somebody keeps the keys in (KeyFile), for those whom the issuer does not reach, such as
+	// functions/keys; a relative path is beside the platform file. Where it is missing or old the issuer is asked.
+	KeysFile string `yaml:"keys" json:"-"`
 	// Keys is a snapshot of the issuer's JSON Web Key Set (RFC 7517): with it no call is needed before the first token.
 	// It counts as fetched when the Verifier is made, so whoever hands snapshots on must keep them recent.
 	Keys json.RawMessage `yaml:"-" json:"keys,omitempty"`

@@ -32,7 +32,7 @@ var (
 // keySource is the keys of one issuer: fetched when first needed, kept, and fetched again as they grow old or a token
 // comes that they do not verify. There is one fetch at a time, which goes on when the caller that began it leaves.
 type keySource struct {
-	fetch func(context.Context) (*keySet, error)
+	fetch func(context.Context) (keys *keySet, of time.Time, err error) // the zero time: of when it began; keys may come with an error
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -169,7 +169,10 @@ func (s *keySource) pause() time.Duration {
 func (s *keySource) fly(began time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	keys, err := s.fetch(ctx)
+	keys, of, err := s.fetch(ctx)
+	if of.IsZero() {
+		of = began
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,9 +181,13 @@ func (s *keySource) fly(began time.Time) {
 	if err != nil {
 		s.failures++
 		s.log.Warn("issuer's keys cannot be fetched", "error", shorten(err), "failures", s.failures)
+	} else {
+		s.failures = 0
+	}
+	if keys == nil || s.keys != nil && of.Before(s.fetched) {
 		return
 	}
-	s.failures, s.fetched = 0, began
+	s.fetched = of
 	// The same keys stay the same set, so that tokens verified with it stay verified.
 	if s.keys == nil || !bytes.Equal(s.keys.raw, keys.raw) {
 		s.keys = keys

@@ -69,9 +69,13 @@ func NewVerifier(c Config) (*Verifier, error) {
 		if v.byURL[i.URL] != nil {
 			return nil, fmt.Errorf("identity: issuer %q is configured twice", i.URL)
 		}
-		known := &issuer{Issuer: i, keys: c.Before.keysOf(i.URL)}
+		known := &issuer{Issuer: i, keys: c.Before.keysOf(i)}
 		if known.keys == nil {
-			known.keys = &keySource{fetch: fetcher{issuer: i.URL, client: client}.fetch, now: c.Now, log: c.Logger.With("issuer", i.URL)}
+			from := fetcher{issuer: i.URL, client: client}
+			known.keys = &keySource{fetch: from.now, now: c.Now, log: c.Logger.With("issuer", i.URL)}
+			if i.KeysFile != "" {
+				known.keys.fetch = brought(i.KeysFile, from, c.Now)
+			}
 			if err := known.keys.start(i.Keys); err != nil {
 				return nil, fmt.Errorf("identity: issuer %q: read key snapshot: %w", i.URL, err)
 			}
@@ -82,12 +86,12 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// keysOf returns the keys of an issuer, nil where it is none of v's, or there is no v.
-func (v *Verifier) keysOf(url string) *keySource {
-	if v == nil || v.byURL[url] == nil {
+// keysOf returns the keys of an issuer, nil where it is none of v's, has them from elsewhere there, or there is no v.
+func (v *Verifier) keysOf(i Issuer) *keySource {
+	if v == nil || v.byURL[i.URL] == nil || v.byURL[i.URL].KeysFile != i.KeysFile {
 		return nil
 	}
-	return v.byURL[url].keys
+	return v.byURL[i.URL].keys
 }
 
 // check refuses an issuer whose tokens could not be told apart safely.

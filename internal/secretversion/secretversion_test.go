@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpgateway/internal/secretversion/secretversiontest"
 )
@@ -16,8 +17,16 @@ func TestCurrent(t *testing.T) {
 	if got, err := source.Current(t.Context(), "mcp/github/server"); err != nil || got != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
+	if _, err := source.Current(t.Context(), "mcp/github/server"); err != nil { // as for the next instance of the server
+		t.Error(err)
+	}
 	if asked := fake.Asked(); !slices.Equal(asked, []string{"DescribeSecret mcp/github/server"}) {
 		t.Errorf("asked was %q", asked)
+	}
+	want = fake.Put("mcp/github/server", `{"token":"three"}`)
+	time.Sleep(fresh)
+	if got, err := source.Current(t.Context(), "mcp/github/server"); err != nil || got != want {
+		t.Errorf("after a rotation %q, %v; want %q", got, err, want)
 	}
 }
 

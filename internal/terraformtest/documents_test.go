@@ -13,6 +13,9 @@ import (
 	"mcpgateway/internal/condition/compile"
 )
 
+// brought is where a function brings the keys of the identity provider.
+const brought = "keys/provider.json"
+
 // checkDocuments reads the documents that were made as the functions do, and holds what each role may read to what its function
 // looks for.
 func checkDocuments(t *testing.T, made []Resource, policies []statement) (problems []string) {
@@ -52,6 +55,17 @@ func checkDocuments(t *testing.T, made []Resource, policies []statement) (proble
 			seeks["deployer"] = append(seeks["deployer"], p.Audit.Store.Files()...)
 		}
 	}
+	for _, s := range policies {
+		if s.Sid == "BringKeys" {
+			seeks["keys"] = []string{file}
+			if writes := strings.Join(s.Resource, " "); !strings.HasSuffix(writes, "/documents/"+brought) || filepath.Join(folder, brought) != p.Issuers[0].KeysFile {
+				problems = append(problems, fmt.Sprintf("keys writes %s, and %s is read", writes, p.Issuers[0].KeysFile))
+			}
+		}
+	}
+	if (seeks["keys"] == nil) != (p.Issuers[0].KeysFile == "") {
+		problems = append(problems, "nobody brings what is read, or nobody reads what is brought")
+	}
 	for function, files := range seeks {
 		var wants []string
 		for _, f := range files {
@@ -60,8 +74,8 @@ func checkDocuments(t *testing.T, made []Resource, policies []statement) (proble
 				t.Fatal(err)
 			}
 			wants = append(wants, filepath.ToSlash(name))
-			// Of the packages there may be none, and the ingress is made after it.
-			if n := wants[len(wants)-1]; !have[n] && n != "catalog.lock" && n != "ingress.pem" {
+			// Of the packages there may be none, the ingress is made after it, and keys are brought.
+			if n := wants[len(wants)-1]; !have[n] && n != "catalog.lock" && n != "ingress.pem" && n != brought {
 				problems = append(problems, function+" looks for "+n+", which is not made")
 			}
 		}

@@ -57,7 +57,7 @@ func install(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build mcpgateway: %w\n%s", err, out)
 	}
-	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "edge"} {
+	for _, zip := range []string{"gateway-arm64", "deployer-arm64", "oauth-arm64", "audit-arm64", "sessions-arm64", "keys-arm64", "edge"} {
 		if err := os.WriteFile(filepath.Join(scratch, "bin", zip+".zip"), []byte(zip), 0o600); err != nil {
 			return err
 		}

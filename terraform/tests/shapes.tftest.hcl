@@ -43,6 +43,10 @@ run "url_new_ipv6" {
     error_message = "so is Secrets Manager"
   }
   assert {
+    condition     = length(aws_lambda_function.this["keys"].vpc_config) == 0 && length(aws_scheduler_schedule.keys) == 1
+    error_message = "the provider's keys are brought from outside of the VPC"
+  }
+  assert {
     condition     = alltrue([for f in aws_lambda_function.this : f.architectures == tolist(["arm64"])])
     error_message = "arm64 is cheaper"
   }
@@ -72,6 +76,10 @@ run "url_new_nat" {
   assert {
     condition     = !aws_lambda_function.this["gateway"].vpc_config[0].ipv6_allowed_for_dual_stack && !contains(keys(aws_lambda_function.this["gateway"].environment[0].variables), "AWS_ENDPOINT_URL_LAMBDA")
     error_message = "IPv4 is enough there"
+  }
+  assert {
+    condition     = !contains(keys(aws_lambda_function.this), "keys") && length(aws_scheduler_schedule.keys) == 0
+    error_message = "gateway and deployer ask the provider themselves"
   }
 }
 
