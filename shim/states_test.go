@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/policy"
 	"mcpgateway/internal/secret"
@@ -316,5 +318,43 @@ func TestStatesOfOthers(t *testing.T) {
 	}
 	if asked := store.count(); asked != "" {
 		t.Errorf("the store is asked %s", asked)
+	}
+}
+
+// What is asked of the session store is counted, and what failed apart from it; neither says whose session it is.
+func TestSessionRecordsAreCounted(t *testing.T) {
+	r, server, store := newStateRig(t)
+	collector, stop := observed(t, r)
+	config := r.chain.states.Config
+	config.Observed = r.chain.observe.SessionRecord
+	var err error
+	if r.chain.forward.States, err = state.New(config); err != nil {
+		t.Fatal(err)
+	}
+	r.chain.states = r.chain.forward.States
+	sealed := r.initialize(t)
+	r.wish(t, sealed, "logging/setLevel", level)
+	r.wish(t, sealed, "resources/subscribe", fileA)
+	r.sleep(server)
+	r.calls(t, sealed, 200)
+	store.set(true)
+	r.wish(t, sealed, "resources/subscribe", fileB)
+	stop()
+	got := map[string]int64{}
+	for _, m := range collector.Metrics() {
+		if m.Name != "mcpgateway.session.records" {
+			continue
+		}
+		for _, p := range m.GetSum().DataPoints {
+			name := ""
+			for _, a := range p.Attributes {
+				name += a.Key + "=" + a.Value.GetStringValue() + " "
+			}
+			got[name] += p.GetAsInt()
+		}
+	}
+	want := map[string]int64{"mcpgateway.session.operation=read ": 1, "mcpgateway.session.operation=write ": 2, "error.type=_OTHER mcpgateway.session.operation=write ": 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
