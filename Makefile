@@ -59,10 +59,10 @@ e2e-docker: build ## try servers as containers with a Docker Engine of its own: 
 kind: ## make a cluster in Docker with Knative and Kourier, and put our images in; KINDFLAGS=--dry-run prints how
 	knative/kind.sh $(KINDFLAGS)
 
-e2e-aws: ## apply the Terraform modules here and have clients use the URL: needs terraform, Java, Node.js and npm
+e2e-aws: ## apply the Terraform modules here and have clients use the URL: needs Java, Node.js and npm
 	TEST_AWS=1 TEST_NETWORK=1 go test -count=1 -timeout 9m ./internal/e2eaws
 
-test-terraform: ## try the Terraform modules with schema stubs for providers: needs terraform 1.11 or newer, and npm
+test-terraform: ## try the Terraform modules with schema stubs for providers: builds Terraform where there is none, needs npm
 	TEST_TERRAFORM=1 go test -count=1 -timeout 15m ./internal/schemastub/... ./internal/terraformtest
 
 bench: build ## measure gateway and shim against two plain reverse proxies

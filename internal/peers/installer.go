@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Installer installs into a folder, each thing once.
@@ -65,8 +66,23 @@ func folder(packages ...string) string {
 	return strings.Join(names, "+")
 }
 
-// once fills a folder unless it exists. It appears only when it is complete.
+// once fills a folder unless it exists. It appears only when it is complete. Of several processes one fills it, and the others
+// wait.
 func once(dir string, fill func(dir string) error) (string, error) {
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("wait for another installer: %w", err)
+	}
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}

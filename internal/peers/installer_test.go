@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestNewEnough(t *testing.T) {
@@ -51,5 +54,36 @@ func TestOnce(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "file")); err != nil || fills != 1 {
 		t.Errorf("filled %d times, %v; want once, also after a failure", fills, err)
+	}
+}
+
+// Whoever comes while another fills a folder waits, and fills nothing.
+func TestOnceAtATime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tools", "tool")
+	var fills atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if _, err := once(dir, func(string) error {
+				fills.Add(1)
+				time.Sleep(20 * time.Millisecond)
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := fills.Load(); n != 1 {
+		t.Errorf("filled %d times", n)
+	}
+}
+
+// What a module's archive has not is taken out, and the lines that use it.
+func TestDropImports(t *testing.T) {
+	text := "import (\n\tbackendHTTP \"x/http\"\n\tbackendS3 \"x/s3\"\n)\n\nvar all = map[string]any{\n\t\"http\": backendHTTP.New(),\n\t\"s3\":   backendS3.New(),\n}\n"
+	want := "import (\n\tbackendHTTP \"x/http\"\n)\n\nvar all = map[string]any{\n\t\"http\": backendHTTP.New(),\n}\n"
+	if got := string(dropImports([]byte(text), []string{"x/s3", "x/other"})); got != want {
+		t.Errorf("%s", got)
 	}
 }

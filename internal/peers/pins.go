@@ -18,5 +18,6 @@ const (
 const (
 	FixtureServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server@v1.8.0"
 	FixtureClient = "github.com/modelcontextprotocol/go-sdk/conformance/everything-client@v1.8.0"
+	Terraform     = "github.com/hashicorp/terraform@v1.11.4"
 	TFLint        = "github.com/terraform-linters/tflint@v0.64.0"
 )

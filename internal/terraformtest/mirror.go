@@ -34,7 +34,8 @@ var providers = []provider{
 
 // Mirror has stubs for all providers that the modules in a folder use.
 type Mirror struct {
-	config string // of Terraform's command line
+	terraform string // its program
+	config    string // of Terraform's command line
 }
 
 // Install makes a mirror below folder, of what is used in modules; cache keeps what comes from npm.
@@ -54,7 +55,14 @@ func Install(ctx context.Context, root, cache, folder string, modules []string) 
 			return nil, fmt.Errorf("schema stub of %s: %w", p.name, err)
 		}
 	}
-	m := &Mirror{config: filepath.Join(folder, "terraform.rc")}
+	program, err := exec.LookPath("terraform") // the modules refuse one that is too old
+	if err != nil {
+		program, err = peers.Installer{Dir: cache}.Terraform(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &Mirror{terraform: program, config: filepath.Join(folder, "terraform.rc")}
 	text := fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", filepath.Join(folder, "mirror"))
 	return m, os.WriteFile(m.config, []byte(text), 0o600)
 }

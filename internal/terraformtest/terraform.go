@@ -3,7 +3,6 @@ package terraformtest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,14 +19,11 @@ type Folder struct {
 
 // Run runs one of Terraform's verbs, and returns what it said on both streams.
 func (f Folder) Run(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, "terraform", args...)
+	c := exec.CommandContext(ctx, f.Mirror.terraform, args...)
 	c.Dir = f.Path
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TF_") }),
 		"TF_CLI_CONFIG_FILE="+f.Mirror.config, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1")
 	out, err := c.CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("terraform is not here: put version 1.11 or newer into PATH")
-	}
 	if err != nil {
 		return string(out), fmt.Errorf("terraform %s: %w\n%s", args[0], err, out)
 	}
