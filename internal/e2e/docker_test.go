@@ -65,6 +65,8 @@ func TestContainers(t *testing.T) {
 	}
 	s := startAs(t, layout{alone: true, shim: filepath.Join(built, "shim"), platform: "deployer: {docker: {}}\n",
 		servers: `  - {id: sample, title: Sample, runtime: {container: {image: "mcpgateway.local/sample:e2e", port: 8090, args: [-addr, "127.0.0.1:8090"]}}, scale: {idle: 2s}}
+  - {id: older, title: Of the legacy era only, runtime: {container: {image: "mcpgateway.local/sample:e2e", port: 8090, args: [-addr, "127.0.0.1:8090", -eras, legacy]}}, scale: {idle: 2s}}
+  - {id: newer, title: Of the modern era only, runtime: {container: {image: "mcpgateway.local/sample:e2e", port: 8090, args: [-addr, "127.0.0.1:8090", -eras, modern]}}, scale: {idle: 2s}}
   - {id: everything, title: Everything, runtime: {npx: {package: "` + peers.EverythingServer + `", args: [stdio]}}, scale: {idle: 2s}}
 `, policies: "  - {name: all, allow: {groups: [engineering]}, servers: [\"*\"], tools: [\"*\"]}\n"})
 	token := s.token("alice", "everything", engineering)
@@ -72,6 +74,8 @@ func TestContainers(t *testing.T) {
 		t.Errorf("before it is baked: %d %s", resp.StatusCode, body)
 	}
 	t.Run("container", func(t *testing.T) { s.inTurns(t, "sample", "slow", `{"seconds":1}`, "slept") })
+	t.Run("an answer that waits", func(t *testing.T) { s.waitsForItsClient(t, "sample", 2*time.Second) })
+	t.Run("eras", func(t *testing.T) { s.inOtherEras(t, "older", "newer") })
 	t.Run("npx", func(t *testing.T) {
 		if os.Getenv("TEST_NETWORK") == "" {
 			t.Skip("it installs a package of npm: TEST_NETWORK is not set")
@@ -87,6 +91,43 @@ func TestContainers(t *testing.T) {
 		}
 		s.inTurns(t, "everything", "trigger-long-running-operation", `{"duration":1,"steps":4}`, "completed")
 	})
+}
+
+// waitsForItsClient loses a client in the middle of a call, and has it come back when the server had longer than it may idle: the
+// container waits with the answer, which is delivered once, and sleeps then.
+func (s *system) waitsForItsClient(t *testing.T, id string, idle time.Duration) {
+	t.Helper()
+	client := s.interrupted(id)
+	last := client.lose(`"name":"slow","arguments":{"seconds":2}`, 2) // the first has no data
+	before := docker(t, "ps", "-q", "--no-trunc")
+	time.Sleep(2*time.Second + 3*idle)
+	if now := docker(t, "ps", "-q", "--no-trunc"); now != before || now == "" {
+		t.Errorf("of the containers %q there are %q", before, now)
+	}
+	if body := client.resume(last); strings.Count(body, `"id":"c"`) != 1 || !strings.Contains(body, "slept") || strings.Contains(body, `"error"`) {
+		t.Errorf("it comes back to %s", body)
+	}
+	s.eventually("it sleeps", time.Minute, func() bool { return docker(t, "ps", "-aq") == "" })
+}
+
+// inOtherEras calls a server of the legacy era by a modern client, and one of the modern era by a legacy client.
+func (s *system) inOtherEras(t *testing.T, older, newer string) {
+	t.Helper()
+	resp, body := s.call(older, s.token("alice", older, engineering), "echo", `{"message":"hello"}`)
+	if resp.StatusCode != 200 || !strings.Contains(body, `"resultType":"complete"`) || !strings.Contains(body, `"text":"hello"`) {
+		t.Errorf("a modern client: %d %s", resp.StatusCode, body)
+	}
+	token := s.token("alice", newer, engineering)
+	session := s.session(newer, token)
+	const call = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}`
+	resp, body = s.do(s.request("POST", newer, token, call, "Mcp-Session-Id", session, "MCP-Protocol-Version", "2025-11-25"))
+	if resp.StatusCode != 200 || !strings.Contains(body, `"id":7`) || !strings.Contains(body, `"text":"hello"`) || strings.Contains(body, "resultType") {
+		t.Errorf("a legacy client: %d %s", resp.StatusCode, body)
+	}
+	resp, body = s.do(s.request("POST", newer, token, "["+call+"]", "Mcp-Session-Id", session, "MCP-Protocol-Version", "2025-03-26"))
+	if resp.StatusCode != 200 || !strings.Contains(body, `"id":7`) || !strings.Contains(body, `"text":"hello"`) {
+		t.Errorf("a batch: %d %s", resp.StatusCode, body)
+	}
 }
 
 // inTurns calls a server awake and asleep, three times.
