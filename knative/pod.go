@@ -102,7 +102,9 @@ func (p *pod) container(u deploy.Unit) (c corev1.Container, err error) {
 		places.Mounts[m.Name] = mountsPath + m.Name + "/" + m.File
 	}
 	for i, s := range u.Secrets {
-		p.secret(&c, fmt.Sprintf("secret-%s-%d", u.Name, i), s)
+		if !s.Shared { // serve has it
+			p.secret(&c, fmt.Sprintf("secret-%s-%d", u.Name, i), s)
+		}
 	}
 	return c, fill(&c, u, places)
 }

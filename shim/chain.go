@@ -11,6 +11,8 @@ import (
 
 	"mcpgateway/internal/audit"
 	"mcpgateway/internal/detach"
+	"mcpgateway/internal/identity"
+	"mcpgateway/internal/lists"
 	"mcpgateway/internal/mcp"
 	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/shim/authenticate"
@@ -19,6 +21,7 @@ import (
 	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
+	"mcpgateway/shim/publish"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
 	"mcpgateway/shim/state"
@@ -32,9 +35,11 @@ type chain struct {
 	gateway      *sealedtoken.Sealer // nil where tokens come as they are
 	authenticate authenticate.Checker
 	authorize    authorize.Checker
-	sealer       *session.Sealer // nil where there are no sessions
-	living       *session.Living // nil where sessions end with their server
-	states       *state.Keeper   // nil where what their clients asked for ends with it
+	sealer       *session.Sealer    // nil where there are no sessions
+	living       *session.Living    // nil where sessions end with their server
+	states       *state.Keeper      // nil where what their clients asked for ends with it
+	lists        *lists.Key         // opens ids that the gateway gave; nil where it gives none
+	publisher    *publish.Publisher // nil where nothing is left for the gateway
 	filters      *filter.Stage
 	forward      *forward.Forwarder
 	calls        *wake.Counter
@@ -148,7 +153,7 @@ func (c *chain) session(x *call.Exchange) error {
 	if sealed == "" || x.Era == mcp.Modern || c.sealer == nil {
 		return nil
 	}
-	opened, err := c.sealer.Open(sealed, x.Who.Issuer, x.Who.Subject)
+	opened, err := c.openSession(sealed, x.Who)
 	if err != nil {
 		return x.NoSession(err)
 	}
@@ -158,6 +163,19 @@ func (c *chain) session(x *call.Exchange) error {
 	}
 	x.Sealed, x.Session = opened, opened.ID
 	return nil
+}
+
+// openSession opens an id. One that the gateway gave while the server slept is of a session that the server does not know yet:
+// it is begun like one that began in another life, and its client keeps the id.
+func (c *chain) openSession(id string, who identity.Identity) (*session.Session, error) {
+	if c.lists == nil || c.living == nil || !lists.IsSession(id) {
+		return c.sealer.Open(id, who.Issuer, who.Subject)
+	}
+	s, err := c.lists.OpenSession(id, who.Issuer, who.Subject, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &session.Session{Name: lists.SessionName(id), Opened: s.Opened, Introduction: session.Introduction{Params: s.Params, Version: s.Version, Answer: s.Answer}}, nil
 }
 
 func (c *chain) exchange(x *call.Exchange) (err error) {

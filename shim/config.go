@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/egress"
+	"mcpgateway/internal/lists"
 	"mcpgateway/internal/sealedtoken"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/exchange"
@@ -39,6 +40,8 @@ const variables = `  SHIM_SERVER          id of the server in the catalog
                        outlives the server too; not set: it does not
   SHIM_SESSIONS_SECRET_FILE  file of the bearer token that the session store wants
   SHIM_GATEWAY_KEY_FILE  file of 32 bytes that the gateway seals callers' tokens with; not set: it does not
+  SHIM_REVISION        of the server's entry, where what it says of itself is left with the audit sink for the time in which it
+                       sleeps, by the key that is shared with the gateway; not set: it is not
   SHIM_EXCHANGE_SECRET_FILE  file of the client's secret for token exchange: a password, or a private key as PEM or JWK
   SHIM_ACTOR_TOKEN_FILE      file of the actor's token for token exchange
   SHIM_OAUTH_SECRET_FILE     file of the secret of the client that the shim is at our own authorization server, likewise, for
@@ -76,6 +79,8 @@ type config struct {
 	Sessions     string              // survive, strict, none
 	SessionStore state.Store         // nil where there is none
 	Gateway      *sealedtoken.Sealer // nil where tokens come as they are
+	Lists        *lists.Key          // nil where nothing is left for the gateway
+	Revision     string
 	Secrets      exchange.Secrets
 	Filters      map[string]string // paths of sockets
 	OwnerIssuer  string
@@ -125,7 +130,7 @@ func readConfig(getenv func(string) string) (c config, err error) {
 		c.RulesKey, err = parseKey(v)
 		problem("SHIM_RULES_KEY", err)
 	}
-	c.readKeys(required("SHIM_SEAL_KEY_FILE"), getenv("SHIM_GATEWAY_KEY_FILE"), problem)
+	gatewayKey := c.readKeys(required("SHIM_SEAL_KEY_FILE"), getenv("SHIM_GATEWAY_KEY_FILE"), problem)
 	c.readSessions(getenv, problem)
 	c.Secrets = readSecrets(getenv, problem)
 	c.Filters, err = parseFilters(getenv("SHIM_FILTERS"))
@@ -147,41 +152,42 @@ func readConfig(getenv func(string) string) (c config, err error) {
 	}
 	c.readTelemetry(getenv, problem)
 	c.Audit = readAuditConfig(getenv, problem)
+	c.readLists(getenv, gatewayKey, problem)
 	return c, errors.Join(problems...)
 }
 
-// readKeys reads the keys of session ids and of callers' tokens, as far as there are files of them.
-func (c *config) readKeys(seal, gateway string, problem func(name string, err error)) {
+// readKeys reads the keys of session ids and of callers' tokens, as far as there are files of them, and returns the latter.
+func (c *config) readKeys(seal, gateway string, problem func(name string, err error)) []byte {
 	var err error
 	if seal != "" {
 		c.SealKeys, err = readKeys(seal, session.MaxKeys)
 		problem("SHIM_SEAL_KEY_FILE", err)
 	}
-	if gateway != "" {
-		var key [][]byte
-		if key, err = readKeys(gateway, 1); err == nil {
-			c.Gateway, err = sealedtoken.New(key[0])
-		}
-		problem("SHIM_GATEWAY_KEY_FILE", err)
+	if gateway == "" {
+		return nil
 	}
+	key, err := readKeys(gateway, 1)
+	if err == nil {
+		c.Gateway, err = sealedtoken.New(key[0])
+	}
+	problem("SHIM_GATEWAY_KEY_FILE", err)
+	if err != nil {
+		return nil
+	}
+	return key[0]
 }
 
-// readSessions reads what becomes of sessions, and makes the client of the session store, where there is one.
-func (c *config) readSessions(getenv func(string) string, problem func(name string, err error)) {
-	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
-		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
-	}
-	url := getenv("SHIM_SESSIONS_URL")
-	if url == "" {
+// readLists reads whether what the server says of itself is left for the gateway. The key opens ids that the gateway gave, too.
+func (c *config) readLists(getenv func(string) string, key []byte, problem func(name string, err error)) {
+	if c.Revision = getenv("SHIM_REVISION"); c.Revision == "" {
 		return
 	}
-	token, err := readCredential(getenv("SHIM_SESSIONS_SECRET_FILE"))
-	if err != nil {
-		problem("SHIM_SESSIONS_SECRET_FILE", err)
-		return
+	if c.Audit.Credential.Empty() {
+		problem("SHIM_REVISION", errors.New("needs SHIM_AUDIT_URL and SHIM_AUDIT_SECRET_FILE"))
 	}
-	c.SessionStore, err = state.NewClient(state.ClientConfig{URL: url, Credential: token})
-	problem("SHIM_SESSIONS_URL", err)
+	var err error
+	c.Lists, err = lists.NewKey(key, c.Server)
+	problem("SHIM_GATEWAY_KEY_FILE", err)
 }
 
 func (c *config) readTelemetry(getenv func(string) string, problem func(name string, err error)) {

@@ -253,6 +253,19 @@ func TestReadConfig(t *testing.T) {
 	if c, err := read("SHIM_GATEWAY_KEY_FILE", key); err != nil || c.Gateway == nil {
 		t.Errorf("with the gateway's key: %v, %v", c.Gateway, err)
 	}
+	if err := os.WriteFile(key+"t", []byte("notes.token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := []string{"SHIM_REVISION", "r", "SHIM_GATEWAY_KEY_FILE", key, "SHIM_AUDIT_URL", "http://127.0.0.1:1/audit",
+		"SHIM_AUDIT_SPOOL", "/x", "SHIM_AUDIT_SECRET_FILE", key + "t"}
+	if c, err := read(kept...); err != nil || c.Lists == nil || c.Revision != "r" {
+		t.Errorf("with lists: %v", err)
+	}
+	for _, missing := range []string{"SHIM_GATEWAY_KEY_FILE", "SHIM_AUDIT_URL", "SHIM_AUDIT_SECRET_FILE"} {
+		if _, err := read(append([]string{missing, ""}, kept...)...); err == nil {
+			t.Errorf("lists without %s", missing)
+		}
+	}
 	if err := os.WriteFile(key+"s", make([]byte, 64), 0o600); err != nil {
 		t.Fatal(err)
 	}

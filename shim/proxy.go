@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcpgateway/internal/detach"
+	"mcpgateway/internal/lists"
 	"mcpgateway/internal/socket"
 	"mcpgateway/internal/telemetry"
 	"mcpgateway/shim/authenticate"
@@ -17,6 +18,7 @@ import (
 	"mcpgateway/shim/filter"
 	"mcpgateway/shim/forward"
 	"mcpgateway/shim/observe"
+	"mcpgateway/shim/publish"
 	"mcpgateway/shim/remote"
 	"mcpgateway/shim/ruleset"
 	"mcpgateway/shim/session"
@@ -71,6 +73,10 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 	server := newServer(door.serve(mux), log)
 	server.ConnState = door.connections.Note
 	go c.rules.Watch(ctx)
+	if c.publisher != nil {
+		go c.publisher.First(ctx)
+		defer c.publisher.Last()
+	}
 	if err := serveUntil(ctx, server, listener); err != nil {
 		return err
 	}
@@ -116,9 +122,26 @@ func newChain(config config, calls *wake.Counter, draining context.Context, obse
 	if err != nil {
 		return nil, err
 	}
+	publisher, err := config.publisher(holder, forwarder, eras, log)
+	if err != nil {
+		return nil, err
+	}
 	return &chain{rules: holder, gateway: config.Gateway, sealer: sealer, living: living, states: states, filters: filters, forward: forwarder, observe: observer, log: log,
 		authenticate: authenticate.Checker{OwnerIssuer: config.OwnerIssuer, OwnerSubject: config.OwnerSubject},
-		authorize:    authorizer, calls: calls, detached: detached}, nil
+		authorize:    authorizer, calls: calls, detached: detached, lists: config.Lists, publisher: publisher}, nil
+}
+
+// publisher leaves what the server says of itself for the gateway; nil where it does not.
+func (c config) publisher(rules *ruleset.Holder, f *forward.Forwarder, eras *era.Translator, log *slog.Logger) (*publish.Publisher, error) {
+	if c.Lists == nil {
+		return nil, nil
+	}
+	place, err := lists.NewPlace(c.Audit.URL, sinkTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return publish.New(publish.Config{Server: c.Server, Revision: c.Revision, Place: place, Credential: c.Audit.Credential, Key: c.Lists,
+		Rules: rules.Current, Ready: f.Ready, Ask: f.Ask, Speaks: eras.Speaks, Logger: log})
 }
 
 // sessions is what seals their ids, and what has them outlive the server, as far as either is to be.

@@ -40,8 +40,8 @@ func readQuery(values url.Values, issuer string, now time.Time, keep time.Durati
 	} else if values.Has("issuer") {
 		return q, wrong("issuer", "it is of a user")
 	}
-	if values.Has("outcome") && !slices.Contains([]audit.Outcome{audit.Forwarded, audit.Refused, audit.Failed}, q.Outcome) {
-		return q, wrong("outcome", "it is forwarded, refused or failed")
+	if values.Has("outcome") && !slices.Contains([]audit.Outcome{audit.Forwarded, audit.Answered, audit.Refused, audit.Failed}, q.Outcome) {
+		return q, wrong("outcome", "it is forwarded, answered, refused or failed")
 	}
 	for name, field := range map[string]*time.Time{"from": &q.From, "until": &q.Until} {
 		if !values.Has(name) {

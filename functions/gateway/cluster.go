@@ -29,6 +29,8 @@ type cluster interface {
 	Warm(context.Context) error
 	// Seal hides a value of Authorization from everybody but the server's shim, whose answer has the proof.
 	Seal(server, authorization string) (sealed, proof string)
+	// SharedKey is what the gateway shares with a server's shim.
+	SharedKey(server string) []byte
 	// Dial connects to the ingress.
 	Dial(context.Context) (net.Conn, error)
 }

@@ -18,6 +18,7 @@ import (
 type gateway struct {
 	current   atomic.Pointer[snapshot] // a request takes it once
 	servers   *servers
+	shelf     *shelf
 	limits    *limits
 	keys      *keys
 	listeners *listeners
@@ -91,13 +92,22 @@ func (g *gateway) note(c *call, e *mcp.Error, err error) {
 }
 
 func (g *gateway) record(c *call, e *mcp.Error) {
-	err := g.audit.Write([]audit.Record{{
+	r := c.record()
+	r.CallType, r.Outcome, r.Error, r.ResponseStatus = c.r.Method, audit.OutcomeOf(e.Status), e.Error(), e.Status
+	g.write(c, r)
+}
+
+// record is what all records of a call hold.
+func (c *call) record() audit.Record {
+	return audit.Record{
 		ID: audit.NewID(), CreatedAt: c.timing.began, Server: c.server, Issuer: c.who.Issuer, Subject: c.who.Subject,
-		Client: c.who.Client, ClientIP: c.r.RemoteAddr, Era: c.era.String(), CallType: c.r.Method, Outcome: audit.OutcomeOf(e.Status),
-		Error: e.Error(), ResponseStatus: e.Status, RequestBytes: len(c.body), RequestID: c.id,
+		Client: c.who.Client, ClientIP: c.r.RemoteAddr, Era: c.era.String(), RequestBytes: len(c.body), RequestID: c.id,
 		ProcessingTimeMs: float64(time.Since(c.timing.began).Microseconds()) / 1000,
-	}})
-	if err != nil {
+	}
+}
+
+func (g *gateway) write(c *call, r audit.Record) {
+	if err := g.audit.Write([]audit.Record{r}); err != nil {
 		g.log.Error("audit record lost", "request", c.id, "error", err)
 	}
 }

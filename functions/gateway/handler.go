@@ -87,7 +87,11 @@ func (g *gateway) forward(c *call) error {
 		return err
 	}
 	if resp != nil {
+		g.shelf.awake(c)
 		return g.answer(c, resp)
+	}
+	if answered, err := g.recall(ctx, c); answered || err != nil {
+		return err // it knows what the server would say
 	}
 	if answered, err := c.answerAsleep(); answered || err != nil {
 		return err // what asks the server to do nothing does not wake it

@@ -159,6 +159,7 @@ func newGateway(v *documents.Version, d deployer, t *telemetry.Telemetry, log *s
 	}
 	g := &gateway{servers: newServers(d, log), limits: newLimits(), keys: newKeys(), listeners: &listeners{open: map[*call]func(){}},
 		measures: measures, audit: audit.NewLog(os.Stdout), log: log, keepAlive: keepAlive, longWake: longWake, poll: poll}
+	g.shelf = newShelf(g.servers, log)
 	if g.detached, err = detach.NewHolder(writePatience); err != nil {
 		return nil, err
 	}

@@ -49,7 +49,8 @@ type servers struct {
 	known   map[deploy.KeyID]*instance
 	asleep  map[deploy.KeyID]time.Time // until when the deployer is not asked again
 	waiting map[deploy.KeyID]int
-	vigils  map[deploy.KeyID]*vigil // for listeners of instances that sleep
+	vigils  map[deploy.KeyID]*vigil   // for listeners of instances that sleep
+	rousing map[deploy.KeyID]struct{} // for nobody's call
 	flights singleflight.Group
 }
 
@@ -58,7 +59,7 @@ const asleepFor = time.Second
 
 func newServers(d deployer, log *slog.Logger) *servers {
 	s := &servers{deployer: d, log: log, known: map[deploy.KeyID]*instance{}, asleep: map[deploy.KeyID]time.Time{},
-		waiting: map[deploy.KeyID]int{}, vigils: map[deploy.KeyID]*vigil{}}
+		waiting: map[deploy.KeyID]int{}, vigils: map[deploy.KeyID]*vigil{}, rousing: map[deploy.KeyID]struct{}{}}
 	if k, ok := d.(cluster); ok {
 		s.behind(k)
 	}

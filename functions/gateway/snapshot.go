@@ -10,6 +10,7 @@ import (
 	"mcpgateway/internal/catalog"
 	"mcpgateway/internal/documents"
 	"mcpgateway/internal/identity"
+	"mcpgateway/internal/lists"
 	"mcpgateway/internal/policy"
 )
 
@@ -22,6 +23,8 @@ type snapshot struct {
 	verifier *identity.Verifier
 	hosts    map[string]bool // Host values that requests may have
 	origins  map[string]bool // Origin values that pages may have
+	kept     map[string]kept // of servers with discovery: cached
+	place    *lists.Place    // where those leave what they say of themselves; nil: nowhere
 
 	listed    []*catalog.Server // all servers by id, as the registry API lists them
 	namespace string            // of their names there
@@ -40,6 +43,14 @@ func newSnapshot(v *documents.Version) (*snapshot, error) {
 	}
 	if s.policies, err = policy.CompileAdmission(v.Catalog.Policies, v.Platform.Issuers); err != nil {
 		return nil, err
+	}
+	if s.kept, err = keeps(v.Catalog); err != nil {
+		return nil, err
+	}
+	if a := v.Platform.Audit; a != nil && len(s.kept) > 0 {
+		if s.place, err = lists.NewPlace(a.URL, shelfWithin); err != nil {
+			return nil, err
+		}
 	}
 	s.hosts, s.origins, err = allowed(v.Platform)
 	return s, err

@@ -78,9 +78,12 @@ func (w *waking) begin() bool {
 	return true
 }
 
-func takesEvents(h http.Header) bool {
+func takesEvents(h http.Header) bool { return takes(h, "text/event-stream") }
+
+// takes tells whether a client accepts a kind of answer.
+func takes(h http.Header, want string) bool {
 	for kind := range strings.SplitSeq(strings.Join(h["Accept"], ","), ",") {
-		if kind, _, _ := mime.ParseMediaType(kind); kind == "text/event-stream" {
+		if kind, _, _ := mime.ParseMediaType(kind); kind == want {
 			return true
 		}
 	}

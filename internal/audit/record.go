@@ -24,6 +24,7 @@ type Outcome string
 // The outcomes.
 const (
 	Forwarded Outcome = "forwarded" // the server was asked; Status is its answer's
+	Answered  Outcome = "answered"  // by us, while the server slept: what it had said before
 	Refused   Outcome = "refused"   // by us: not signed in, not admitted, no policy, malformed
 	Failed    Outcome = "failed"    // the server could not be asked, or broke off
 )

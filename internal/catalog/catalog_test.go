@@ -242,7 +242,6 @@ servers:
     stdio: {child: session}
     sessions: strict
     listen: hold
-    discovery: cached
     egress: [{cidr: 10.0.0.0/8, ports: [443]}]
     token: {insecureForward: true}
     filters: [f]
@@ -267,10 +266,9 @@ policies:
 		got = append(got, what)
 	}
 	want := []string{
-		"9: discovery: cached",
-		"10: egress without runtime.remote on one machine", "11: token for a server that speaks stdio", "15: instances.idleDelete on one machine",
-		"17: runtime.container without an engine", "17: scale.max other than 1",
-		"19: headers for a server that speaks stdio",
+		"9: egress without runtime.remote on one machine", "10: token for a server that speaks stdio", "14: instances.idleDelete on one machine",
+		"16: runtime.container without an engine", "16: scale.max other than 1",
+		"18: headers for a server that speaks stdio",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -3,8 +3,9 @@ package catalog
 // names is what the documents of a catalog and the platform define for each other to name.
 type names struct {
 	platform                   *Platform
-	servers, filters, policies map[string]place // where each is defined
-	anywhere                   map[string]bool  // filters that no egress says where they are
+	servers, filters, policies map[string]place    // where each is defined
+	anywhere                   map[string]bool     // filters that no egress says where they are
+	on                         map[string][]string // selectors of filters
 	chains                     *chains
 	condition                  ConditionCheck // of the when of policies
 }
@@ -15,7 +16,7 @@ type place struct {
 }
 
 func newNames(p *Platform) *names {
-	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}, anywhere: map[string]bool{},
+	return &names{platform: p, servers: map[string]place{}, filters: map[string]place{}, policies: map[string]place{}, anywhere: map[string]bool{}, on: map[string][]string{},
 		chains: newChains()}
 }
 
@@ -35,6 +36,7 @@ func (ns *names) collect(d *document, c *Catalog) {
 	for i := range c.Filters {
 		f := &c.Filters[i]
 		define(ns.filters, "filter", &f.Name)
+		ns.on[f.Name] = f.On
 		ns.anywhere[f.Name] = f.Webhook != nil && len(f.Webhook.Egress) == 0 || f.MCP != nil && len(f.MCP.Egress) == 0 ||
 			f.Server != "" && len(f.Egress) == 0
 		if f.Server != "" {

@@ -173,7 +173,6 @@ func TestSchemaAndLoaderRefuse(t *testing.T) {
 		"bad path":                server("runtime: {command: {exec: x, http: {path: x}}}"),
 		"container without port":  server("runtime: {container: {image: x}}"),
 		"choice":                  server(command + ", sessions: often"),
-		"choice not built":        server(command + ", discovery: cached"),
 		"number not built":        server(command + ", sessions: none, scale: {max: 2}"),
 		"body too large":          server(command + ", audit: {bodies: full, maxBody: 262145}"),
 		"duration":                server(command + ", scale: {idle: 60}"),

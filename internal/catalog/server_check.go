@@ -52,6 +52,7 @@ func checkServer(d *document, s *Server, all *names) {
 		given[name] = true
 	}
 	checkServerFilters(d, s, all)
+	checkDiscovery(d, s, all)
 }
 
 var (

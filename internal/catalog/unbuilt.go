@@ -38,7 +38,6 @@ var machineUnbuilt = append([]unbuilt{
 // clusterUnbuilt is of servers in a cluster.
 var clusterUnbuilt = []unbuilt{
 	{"servers.scale.max", isNot("1"), "scale.max other than 1", "the deployer starts one copy of each instance"},
-	{"servers.discovery", is("cached"), "discovery: cached", "every answer comes from the server itself"},
 	{"servers.token", overStdio, "token for a server that speaks stdio", "the bridge hands it no header on"},
 	{"servers.headers", overStdio, "headers for a server that speaks stdio", "the bridge hands it no header on"},
 }
@@ -55,10 +54,6 @@ func unbuiltFor(p *Platform) []unbuilt {
 	default:
 		return catalogUnbuilt
 	}
-}
-
-func is(value string) func(_, _ *yaml.Node) bool {
-	return func(n, _ *yaml.Node) bool { return strings.EqualFold(n.Value, value) }
 }
 
 func isNot(value string) func(_, _ *yaml.Node) bool {

@@ -49,10 +49,21 @@ func addAudit(shim *Unit, s catalog.Server, a *catalog.AuditSink) {
 // credentialFile is the variable with the file of what the shim shows to the sink.
 const credentialFile = "SHIM_AUDIT_SECRET_FILE"
 
+// addLists has the shim leave what its server says of itself where its records are kept, and tells it what the server is. It
+// shares a key with the gateway, which reads that.
+func addLists(shim *Unit, s catalog.Server) {
+	if s.CachesDiscovery() {
+		shim.Env = append(shim.Env, EnvVar{"SHIM_REVISION", s.Revision()})
+		shim.Secrets = append(shim.Secrets, Secret{Store: shimStore(s), Key: KeyGateway, File: "SHIM_GATEWAY_KEY_FILE", Shared: true})
+	}
+}
+
 func checkAuditSink(s catalog.Server, a *catalog.AuditSink) error {
 	switch {
 	case a == nil && s.Audit.Required:
 		return errors.New("audit.required needs an audit sink")
+	case a == nil && s.CachesDiscovery():
+		return errors.New("discovery: cached needs an audit sink")
 	case a == nil:
 		return nil
 	}

@@ -81,6 +81,37 @@ func TestOwnAuditSink(t *testing.T) {
 	}
 }
 
+// A server with discovery: cached leaves what it says of itself where its records are, by a key that gateway and shim share.
+func TestLists(t *testing.T) {
+	s, o := entry("command-http", "shared", "none"), options("shared")
+	s.Runtime.Command = &catalog.Command{Exec: "/opt/server", HTTP: &catalog.HTTP{}}
+	s.Discovery = "cached"
+	if _, err := MakePlan(s, nil, o); err == nil {
+		t.Error("there is nowhere to leave it")
+	}
+	o.Audit = &catalog.AuditSink{URL: "https://gateway.test/audit", Store: &catalog.AuditStore{}, SpoolMiB: 16}
+	p, err := MakePlan(s, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim := p.Units[0]
+	if want := (EnvVar{"SHIM_REVISION", s.Revision()}); !slices.Contains(shim.Env, want) {
+		t.Errorf("the shim is not told %v", want)
+	}
+	if want := (Secret{Store: "mcp-github-shim", Key: "gateway", File: "SHIM_GATEWAY_KEY_FILE", Shared: true}); !slices.Contains(shim.Secrets, want) {
+		t.Errorf("the shim's secrets are %v", shim.Secrets)
+	}
+	for _, u := range p.Units[1:] {
+		if slices.ContainsFunc(u.Secrets, func(s Secret) bool { return s.Shared }) {
+			t.Errorf("%s is given the key", u.Name)
+		}
+	}
+	s.Discovery = "live"
+	if p, err = MakePlan(s, nil, o); err != nil || slices.ContainsFunc(p.Units[0].Env, func(v EnvVar) bool { return v.Name == "SHIM_REVISION" }) {
+		t.Errorf("lists of a live server are left, %v", err)
+	}
+}
+
 func TestAuditSettings(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   catalog.Audit

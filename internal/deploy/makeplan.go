@@ -158,6 +158,7 @@ func makeShim(s catalog.Server, o Options, server *Unit, upstream string, conver
 	}
 	addAudit(&u, s, o.Audit)
 	addSessions(&u, s, o.Sessions)
+	addLists(&u, s)
 	addSecrets(&u, s)
 	if t := o.Telemetry; t.Collector != "" {
 		u.Env = append(u.Env, EnvVar{"SHIM_COLLECTOR", t.Collector}, EnvVar{"SHIM_SAMPLE_PERCENT", strconv.Itoa(t.Percent)})

@@ -120,6 +120,8 @@ type Secret struct {
 	Generate bool `json:"generate,omitempty"`
 	// Token names the function of ours to which the deployer makes the server's token (package servertoken). No operator chooses it.
 	Token string `json:"token,omitempty"`
+	// Shared has the deployer make the server's part of the key that gateway and deployer share. In a cluster every shim has it.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Mount is a file that changes while the unit runs.

@@ -121,6 +121,12 @@ var ErrUnknown = errors.New("unknown session")
 // IsSession tells whether an id claims to be the gateway's.
 func IsSession(id string) bool { return strings.HasPrefix(id, prefix) }
 
+// SessionName tells ids from each other, where the id itself would let its reader in.
+func SessionName(id string) [16]byte {
+	sum := sha256.Sum256([]byte(id))
+	return [16]byte(sum[:16])
+}
+
 // SealSession makes the id that the caller gets, in visible ASCII; false where what is to be noted is too long.
 func (k *Key) SealSession(s Session, issuer, subject string) (id string, ok bool) {
 	plain, err := json.Marshal(s)

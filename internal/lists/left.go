@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"mcpgateway/internal/base64url"
@@ -58,15 +60,21 @@ type Place struct {
 	client *http.Client
 }
 
-// NewPlace makes the place that is on the host of the audit sink. Nobody is asked yet.
+// NewPlace makes the place that is where the audit sink is: at an http or https URL, or on a socket, unix:PATH. Nobody is asked yet.
 func NewPlace(audit string, timeout time.Duration) (*Place, error) {
+	// No proxy of the environment, and no redirect: where lists are is the operator's to say, in one place.
+	transport := &http.Transport{MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10, DisableCompression: true}
+	if path, socket := strings.CutPrefix(audit, "unix:"); socket {
+		audit = "http://localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
 	u, err := url.Parse(audit)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return nil, errors.New("place of lists: an http or https URL without a user is required")
+		return nil, errors.New("place of lists: an http or https URL without a user is required, or unix:PATH")
 	}
-	// No proxy of the environment, and no redirect: where lists are is the operator's to say, in one place.
-	return &Place{url: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: Path}).String(), client: &http.Client{Timeout: timeout,
-		Transport:     &http.Transport{MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10, DisableCompression: true},
+	return &Place{url: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: Path}).String(), client: &http.Client{Timeout: timeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 

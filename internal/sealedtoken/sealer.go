@@ -23,6 +23,10 @@ import (
 // KeySize is the length of a server's key in bytes.
 const KeySize = 32
 
+// SharedFile is where that key is on one machine, in the folder of secrets: the deployer makes it, and the gateway reads it. In a
+// cluster it is deployer.knative.nameKey.
+const SharedFile = "gateway.key"
+
 // scheme is what Authorization begins with in place of Bearer.
 const scheme = "Sealed "
 

@@ -145,6 +145,9 @@ func (k *Cluster) Seal(server, authorization string) (sealed, proof string) {
 	return known.(*sealedtoken.Sealer).Seal(authorization)
 }
 
+// SharedKey is what the gateway shares with a server's shim.
+func (k *Cluster) SharedKey(server string) []byte { return sealedtoken.Key(k.nameKey, server) }
+
 // State says what an instance does; it starts nothing. That it is awake may have been so five seconds ago, that it is not
 // as long ago as trust says, five seconds at most. With an error it cannot be told.
 func (k *Cluster) State(ctx context.Context, key deploy.Key, trust time.Duration) (State, error) {

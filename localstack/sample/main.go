@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) e
 	anyHost := flags.Bool("insecure-any-host", false, "answer whatever host a request names: behind a proxy on loopback that keeps it, as Knative's does")
 	speaks := both
 	flags.Var(&speaks, "eras", "revisions of the protocol that are spoken over HTTP: both, or those of one era, legacy or modern")
+	lists := flags.Duration("fresh", 0, "how long clients may take lists for the last, whoever asked: the standard is not at all")
 	stdio := flags.Bool("stdio", false, "serve standard input and output instead")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -60,14 +61,14 @@ func run(ctx context.Context, args []string, help io.Writer, log *slog.Logger) e
 		if err != nil {
 			return fmt.Errorf("standard input: %w", err)
 		}
-		return newServer(log, hosts{}, both).serveStdio(ctx, in, os.Stdout)
+		return newServer(log, hosts{}, both, fresh(*lists)...).serveStdio(ctx, in, os.Stdout)
 	}
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	log.Info("sample-server listening", "url", "http://"+ln.Addr().String()+"/mcp")
-	return newServer(log, hosts{insecureAny: *anyHost}, speaks).serve(ctx, ln)
+	return newServer(log, hosts{insecureAny: *anyHost}, speaks, fresh(*lists)...).serve(ctx, ln)
 }
 
 // pollable returns a pipe or socket as a file that Go's poller waits for, and any other file as it is: a terminal's mode is

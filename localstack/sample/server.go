@@ -31,16 +31,24 @@ type sampleServer struct {
 // (DNS rebinding), so what comes over loopback must name it, but for insecureAny.
 type hosts struct{ insecureAny bool }
 
+// fresh has clients take lists for the last for a while, and for those of everybody (MCP 2026-07-28, caching).
+func fresh(lists time.Duration) []mcpserver.ServerOption {
+	if lists == 0 {
+		return nil
+	}
+	return []mcpserver.ServerOption{mcpserver.WithCacheHints(lists.Milliseconds(), mcp.CacheScopePublic)}
+}
+
 // newServer makes the server with all that it offers. Sessions are not kept: an id from before a sleep stays good.
-func newServer(log *slog.Logger, may hosts, speaks eras) *sampleServer {
-	s := &sampleServer{mcp: mcpserver.NewMCPServer("sample-server", "1.0.0",
+func newServer(log *slog.Logger, may hosts, speaks eras, more ...mcpserver.ServerOption) *sampleServer {
+	s := &sampleServer{mcp: mcpserver.NewMCPServer("sample-server", "1.0.0", append(more,
 		mcpserver.WithToolCapabilities(true),
 		mcpserver.WithPromptCapabilities(false),
 		mcpserver.WithResourceCapabilities(false, false),
 		mcpserver.WithLogging(),
 		mcpserver.WithRecovery(),
 		mcpserver.WithInstructions("A server to try the gateway with. Call the tool \"headers\" to see what reaches it."),
-	)}
+	)...)}
 	addTools(s.mcp)
 	addPrompts(s.mcp)
 	addResources(s.mcp)

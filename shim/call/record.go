@@ -107,7 +107,9 @@ func (x *Exchange) records(outcome audit.Outcome, status int, failure error) []a
 	}
 	id := x.Session
 	if x.Sealed != nil {
-		id = x.Sealed.ID // one session has one name, whatever a later server calls it
+		if id = x.Sealed.ID; id == "" { // the gateway began it
+			id = string(x.Sealed.Name[:])
+		} // one session has one name, whatever a later server calls it
 	}
 	if id != "" {
 		sum := sha256.Sum256([]byte(id))

@@ -121,6 +121,9 @@ func introduces(x *call.Exchange, body mcp.Body) bool {
 	return x.Era == mcp.Legacy && len(body.Messages) == 1 && body.Messages[0].Kind == mcp.Request && body.Messages[0].Method == "initialize"
 }
 
+// Speaks tells whether the server itself is known to speak an era.
+func (t *Translator) Speaks(era mcp.Era) bool { return t.probes.current(t.Recheck).speaks(era) }
+
 // eras are those that a server speaks, as far as is known.
 type eras uint32
 

@@ -29,7 +29,7 @@ func (f *Forwarder) inSession(ctx context.Context, x *call.Exchange) (*http.Resp
 	}
 	id, known := f.Living.Current(x.Sealed)
 	x.Session = id
-	if !known && f.Remote != nil {
+	if !known && f.Remote != nil && id != "" {
 		lost, err := f.lost(ctx, x) // it may have lived on
 		if err != nil {
 			return nil, err

@@ -76,7 +76,7 @@ func catalogText(self, dir, more string) string {
 var mistakes = []struct{ what, entry, says string }{
 	{"duplicate ids", "  - {id: plain, runtime: {command: {exec: x}}}\n", `server "plain" is defined already, at `},
 	{"unknown fields", "  - {id: new, colour: red, runtime: {command: {exec: x}}}\n", `catalog.yaml:3: unknown field "colour"`},
-	{"not-built-yet fields", "  - {id: new, discovery: cached, runtime: {command: {exec: x}}}\n", "catalog.yaml:3: discovery: cached is not built yet"},
+	{"not-built-yet fields", "  - {id: new, scale: {max: 2}, sessions: none, runtime: {command: {exec: x}}}\n", "catalog.yaml:3: scale.max other than 1 is not built yet"},
 }
 
 // catalogTries are versions of the catalog with a mistake in them, each tried by a system that starts and by the one that

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 )
 
 // MaxBytes bounds a secret's size in bytes. A value must fit a pipe's buffer, which is 64 KiB, or 16 on some systems.
@@ -39,6 +40,13 @@ func (s Folder) Value(ref deploy.Secret) ([]byte, error) {
 	path := filepath.Join(string(s), folder, ref.Key)
 	if ref.Generate {
 		return RandomFile(path, generatedSize)
+	}
+	if ref.Shared {
+		shared, err := RandomFile(filepath.Join(string(s), sealedtoken.SharedFile), generatedSize)
+		if err != nil {
+			return nil, err
+		}
+		return sealedtoken.Key(shared, strings.TrimSuffix(folder, "-shim")), nil
 	}
 	value, err := readPrivate(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mcpgateway/internal/deploy"
+	"mcpgateway/internal/sealedtoken"
 )
 
 func TestSecretValue(t *testing.T) {
@@ -72,6 +73,27 @@ func TestSecretValue(t *testing.T) {
 				t.Errorf("got %q, %v, want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// What gateway and deployer share is made once, and each server's shim gets its own part of it.
+func TestSharedKey(t *testing.T) {
+	dir := t.TempDir()
+	value := func(id string) []byte {
+		t.Helper()
+		v, err := Folder(dir).Value(deploy.Secret{Store: "mcp-" + id + "-shim", Key: "gateway", File: "X", Shared: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	a, b := value("a"), value("b")
+	shared, err := os.ReadFile(filepath.Join(dir, sealedtoken.SharedFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, value("a")) || bytes.Equal(a, b) || !bytes.Equal(a, sealedtoken.Key(shared, "a")) {
+		t.Errorf("%x and %x of %x", a, b, shared)
 	}
 }
 
