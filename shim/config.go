@@ -190,6 +190,24 @@ func (c *config) readLists(getenv func(string) string, key []byte, problem func(
 	problem("SHIM_GATEWAY_KEY_FILE", err)
 }
 
+// readSessions reads what becomes of sessions, and makes the client of the session store, where there is one.
+func (c *config) readSessions(getenv func(string) string, problem func(name string, err error)) {
+	if c.Sessions = cmp.Or(getenv("SHIM_SESSIONS"), sessionsStrict); !slices.Contains([]string{sessionsSurvive, sessionsStrict, sessionsNone}, c.Sessions) {
+		problem("SHIM_SESSIONS", errors.New("must be survive, strict or none"))
+	}
+	url := getenv("SHIM_SESSIONS_URL")
+	if url == "" {
+		return
+	}
+	token, err := readCredential(getenv("SHIM_SESSIONS_SECRET_FILE"))
+	if err != nil {
+		problem("SHIM_SESSIONS_SECRET_FILE", err)
+		return
+	}
+	c.SessionStore, err = state.NewClient(state.ClientConfig{URL: url, Credential: token})
+	problem("SHIM_SESSIONS_URL", err)
+}
+
 func (c *config) readTelemetry(getenv func(string) string, problem func(name string, err error)) {
 	var err error
 	c.Metrics = getenv("SHIM_METRICS")

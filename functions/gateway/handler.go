@@ -99,6 +99,7 @@ func (g *gateway) forward(c *call) error {
 	waking := g.watch(ctx, c)
 	defer waking.stop()
 	resp, err = g.servers.wakeAndAsk(ctx, c, g.limits)
+	g.shelf.awake(c) // or it will say something else once it is
 	if waking.told() {
 		return waking.answer(resp, err)
 	}

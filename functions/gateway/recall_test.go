@@ -362,6 +362,21 @@ func TestRecallAndWakes(t *testing.T) {
 	}
 }
 
+// That there was nothing is not believed any more once the server was awake.
+func TestRecallLooksAgain(t *testing.T) {
+	k := newKeptRig(t)
+	if _, body := k.do(t, k.request(t, "POST", "github", hello)); body != "{}" {
+		t.Errorf("nothing was left: %s", body)
+	}
+	sealed, err := k.key.Seal(k.snapshot(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.left.Store(&sealed) // as its shim does before it goes
+	k.rested(t)
+	k.begin(t)
+}
+
 // Without sessions a client gets none, and needs none.
 func TestRecallWithoutSessions(t *testing.T) {
 	k := newKeptRig(t)

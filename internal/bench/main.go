@@ -27,7 +27,7 @@ func main() {
 	duration := flag.Duration("duration", 30*time.Second, "how long to measure the latency of each system; processor time and throughput take half of it each")
 	wakes := flag.Int("wakes", 20, "how many times to wake a sleeping server")
 	bin := flag.String("bin", "bin", "folder of the built programs")
-	only := flag.String("only", "", "measure this part alone: calls, governance, eras, listeners or containers")
+	only := flag.String("only", "", "measure this part alone: calls, lists, governance, eras, listeners or containers")
 	enforce := flag.Bool("enforce", false, "leave with status 1 when a threshold is missed")
 	flag.Parse()
 	s := settings{bin: *bin, duration: *duration, wakes: *wakes, only: *only}
@@ -52,6 +52,7 @@ func run(ctx context.Context, p *measure.Printer, s settings) error {
 		measure func() error
 	}{
 		{"calls", func() error { return calls(ctx, p, bin, s.duration, s.wakes) }},
+		{"lists", func() error { return lists(ctx, p, bin, s.wakes) }},
 		{"governance", func() error { return govern(ctx, p, bin, s.duration) }},
 		{"eras", func() error { return eras(ctx, p, bin, s.duration) }},
 		{"listeners", func() error { return listeners(ctx, p, bin, s.duration) }},
@@ -68,7 +69,7 @@ func run(ctx context.Context, p *measure.Printer, s settings) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: the parts are calls, governance, eras, listeners and containers", s.only)
+		return fmt.Errorf("-only %s: the parts are calls, lists, governance, eras, listeners and containers", s.only)
 	}
 	return ctx.Err()
 }

@@ -74,11 +74,14 @@ func (s *systems) wake(ctx context.Context, p *measure.Printer, samples int) err
 }
 
 // awaitSleep returns when no process of the sleeping server's group is left.
-func (s *systems) awaitSleep(ctx context.Context) error {
+func (s *systems) awaitSleep(ctx context.Context) error { return s.awaitEnd(ctx, sleeperID) }
+
+// awaitEnd returns when no process of a server's group is left.
+func (s *systems) awaitEnd(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, sleepAfter+30*time.Second)
 	defer cancel()
 	for {
-		left, err := findProcesses(s.program, "SHIM_SERVER="+sleeperID)
+		left, err := findProcesses(s.program, "SHIM_SERVER="+id)
 		if err != nil {
 			return err
 		}

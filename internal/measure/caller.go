@@ -57,6 +57,21 @@ var modernMeta = map[string]any{"io.modelcontextprotocol/protocolVersion": moder
 	"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "bench", "version": "1"},
 	"io.modelcontextprotocol/clientCapabilities": struct{}{}}
 
+// Lister makes a caller at the same address that asks for the list of tools. Call is not for it: List is.
+func (c *Caller) Lister() *Caller {
+	return &Caller{client: c.client, method: http.MethodPost, url: c.url, host: c.host, header: headers(modern, c.token(), "Mcp-Method", "tools/list"),
+		body: message("tools/list", map[string]any{"_meta": modernMeta})}
+}
+
+// List asks for the list and checks that the tool echo is in it.
+func (c *Caller) List(ctx context.Context) error {
+	_, answer, err := c.do(ctx)
+	if err == nil && !bytes.Contains(answer, []byte(`"name":"echo"`)) {
+		err = fmt.Errorf("the tool echo is not in %.200s", answer)
+	}
+	return err
+}
+
 // LegacySession makes a caller at the same address that has opened a session.
 func (c *Caller) LegacySession(ctx context.Context) (*Caller, error) {
 	token := c.token()
