@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -123,24 +122,14 @@ func (l *listing) start(ctx context.Context, bin string) error {
 	}
 	fresh := strings.Replace(overHTTP(l.program), `args: [`, `args: ["-fresh", "24h", `, 1)
 	l.rig, err = proxytest.Start(ctx, proxytest.Config{Bin: bin, Dir: l.dir,
-		Platform: fmt.Sprintf("audit: {url: \"http://%s/audit\", secret: {key: audit}, store: {auditors: [security]}}\n", address),
+		Platform: "audit: {url: \"unix:audit-in/audit.sock\", store: {auditors: [security]}}\n",
 		Catalog: "apiVersion: v1\nservers:\n" + entry(keptID, fresh, sleepAfter) + "    discovery: cached\n" + entry(liveID, overHTTP(sample), time.Hour) +
 			mayEcho(proxytest.User)})
 	if err != nil {
 		return err
 	}
 	platform := "PLATFORM=" + filepath.Join(l.dir, "platform.yaml")
-	audit := filepath.Join(bin, "audit")
-	for _, id := range []string{keptID, liveID} {
-		c := exec.CommandContext(ctx, audit, "token", id)
-		c.Env = append(os.Environ(), platform)
-		token, err := c.Output()
-		folder := filepath.Join(l.dir, "secrets", id+"-shim")
-		if err = errors.Join(err, os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "audit"), bytes.TrimSpace(token), 0o600)); err != nil {
-			return fmt.Errorf("make the token of %s: %w", id, err)
-		}
-	}
-	if l.audit, err = proxytest.StartProcess(proxytest.Command{Path: audit, Env: []string{platform, "LISTEN=" + address}, Log: filepath.Join(l.dir, "audit.log")}); err != nil {
+	if l.audit, err = proxytest.StartProcess(proxytest.Command{Path: filepath.Join(bin, "audit"), Env: []string{platform, "LISTEN=" + address}, Log: filepath.Join(l.dir, "audit.log")}); err != nil {
 		return err
 	}
 	if err := l.audit.Await(ctx, "tcp", address); err != nil {

@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +226,34 @@ func TestPlace(t *testing.T) {
 		if _, err := NewPlace(url, time.Second); err == nil {
 			t.Errorf("a place at %q", url)
 		}
+	}
+}
+
+// A place may be a socket of this machine.
+func TestPlaceOnASocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "lists") // short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked string
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " + r.URL.RequestURI()
+		w.WriteHeader(http.StatusNotFound)
+	})}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	at, err := NewPlace("unix:"+path, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := at.Read(t.Context(), key(t, 1, "notes"), noon); got != nil || err != nil || asked != "GET /lists?server=notes" {
+		t.Errorf("%v, %v, asked %q", got, err, asked)
 	}
 }
 
