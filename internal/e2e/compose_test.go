@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -47,7 +46,7 @@ func newCompose(t *testing.T) *compose {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.dir) })
 	bin := filepath.Join(c.dir, "bin")
-	if err := os.Rename(static(t, "mcpgateway/cmd/mcpgateway", "mcpgateway/functions/gateway", "mcpgateway/functions/deployer", "mcpgateway/functions/oauth", "mcpgateway/functions/sessions",
+	if err := os.Rename(static(t, "mcpgateway/cmd/mcpgateway", "mcpgateway/functions/gateway", "mcpgateway/functions/deployer", "mcpgateway/functions/oauth", "mcpgateway/functions/audit", "mcpgateway/functions/sessions",
 		"mcpgateway/shim", "mcpgateway/localstack/sample"), bin); err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +65,7 @@ func newCompose(t *testing.T) *compose {
 			t.Fatal(err)
 		}
 	}
-	address, err := proxytest.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(address)
-	if c.port, err = strconv.Atoi(port); err != nil {
+	if c.port, err = proxytest.FreePorts(4); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -121,6 +115,18 @@ func TestCompose(t *testing.T) {
 		"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "echo")
 	if !strings.Contains(answer, "from a container") {
 		t.Errorf("the server answers %s", answer)
+	}
+	// Its shim, in a container without a way to this machine's loopback, has brought the record to a socket.
+	dana := strings.TrimSpace(c.ask("POST", fmt.Sprintf("http://127.0.0.1:%d/insecure-token", c.port+2), url.Values{
+		"grant_type": {issuer.GrantType}, "user": {"dana"}, "resource": {gateway}}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/plain"))
+	for late := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		found := c.ask("GET", fmt.Sprintf("http://127.0.0.1:%d/audit?server=playground&user=alice&tool=echo", c.port+3), "", "Authorization", "Bearer "+dana)
+		if strings.Contains(found, `"outcome":"forwarded"`) {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatalf("records: %s", found)
+		}
 	}
 	if containers := strings.Fields(docker(t, "ps", "-q", "--filter", "label=mcpgateway.server=playground")); len(containers) != 2 {
 		t.Errorf("the server has containers %v", containers)
