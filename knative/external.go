@@ -74,7 +74,7 @@ func chosen(p deploy.Plan) map[string][]string {
 	stores := map[string][]string{}
 	for _, u := range p.Units {
 		for _, s := range u.Secrets {
-			if !s.Generate && s.Token == "" && !slices.Contains(stores[s.Store], s.Key) {
+			if !s.Generate && !s.Shared && s.Token == "" && !slices.Contains(stores[s.Store], s.Key) {
 				stores[s.Store] = append(stores[s.Store], s.Key)
 			}
 		}

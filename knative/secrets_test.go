@@ -234,3 +234,28 @@ func TestTokensOfShims(t *testing.T) {
 		t.Errorf("the other Secret is %v", first)
 	}
 }
+
+// What gateway and deployer share is in every shim's pod once, whether a plan asks for it or not, and nobody chooses it.
+func TestSharedKeyOfAPlan(t *testing.T) {
+	plan := golden(t, "container.shared.none")
+	shim := &plan.Units[0]
+	shim.Secrets = append(slices.Clone(shim.Secrets), deploy.Secret{Store: store, Key: deploy.KeyGateway, File: "SHIM_GATEWAY_KEY_FILE", Shared: true})
+	if keys := chosen(plan)[store]; slices.Contains(keys, deploy.KeyGateway) {
+		t.Errorf("operators choose %v", keys)
+	}
+	service, err := MakeService(plan, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for _, c := range service.Spec.Template.Spec.Containers {
+		for _, v := range c.Env {
+			if v.Name == "SHIM_GATEWAY_KEY_FILE" {
+				files++
+			}
+		}
+	}
+	if files != 1 {
+		t.Errorf("the shim is told of it %d times", files)
+	}
+}

@@ -90,3 +90,23 @@ func TestCallerNamesAnotherHost(t *testing.T) {
 		}
 	}
 }
+
+func TestLister(t *testing.T) {
+	answer := `{"result":{"tools":[{"name":"echo"}]}}`
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m struct{ Method string }
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Method != "tools/list" || r.Header.Get("Mcp-Method") != m.Method || r.Header.Get("Authorization") != "Bearer secret" {
+			t.Errorf("body says %q (%v), headers %v", m.Method, err, r.Header)
+		}
+		io.WriteString(w, answer)
+	}))
+	defer s.Close()
+	c := NewCaller(s.URL, "secret").Lister()
+	if err := c.List(t.Context()); err != nil {
+		t.Error(err)
+	}
+	answer = `{"result":{"tools":[]}}`
+	if err := c.List(t.Context()); err == nil {
+		t.Error("an empty list")
+	}
+}
