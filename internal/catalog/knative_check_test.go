@@ -2,8 +2,11 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"mcpgateway/internal/identity"
 )
 
 const goodKnative = `deployer:
@@ -157,4 +160,12 @@ filters:
 	first := strings.Count(oneServer, "\n") + 9
 	checkLines(t, lines(problems), `6: filters: "far" has no egress`, `7: filters: "farther" has no egress`,
 		fmt.Sprint(first)+": filters.webhook.egress.cidr: no server in a cluster", fmt.Sprint(first+1)+": filters.mcp.egress.cidr: no server in a cluster")
+}
+
+// Whoever brings the platform's files where they are read brings issuers' keys, too.
+func TestFilesHaveKeys(t *testing.T) {
+	p := &Platform{Catalog: "/c.yaml", Issuers: []identity.Issuer{{URL: "https://a.test", KeysFile: "/keys/a.json"}, {URL: "https://b.test"}}}
+	if got, want := p.Files(), []string{"/c.yaml", "/keys/a.json"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

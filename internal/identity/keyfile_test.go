@@ -113,7 +113,8 @@ func TestBadKeyFile(t *testing.T) {
 			k.write(home, time.Now(), many...)
 		},
 		"too large": func(k *kept) {
-			k.writeText(append(encode(k.t, KeyFile{Issuer: home, Fetched: time.Now(), Keys: snapshotOf(k.t, forged)}), make([]byte, 2*maxDocument)...))
+			text := encode(k.t, KeyFile{Issuer: home, Fetched: time.Now(), Keys: snapshotOf(k.t, forged)})
+			k.writeText([]byte(string(text[:len(text)-1]) + strings.Repeat(" ", 2*maxDocument) + "}"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
