@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,5 +183,21 @@ func TestNothingToHoldUpFor(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	if len(shim.waits) > 0 {
 		t.Errorf("held up by %q", <-shim.waits)
+	}
+}
+
+// What comes once the client left is not sent, though a connection may take it for a while: its id is not one that the client has.
+func TestNothingArrivesAtWhoLeft(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	out := httptest.NewRecorder()
+	w := newEventWriter(&call{w: out, r: httptest.NewRequestWithContext(ctx, "POST", "/", nil)}, time.Hour)
+	defer w.stop()
+	const first = "id: r1.x.1\ndata: \n\n"
+	if err := w.write([]byte(first)); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if err := w.write([]byte(rest)); err == nil || w.lastID() != "r1.x.1" || out.Body.String() != first {
+		t.Errorf("%v, the last is %q, sent was %q", err, w.lastID(), out.Body)
 	}
 }
