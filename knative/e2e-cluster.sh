@@ -5,8 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/cluster.sh"
 . "$here"/externalsecrets.sh
-eso_build "$BIN/external-secrets"
-export EXTERNAL_SECRETS=$BIN/external-secrets
+eso_build "$BIN"
 for types in "$(eso_crds)"/*external-secrets.io_*.yaml; do k apply --server-side -f "$types" >/dev/null; done
 failed=0
 (cd "$here/e2e" && go test -count=1 -timeout 30m -parallel 4 . "$@") || failed=1
