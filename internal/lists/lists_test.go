@@ -279,12 +279,11 @@ func TestReadLeftRefuses(t *testing.T) {
 // makes them panic.
 func FuzzOpen(f *testing.F) {
 	k := key(f, 1, "notes")
-	good := seal(f, k, sample())
-	f.Add(good)
+	f.Add(seal(f, key(f, 2, "notes"), sample())) // with another key: what is sealed is other bytes in each process of a fuzzer
 	f.Add([]byte(`{"server":"notes","revision":"r","policies":"p","made":"2026-11-28T12:00:00Z","legacy":{"tools/list":{"value":{}}}}`))
 	f.Add([]byte(`{"server":"notes","revision":"r","policies":"p","made":"2026-11-18T12:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if s, err := k.Open(data, noon); err == nil && !bytes.Equal(data, good) {
+		if s, err := k.Open(data, noon); err == nil {
 			t.Fatalf("opened what nobody sealed: %+v", s)
 		}
 		if _, err := k.OpenSession(string(data), "i", "s", noon); err == nil {
