@@ -31,6 +31,7 @@ func TestDetachedStreamOnTheWire(t *testing.T) {
 	} {
 		t.Run(version, func(t *testing.T) {
 			r := newRig(t, endingListener)
+			r.gateway.keepAlive = time.Minute // no comment between the two
 			if resp, _ := r.do(t, r.request(t, "POST", "github", echo)); resp.StatusCode != 200 {
 				t.Fatal("no call")
 			}
