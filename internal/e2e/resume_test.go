@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -181,6 +182,18 @@ func TestListenerIsTakenUp(t *testing.T) {
 	if resp, body := s.call("loud", listener.token, "echo", `{"message":"wake"}`); resp.StatusCode != 200 {
 		t.Fatalf("%d %s", resp.StatusCode, body)
 	}
+	woken, stop := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	calls.Go(func() { // so that it does not sleep again before the gateway looks for it
+		for woken.Err() == nil {
+			if resp, err := http.DefaultTransport.RoundTrip(s.callRequest("loud", listener.token, "echo", `{"message":"stay"}`)); err == nil {
+				_ = resp.Body.Close()
+			}
+			time.Sleep(idle / 5)
+		}
+	})
+	defer calls.Wait()
+	defer stop()
 	if fresh, data := next(events); data != "" || !strings.HasPrefix(fresh, mcp.ListenPrefix) || strings.Split(fresh, ".")[1] == strings.Split(id, ".")[1] {
 		t.Errorf("after %q comes %q, %q", id, fresh, data)
 	}

@@ -22,7 +22,7 @@ const longest = "./internal/e2e"
 
 func main() {
 	// Never from the cache: some tests build the programs that they run, and the cache does not know what those are made of.
-	args := append([]string{"test", "-json", "-count=1", "-timeout", "9m", "-p", strconv.Itoa(runtime.NumCPU() + 1)}, os.Args[1:]...)
+	args := append([]string{"test", "-json", "-count=1", "-timeout", "12m", "-p", strconv.Itoa(runtime.NumCPU() + 1)}, os.Args[1:]...)
 	r := report{out: os.Stdout}
 	if raceAvailable() {
 		args = append(args, "-race")
