@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"mcpgateway/functions/audit/store"
-	"mcpgateway/internal/audit"
 	"mcpgateway/internal/catalog"
+	"mcpgateway/internal/command"
 	"mcpgateway/internal/identity"
 	"mcpgateway/internal/lists"
 	"mcpgateway/internal/mcp"
@@ -33,15 +33,7 @@ type server struct {
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, id := w.Header(), audit.NewID()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	h.Set("Cache-Control", "no-store")
-	if err := s.route(w, r); err != nil {
-		known := mcp.AsError(err)
-		s.log.Warn("refused", "request", id, "method", r.Method, "status", known.Status, "error", err)
-		known.Write(w, id)
-	}
+	command.Answer(w, r, s.log, s.route)
 }
 
 func (s *server) route(w http.ResponseWriter, r *http.Request) error {

@@ -43,24 +43,10 @@ Where AWS_LAMBDA_RUNTIME_API is set, as on Lambda, and neither LISTEN nor PORT, 
 REST API are served instead, with ORIGIN_SECRETS as the gateway has them. Logs go to stderr as JSON lines. SIGTERM ends it.
 `
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	slog.SetDefault(log)
-	if err := run(os.Args[1:], os.Stdout, log); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { command.MainOfKeeper(help, run) }
 
-// run serves until a signal ends it, or prints a token.
-func run(args []string, stdout io.Writer, log *slog.Logger) error {
-	if len(args) > 0 && (len(args) != 2 || args[0] != "token" || !catalog.ValidID(args[1])) {
-		fmt.Fprint(stdout, help)
-		if args[0] == "--help" || args[0] == "-h" {
-			return nil
-		}
-		return errors.New("audit: unknown arguments")
-	}
+// run serves until a signal ends it, or prints the token of a server's shim.
+func run(shim string, stdout io.Writer, log *slog.Logger) error {
 	at, err := command.ReadSettings("127.0.0.1:8083")
 	if err != nil {
 		return err
@@ -74,10 +60,10 @@ func run(args []string, stdout io.Writer, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 {
+	if shim != "" {
 		t, err := readTokens(c)
 		if err == nil {
-			fmt.Fprintln(stdout, t.Of(args[1]))
+			fmt.Fprintln(stdout, t.Of(shim))
 		}
 		return err
 	}

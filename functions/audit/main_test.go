@@ -39,7 +39,7 @@ func TestTokenCommand(t *testing.T) {
 	folder := platform(t, section)
 	var first, second bytes.Buffer
 	for _, out := range []*bytes.Buffer{&first, &second} {
-		if err := run([]string{"token", "notes"}, out, slog.New(slog.DiscardHandler)); err != nil {
+		if err := run("notes", out, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,16 +99,15 @@ func TestServesShimsOnASocket(t *testing.T) {
 func TestOperatorsMistakes(t *testing.T) {
 	for name, c := range map[string]struct {
 		section, key string
-		args         []string
+		shim         string
 		function     bool
 		says         string
 	}{
-		"no section":          {"", "", nil, false, "has no audit.store"},
-		"a sink of others":    {"audit: {url: 'https://siem.test'}\n", "", nil, false, "has no audit.store"},
-		"a short key":         {section, "short", []string{"token", "notes"}, false, "5 bytes instead of 32"},
-		"no id":               {section, "", []string{"token", "No/tes"}, false, "unknown arguments"},
-		"a function's folder": {section, "", nil, true, "a function keeps no file"},
-		"a table's own key":   {strings.Replace(section, "[security]", "[security], table: mcp-audit, bucket: mcp-audit", 1), "", []string{"token", "notes"}, false, "read the key of servers' tokens"},
+		"no section":          {"", "", "", false, "has no audit.store"},
+		"a sink of others":    {"audit: {url: 'https://siem.test'}\n", "", "", false, "has no audit.store"},
+		"a short key":         {section, "short", "notes", false, "5 bytes instead of 32"},
+		"a function's folder": {section, "", "", true, "a function keeps no file"},
+		"a table's own key":   {strings.Replace(section, "[security]", "[security], table: mcp-audit, bucket: mcp-audit", 1), "", "notes", false, "read the key of servers' tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := platform(t, c.section)
@@ -124,7 +123,7 @@ func TestOperatorsMistakes(t *testing.T) {
 			if c.function {
 				t.Setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
 			}
-			if err := run(c.args, &bytes.Buffer{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := run(c.shim, &bytes.Buffer{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v", err)
 			}
 		})

@@ -34,7 +34,7 @@ func TestTokenCommand(t *testing.T) {
 	folder := platform(t, section)
 	var first, second bytes.Buffer
 	for _, out := range []*bytes.Buffer{&first, &second} {
-		if err := run([]string{"token", "notes"}, out, slog.New(slog.DiscardHandler)); err != nil {
+		if err := run("notes", out, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,21 +51,20 @@ func TestTokenCommand(t *testing.T) {
 func TestOperatorsMistakes(t *testing.T) {
 	for name, c := range map[string]struct {
 		section  string
-		args     []string
+		shim     string
 		function bool
 		says     string
 	}{
-		"no section":        {"", nil, false, "has no sessions section"},
-		"no id":             {section, []string{"token", "No/tes"}, false, "unknown arguments"},
-		"a function's file": {section, nil, true, "a function keeps no file"},
-		"a table's own key": {strings.Replace(section, "{", "{table: mcp-sessions, ", 1), []string{"token", "notes"}, false, "read the key of servers' tokens"},
+		"no section":        {"", "", false, "has no sessions section"},
+		"a function's file": {section, "", true, "a function keeps no file"},
+		"a table's own key": {strings.Replace(section, "{", "{table: mcp-sessions, ", 1), "notes", false, "read the key of servers' tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			platform(t, c.section)
 			if c.function {
 				t.Setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
 			}
-			if err := run(c.args, &bytes.Buffer{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := run(c.shim, &bytes.Buffer{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v", err)
 			}
 		})

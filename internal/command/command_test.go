@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"testing"
 )
@@ -46,5 +47,34 @@ func TestExecuteLogs(t *testing.T) {
 		if !bytes.Contains(stderr.Bytes(), []byte(line)) {
 			t.Errorf("no %s in %s", line, stderr.String())
 		}
+	}
+}
+
+// A keeper prints the token of a shim, and knows no other arguments.
+func TestExecuteKeeper(t *testing.T) {
+	defer slog.SetDefault(slog.Default())
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		shim string
+		ran  bool
+	}{
+		"serves":         {ran: true},
+		"prints":         {args: []string{"token", "notes"}, shim: "notes", ran: true},
+		"no id":          {args: []string{"token", "No/tes"}, code: 2},
+		"an id too many": {args: []string{"token", "notes", "mail"}, code: 2},
+		"no id at all":   {args: []string{"token"}, code: 2},
+		"is asked":       {args: []string{"--help"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, ran := "", false
+			code := executeKeeper(test.args, io.Discard, io.Discard, "usage: x\n", func(shim string, _ io.Writer, _ *slog.Logger) error {
+				got, ran = shim, true
+				return nil
+			})
+			if code != test.code || got != test.shim || ran != test.ran {
+				t.Errorf("ended with %d, of %q, ran %v", code, got, ran)
+			}
+		})
 	}
 }
