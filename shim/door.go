@@ -28,10 +28,14 @@ type door struct {
 	connections drain.Connections
 }
 
-// serve says with each answer that the connection ends, once the shim leaves: then no caller uses it again.
+// livePath is where a caller asks whether the shim is there at all, which a relay before it hides.
+const livePath = "/livez"
+
+// serve says with each answer that the connection ends, once the shim leaves: then no caller uses it again. Who only asks
+// whether the shim is there is not told: the call for which they ask is still taken.
 func (d *door) serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if d.leaving.Load() {
+		if d.leaving.Load() && r.URL.Path != livePath {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		next.ServeHTTP(w, r)

@@ -35,9 +35,9 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		return c, bufio.NewReader(c)
 	}
-	ask := func(c net.Conn, in *bufio.Reader) *http.Response {
+	ask := func(c net.Conn, in *bufio.Reader, path string) *http.Response {
 		t.Helper()
-		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: shim\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: shim\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(in, nil)
@@ -50,18 +50,21 @@ func TestLeavingServesIdleConnections(t *testing.T) {
 		return resp
 	}
 	idle, idleIn := dial()
-	if ask(idle, idleIn).Close {
+	if ask(idle, idleIn, "/").Close {
 		t.Error("a connection ends though nobody leaves")
 	}
 	forgotten, forgottenIn := dial() // never used again: it must not keep the shim
-	ask(forgotten, forgottenIn)
+	ask(forgotten, forgottenIn, "/")
 	left := make(chan error, 1)
 	go func() { left <- door.leave(l, server, func() {}, time.Minute) }()
 	time.Sleep(2 * linger)
 	if _, err := net.Dial("unix", l.Addr().String()); err == nil {
 		t.Error("somebody new finds the shim")
 	}
-	if !ask(idle, idleIn).Close {
+	if ask(idle, idleIn, livePath).Close {
+		t.Error("who asks whether the shim is there cannot send the call")
+	}
+	if !ask(idle, idleIn, "/").Close {
 		t.Error("the caller is not told that the connection ends")
 	}
 	if err := <-left; err != nil {

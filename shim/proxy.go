@@ -67,7 +67,7 @@ func proxy(ctx context.Context, config config, out io.Writer, log *slog.Logger) 
 	defer c.leaveStates()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", c.readyz)
-	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {}) // it is here, which a relay before it hides
+	mux.HandleFunc("GET "+livePath, func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("/", c)
 	door := &door{detached: c.detached}
 	server := newServer(door.serve(mux), log)
