@@ -4,26 +4,20 @@ package secretversiontest
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"mcpgateway/internal/awsenv/awsfake"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
-
-const region = "eu-central-1"
 
 // The two callers: one may learn which version is current, one may read that version, and neither may do what the other does.
 var (
@@ -61,7 +55,7 @@ func Start(t testing.TB) *SecretsManager {
 
 // Config is how a caller asks it.
 func (f *SecretsManager) Config(c aws.Credentials) aws.Config {
-	return aws.Config{Region: region, BaseEndpoint: &f.URL, RetryMaxAttempts: 1,
+	return aws.Config{Region: awsfake.Region, BaseEndpoint: &f.URL, RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c, nil })}
 }
 
@@ -94,18 +88,18 @@ func (f *SecretsManager) Asked() []string {
 func (f *SecretsManager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	who, err := authenticate(r, body)
+	who, err := awsfake.Authenticate(r, body, "secretsmanager", Describer, Reader)
 	if err != nil {
-		fail(w, 400, "IncompleteSignatureException", err.Error())
+		awsfake.Fail(w, 400, "IncompleteSignatureException", err.Error())
 		return
 	}
 	if f.Down.Load() {
-		fail(w, 500, "InternalServiceError", "down")
+		awsfake.Fail(w, 500, "InternalServiceError", "down")
 		return
 	}
 	var q struct{ SecretID, VersionID, VersionStage string }
 	if err := json.Unmarshal(body, &q); err != nil || q.SecretID == "" {
-		fail(w, 400, "InvalidParameterException", "SecretId is required")
+		awsfake.Fail(w, 400, "InvalidParameterException", "SecretId is required")
 		return
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "secretsmanager.")
@@ -114,15 +108,15 @@ func (f *SecretsManager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.asked = append(f.asked, operation+" "+q.SecretID)
 	if may := map[string]aws.Credentials{"DescribeSecret": Describer, "GetSecretValue": Reader}[operation]; may != who {
 		f.t.Errorf("%s asked for %s of %s, which its role may not", who.AccessKeyID, operation, q.SecretID)
-		fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:"+operation)
+		awsfake.Fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:"+operation)
 		return
 	}
 	versions := f.secrets[q.SecretID]
 	switch {
 	case len(versions) == 0:
-		fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+		awsfake.Fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 	case operation == "DescribeSecret":
-		answer(w, describe(q.SecretID, versions))
+		awsfake.Answer(w, describe(q.SecretID, versions))
 	default:
 		f.tell(w, q.SecretID, q.VersionID, versions)
 	}
@@ -151,59 +145,18 @@ func describe(name string, versions []version) map[string]any {
 func (f *SecretsManager) tell(w http.ResponseWriter, name, id string, versions []version) {
 	if id == "" {
 		f.t.Errorf("a value of %s was asked for without a version", name)
-		fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:GetSecretValue")
+		awsfake.Fail(w, 400, "AccessDeniedException", "User is not authorized to perform: secretsmanager:GetSecretValue")
 		return
 	}
 	for _, v := range versions {
 		if v.id == id && v.value != "" {
-			answer(w, map[string]any{"Name": name, "ARN": arn(name), "VersionId": id, "SecretString": v.value, "CreatedDate": 1.7e9})
+			awsfake.Answer(w, map[string]any{"Name": name, "ARN": arn(name), "VersionId": id, "SecretString": v.value, "CreatedDate": 1.7e9})
 			return
 		}
 	}
-	fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: "+id)
+	awsfake.Fail(w, 400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: "+id)
 }
 
 func arn(name string) string {
-	return "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + name + "-AbCdEf"
-}
-
-func answer(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
-
-func fail(w http.ResponseWriter, status int, kind, text string) {
-	w.WriteHeader(status)
-	answer(w, map[string]string{"__type": kind, "message": text})
-}
-
-var signed = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([A-Z]+)/(\d{8})/eu-central-1/secretsmanager/aws4_request, ?SignedHeaders=([a-z0-9;-]+), ?Signature=[0-9a-f]{64}$`)
-
-// authenticate signs the request again: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
-func authenticate(r *http.Request, body []byte) (who aws.Credentials, err error) {
-	parts := signed.FindStringSubmatch(r.Header.Get("Authorization"))
-	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
-	if parts == nil || err != nil || at.Format("20060102") != parts[2] || time.Since(at).Abs() > 5*time.Minute {
-		return who, errors.New("no signature of version 4 for secretsmanager, made now")
-	}
-	for _, c := range []aws.Credentials{Describer, Reader} {
-		if c.AccessKeyID == parts[1] {
-			who = c
-		}
-	}
-	names := strings.Split(parts[3], ";")
-	if !slices.Contains(names, "host") || !slices.Contains(names, "x-amz-target") || !slices.Contains(names, "x-amz-security-token") {
-		return who, errors.New("host, x-amz-target and x-amz-security-token must be signed")
-	}
-	again := &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: http.Header{}, ContentLength: r.ContentLength}
-	for _, name := range names {
-		if values := r.Header.Values(name); len(values) > 0 {
-			again.Header[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-	hash := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(r.Context(), who, again, hex.EncodeToString(hash[:]), "secretsmanager", region, at); err != nil {
-		return who, err
-	}
-	if strings.ReplaceAll(again.Header.Get("Authorization"), " ", "") != strings.ReplaceAll(r.Header.Get("Authorization"), " ", "") {
-		return who, errors.New("another signature")
-	}
-	return who, nil
+	return "arn:aws:secretsmanager:" + awsfake.Region + ":123456789012:secret:" + name + "-AbCdEf"
 }
